@@ -1,0 +1,61 @@
+package transport
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/vmihailenco/msgpack/v5"
+)
+
+// Marshal returns the msgpack encoding of a value, in the shortest form of every integer.
+// It returns the encoder's error for a value that msgpack cannot hold, such as a channel.
+func Marshal(v any) ([]byte, error) {
+	var buf bytes.Buffer
+	enc := msgpack.NewEncoder(&buf)
+	enc.UseCompactInts(true)
+	enc.UseCompactFloats(false)
+	enc.SetSortMapKeys(true)
+	if err := enc.Encode(v); err != nil {
+		return nil, fmt.Errorf("transport: encode %T: %w", v, err)
+	}
+	return buf.Bytes(), nil
+}
+
+// Unmarshal decodes exactly one msgpack value into v, which must be a pointer. The bytes may come from anywhere: they
+// pass a structural walk first, and a panic of the decoder becomes an error. Errors wrap [ErrMalformed].
+func Unmarshal(b []byte, v any) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: decode %T: %v", ErrMalformed, v, p)
+		}
+	}()
+	if err := validate(b); err != nil {
+		return err
+	}
+	if err := msgpack.Unmarshal(b, v); err != nil {
+		return fmt.Errorf("%w: decode %T: %w", ErrMalformed, v, err)
+	}
+	return nil
+}
+
+// isMap reports whether a msgpack value is a map: the decoder would also take an array for a struct, or nil for nothing.
+func isMap(b []byte) bool {
+	return len(b) > 0 && (b[0]&0xf0 == 0x80 || b[0] == 0xde || b[0] == 0xdf)
+}
+
+func decodeMessage(k Kind, body []byte) (Message, error) {
+	m := newMessage(k)
+	if m == nil {
+		return nil, nil
+	}
+	if !isMap(body) {
+		return nil, &MessageError{k, fmt.Errorf("%w: the body is not a map", ErrMalformed)}
+	}
+	if err := Unmarshal(body, m); err != nil {
+		return nil, &MessageError{k, err}
+	}
+	if x, ok := m.(*Exception); ok {
+		x.Limit()
+	}
+	return m, nil
+}

@@ -1,0 +1,156 @@
+package transport
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"syscall"
+)
+
+const (
+	headerLen = 6
+	flagMore  = 1
+)
+
+// A Conn is an ordered stream of messages over a byte stream. Send may be called from any goroutine; Recv from one at
+// a time. Close ends both.
+type Conn struct {
+	rwc io.ReadWriteCloser
+	r   *bufio.Reader
+
+	parts   map[Kind][]byte // unfinished messages, by kind
+	pending int             // their bytes together, at most MaxMessage
+
+	write sync.Mutex     // held for one frame
+	kinds [16]sync.Mutex // held for one message of a kind: messages of one kind never interleave
+}
+
+// NewConn returns a Conn over rwc, which it owns from then on.
+func NewConn(rwc io.ReadWriteCloser) *Conn {
+	return &Conn{rwc: rwc, r: bufio.NewReader(rwc)}
+}
+
+// Close closes the stream. It returns the stream's error.
+func (c *Conn) Close() error { return c.rwc.Close() }
+
+// Send writes one message; it blocks while the other side does not read. A message larger than a frame travels in
+// chunks, between which messages of other kinds may be sent. Errors: the encoder's, [ErrTooLarge], the stream's.
+func (c *Conn) Send(m Message) error {
+	body, err := Marshal(m)
+	if err != nil {
+		return err
+	}
+	if len(body) > MaxMessage {
+		return fmt.Errorf("%w: %v of %d bytes", ErrTooLarge, m.Kind(), len(body))
+	}
+	turn := &c.kinds[int(m.Kind())%len(c.kinds)]
+	turn.Lock()
+	defer turn.Unlock()
+	for len(body) > MaxFrame {
+		if err := c.frame(m.Kind(), flagMore, body[:MaxFrame]); err != nil {
+			return err
+		}
+		body = body[MaxFrame:]
+	}
+	return c.frame(m.Kind(), 0, body)
+}
+
+// frame writes header and body in one call where the body is small: a reader then never sees one without the other.
+func (c *Conn) frame(k Kind, flags byte, body []byte) error {
+	c.write.Lock()
+	defer c.write.Unlock()
+	b := AppendFrame(make([]byte, 0, headerLen+len(body)), k, flags, body)
+	_, err := c.rwc.Write(b)
+	return err
+}
+
+// AppendFrame appends one frame to b: for tests, and for workers that frame their own messages.
+func AppendFrame(b []byte, k Kind, flags byte, body []byte) []byte {
+	b = binary.BigEndian.AppendUint32(b, uint32(len(body)))
+	b = append(b, byte(k), flags)
+	return append(b, body...)
+}
+
+// Recv returns the next message of a kind it knows. Errors:
+//
+//   - io.EOF: the stream has ended between two messages, by end of file or by a reset;
+//   - *[TruncatedError]: it ended inside a message;
+//   - *[MessageError]: one message was dropped; Recv may be called again;
+//   - [ErrTooLarge]: the peer broke the protocol; nothing after it can be trusted;
+//   - the stream's own error.
+func (c *Conn) Recv() (Message, error) {
+	for {
+		k, body, err := c.next()
+		if err != nil {
+			return nil, err
+		}
+		m, err := decodeMessage(k, body)
+		if m != nil || err != nil {
+			return m, err
+		}
+	}
+}
+
+// next returns the next whole message, its chunks put together.
+func (c *Conn) next() (Kind, []byte, error) {
+	for {
+		k, flags, body, err := c.readFrame()
+		if err != nil {
+			return 0, nil, err
+		}
+		part, begun := c.parts[k]
+		if flags&flagMore == 0 && !begun {
+			return k, body, nil
+		}
+		if flags&flagMore == 0 {
+			delete(c.parts, k)
+			c.pending -= len(part)
+			return k, append(part, body...), nil
+		}
+		if c.pending += len(body); c.pending > MaxMessage {
+			return 0, nil, fmt.Errorf("%w: %v in chunks of more than %d bytes", ErrTooLarge, k, MaxMessage)
+		}
+		if c.parts == nil {
+			c.parts = make(map[Kind][]byte)
+		}
+		c.parts[k] = append(part, body...)
+	}
+}
+
+func (c *Conn) readFrame() (k Kind, flags byte, body []byte, err error) {
+	var head [headerLen]byte
+	n, err := io.ReadFull(c.r, head[:])
+	if err != nil {
+		return 0, 0, nil, c.ended(0, head[:0], n, err)
+	}
+	size := binary.BigEndian.Uint32(head[:])
+	k, flags = Kind(head[4]), head[5]
+	if size > MaxFrame {
+		return 0, 0, nil, fmt.Errorf("%w: a frame of %d bytes", ErrTooLarge, size)
+	}
+	body = make([]byte, size)
+	if n, err = io.ReadFull(c.r, body); err != nil {
+		return 0, 0, nil, c.ended(k, body[:n], headerLen+n, err)
+	}
+	return k, flags, body, nil
+}
+
+// ended tells a clean end from one inside a message. A peer that dies with data of ours unread makes the kernel answer
+// ECONNRESET in place of an end of file: both mean the end.
+func (c *Conn) ended(k Kind, body []byte, n int, err error) error {
+	if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, syscall.ECONNRESET) {
+		return err
+	}
+	for open, part := range c.parts {
+		if k == 0 || k == open {
+			return &TruncatedError{open, append(part, body...)}
+		}
+	}
+	if n == 0 {
+		return io.EOF
+	}
+	return &TruncatedError{k, body}
+}

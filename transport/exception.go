@@ -1,0 +1,162 @@
+package transport
+
+import (
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// An Exception is an error raised in a worker: a message on the wire, and in Go an error whose causes [errors.Is] and
+// [errors.As] walk. The keys and their meaning are those of docs/protocol.md.
+type Exception struct {
+	Type       string            `msgpack:"type,omitempty" json:"type"`
+	Module     string            `msgpack:"module,omitempty" json:"module,omitempty"`
+	Message    string            `msgpack:"message,omitempty" json:"message"`
+	Traceback  string            `msgpack:"traceback,omitempty" json:"traceback,omitempty"`
+	Frames     []Frame           `msgpack:"frames,omitempty" json:"frames,omitempty"`
+	Cause      *Exception        `msgpack:"cause,omitempty" json:"cause,omitempty"`
+	Context    *Exception        `msgpack:"context,omitempty" json:"context,omitempty"`
+	Suppressed bool              `msgpack:"suppressed,omitempty" json:"suppressed,omitempty"`
+	Notes      []string          `msgpack:"notes,omitempty" json:"notes,omitempty"`
+	Members    []*Exception      `msgpack:"members,omitempty" json:"members,omitempty"`
+	Attributes map[string]string `msgpack:"attributes,omitempty" json:"attributes,omitempty"`
+	Sentinel   string            `msgpack:"sentinel,omitempty" json:"sentinel,omitempty"`
+	Truncated  bool              `msgpack:"truncated,omitempty" json:"truncated,omitempty"`
+
+	// Who raised it and when (Unix nanoseconds of the worker's clock): on the outermost exception only.
+	Rank       int    `msgpack:"rank,omitempty" json:"-"`
+	Generation int    `msgpack:"generation,omitempty" json:"-"`
+	PID        int    `msgpack:"pid,omitempty" json:"-"`
+	Host       string `msgpack:"host,omitempty" json:"-"`
+	Time       int64  `msgpack:"time,omitempty" json:"time,omitempty"`
+}
+
+// A Frame is one line of a traceback.
+type Frame struct {
+	File     string `msgpack:"file,omitempty" json:"file"`
+	Line     int    `msgpack:"line,omitempty" json:"line"`
+	Function string `msgpack:"function,omitempty" json:"function"`
+	Code     string `msgpack:"code,omitempty" json:"code,omitempty"`
+}
+
+// Error returns the exception's last line as its language prints it: "ValueError: no learning rate", "panic: boom".
+// Go's own carriers of mere text leave their type out.
+func (e *Exception) Error() string {
+	switch {
+	case e.Type == "" || textTypes[e.Type]:
+		return e.Message
+	case e.Message == "":
+		return e.Type
+	}
+	return e.Type + ": " + e.Message
+}
+
+// textTypes are the Go error types that say nothing beyond their text.
+var textTypes = map[string]bool{
+	"*errors.errorString": true, "*errors.joinError": true, "*fmt.wrapError": true, "*fmt.wrapErrors": true,
+}
+
+// Unwrap returns the cause, or else the context when it was not suppressed, and then the members of a group.
+func (e *Exception) Unwrap() []error {
+	var errs []error
+	switch {
+	case e.Cause != nil:
+		errs = append(errs, e.Cause)
+	case e.Context != nil && !e.Suppressed:
+		errs = append(errs, e.Context)
+	}
+	for _, m := range e.Members {
+		if m != nil {
+			errs = append(errs, m)
+		}
+	}
+	return errs
+}
+
+// Is reports whether the exception is the registered sentinel target: see [RegisterError].
+func (e *Exception) Is(target error) bool {
+	return e.Sentinel != "" && sentinelNamed(e.Sentinel) == target
+}
+
+// Limit cuts the exception down to the limits of docs/protocol.md and sets Truncated on each part that lost something.
+func (e *Exception) Limit() {
+	left := maxExceptions - 1
+	e.limit(1, &left)
+}
+
+func (e *Exception) limit(depth int, left *int) {
+	e.limitTexts()
+	if len(e.Frames) > maxFrames {
+		e.Frames = slices.Concat(e.Frames[:maxFrames/2], e.Frames[len(e.Frames)-maxFrames/2:])
+		e.Truncated = true
+	}
+	e.Cause = e.keep(e.Cause, depth, left)
+	e.Context = e.keep(e.Context, depth, left)
+	members := e.Members[:0]
+	for _, m := range e.Members {
+		if m = e.keep(m, depth, left); m != nil {
+			members = append(members, m)
+		}
+	}
+	e.Members = members
+}
+
+// keep returns a related exception within the limits, nil when there is no room for it.
+func (e *Exception) keep(x *Exception, depth int, left *int) *Exception {
+	if x == nil {
+		return nil
+	}
+	if depth >= maxChain || *left == 0 {
+		e.Truncated = true
+		return nil
+	}
+	*left--
+	x.limit(depth+1, left)
+	return x
+}
+
+func (e *Exception) limitTexts() {
+	for _, s := range []*string{&e.Type, &e.Module, &e.Message, &e.Traceback, &e.Sentinel, &e.Host} {
+		e.cut(s, maxText)
+	}
+	for i := range e.Frames {
+		f := &e.Frames[i]
+		e.cut(&f.File, maxAttribute*4)
+		e.cut(&f.Function, maxAttribute)
+		e.cut(&f.Code, maxAttribute)
+	}
+	if len(e.Notes) > maxNotes {
+		e.Notes, e.Truncated = e.Notes[:maxNotes], true
+	}
+	for i := range e.Notes {
+		e.cut(&e.Notes[i], maxText)
+	}
+	e.limitAttributes()
+}
+
+func (e *Exception) limitAttributes() {
+	n := 0
+	for k, v := range e.Attributes {
+		if n++; n > maxNotes || len(k) > maxAttribute {
+			delete(e.Attributes, k)
+			e.Truncated = true
+			continue
+		}
+		e.cut(&v, maxAttribute)
+		e.Attributes[k] = v
+	}
+}
+
+// cut shortens a text to a limit by leaving out its middle: the first and the last lines of an error matter most.
+func (e *Exception) cut(s *string, limit int) {
+	if !utf8.ValidString(*s) {
+		*s = strings.ToValidUTF8(*s, "\uFFFD")
+	}
+	if len(*s) <= limit {
+		return
+	}
+	const marker = "\n… left out …\n"
+	half := (limit - len(marker)) / 2
+	*s = strings.ToValidUTF8((*s)[:half], "") + marker + strings.ToValidUTF8((*s)[len(*s)-half:], "")
+	e.Truncated = true
+}

@@ -1,0 +1,118 @@
+package transport
+
+import (
+	"fmt"
+	"reflect"
+	"runtime"
+	"strings"
+)
+
+// FromError returns an error with its whole tree of causes as an exception: what an error wraps becomes its cause, what
+// it joins its members. It returns nil for nil. An *Exception anywhere in the tree is taken as it is.
+func FromError(err error) *Exception {
+	left := maxExceptions
+	return fromError(err, 1, &left)
+}
+
+func fromError(err error, depth int, left *int) *Exception {
+	if err == nil {
+		return nil
+	}
+	if x, ok := err.(*Exception); ok && x != nil {
+		return x
+	}
+	*left--
+	x := &Exception{Type: fmt.Sprintf("%T", err), Module: module(err), Message: message(err), Sentinel: sentinelOf(err)}
+	causes, joined := unwrap(err)
+	if len(causes) > 0 && (depth == maxChain || *left < len(causes)) {
+		x.Truncated = true
+		return x
+	}
+	for _, cause := range causes {
+		if joined {
+			x.Members = append(x.Members, fromError(cause, depth+1, left))
+		} else {
+			x.Cause = fromError(cause, depth+1, left)
+		}
+	}
+	return x
+}
+
+// unwrap returns what an error wraps, without nils, and whether it joins several.
+func unwrap(err error) (causes []error, joined bool) {
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		causes = []error{e.Unwrap()}
+	case interface{ Unwrap() []error }:
+		causes, joined = e.Unwrap(), true
+	}
+	kept := make([]error, 0, len(causes))
+	for _, c := range causes {
+		if c != nil {
+			kept = append(kept, c)
+		}
+	}
+	return kept, joined
+}
+
+// message calls Error, which is the user's code and may panic.
+func message(err error) (s string) {
+	defer func() {
+		if p := recover(); p != nil {
+			s = fmt.Sprintf("<Error panicked: %v>", p)
+		}
+	}()
+	return err.Error()
+}
+
+func module(v any) string {
+	t := reflect.TypeOf(v)
+	for t != nil && t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t == nil {
+		return ""
+	}
+	return t.PkgPath()
+}
+
+// FromPanic returns a recovered panic value as an exception: call it in the deferred function that recovered, so that
+// the stack still shows who panicked. An error that was panicked with becomes the cause.
+func FromPanic(value any, stack []byte) *Exception {
+	x := &Exception{Type: "panic", Message: panicText(value), Traceback: string(stack), Frames: panicFrames()}
+	if err, ok := value.(error); ok {
+		x.Cause = FromError(err)
+	}
+	return x
+}
+
+func panicText(value any) (s string) {
+	defer func() {
+		if p := recover(); p != nil {
+			s = fmt.Sprintf("<%T whose text panicked: %v>", value, p)
+		}
+	}()
+	return fmt.Sprint(value)
+}
+
+// panicFrames returns the stack of the panicking function, outermost first, without the runtime's and our own part.
+func panicFrames() []Frame {
+	pcs := make([]uintptr, 2*maxFrames)
+	iter := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])
+	var frames []Frame
+	for {
+		f, more := iter.Next()
+		if f.Function == "runtime.gopanic" {
+			frames = frames[:0] // all until here is recovery
+		} else if f.Function != "" && !strings.HasPrefix(f.Function, "runtime.") {
+			frames = append(frames, Frame{File: f.File, Line: f.Line, Function: f.Function})
+		}
+		if !more {
+			break
+		}
+	}
+	for i, j := 0, len(frames)-1; i < j; i, j = i+1, j-1 {
+		frames[i], frames[j] = frames[j], frames[i]
+	}
+	return frames
+}
