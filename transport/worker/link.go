@@ -1,0 +1,139 @@
+package worker
+
+import (
+	"fmt"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/go-muster/muster/transport"
+)
+
+// A link is the worker's end of the socket.
+type link struct {
+	conn      *transport.Conn
+	arguments chan []byte          // the Argument, once
+	stopped   chan *transport.Stop // closed-over by the context: one Stop
+	refused   chan error           // the supervisor refused us
+}
+
+// openLink takes the socket from the environment and says hello.
+func openLink() (*link, error) {
+	f, err := inherited(transport.EnvFD)
+	if err != nil {
+		return nil, err
+	}
+	l := &link{
+		conn:      transport.NewConn(f),
+		arguments: make(chan []byte, 1),
+		stopped:   make(chan *transport.Stop, 1),
+		refused:   make(chan error, 1),
+	}
+	hello := &transport.Hello{Min: transport.Version, Max: transport.Version, PID: os.Getpid(), SDK: "go"}
+	if err := l.conn.Send(hello); err != nil {
+		return nil, fmt.Errorf("worker: say hello: %w", err)
+	}
+	return l, nil
+}
+
+// inherited returns the descriptor that an environment variable names, and removes the variable: neither may reach this
+// process's own children.
+func inherited(name string) (*os.File, error) {
+	text := os.Getenv(name)
+	os.Unsetenv(name)
+	fd, err := strconv.Atoi(text)
+	if err != nil || fd < 3 {
+		return nil, fmt.Errorf("worker: %s=%q names no descriptor", name, text)
+	}
+	closeOnExec(fd)
+	f := os.NewFile(uintptr(fd), name)
+	if _, err := f.Stat(); err != nil {
+		return nil, fmt.Errorf("worker: %s=%s: %w", name, text, err)
+	}
+	return f, nil
+}
+
+// listen reads what the supervisor says until the end of the stream, which means that the supervisor is gone: then this
+// process has nobody to work for and ends. (On Linux the parent-death signal is usually faster.)
+func (l *link) listen() {
+	for {
+		m, err := l.conn.Recv()
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "muster: the supervisor is gone:", err)
+			os.Exit(exitError)
+		}
+		switch m := m.(type) {
+		case *transport.Welcome:
+			l.welcome(m)
+		case *transport.Argument:
+			offer(l.arguments, m.Value)
+		case *transport.Stop:
+			offer(l.stopped, m)
+		}
+	}
+}
+
+func (l *link) welcome(m *transport.Welcome) {
+	if m.Version == 0 {
+		offer(l.refused, fmt.Errorf("worker: %w: this side speaks %d", transport.ErrVersion, transport.Version))
+		return
+	}
+	if m.Heartbeat > 0 {
+		go l.beat(m.Heartbeat) // ends with the process
+	}
+}
+
+// beat sends a heartbeat at every interval, from a goroutine of its own: a busy worker is not a dead one.
+func (l *link) beat(interval time.Duration) {
+	ticker := time.NewTicker(interval)
+	for seq := 1; ; seq++ {
+		now := <-ticker.C
+		if l.conn.Send(&transport.Heartbeat{Seq: seq, Time: now.UnixNano()}) != nil {
+			return // listen sees the end too
+		}
+	}
+}
+
+// argument waits for the argument of a function that takes one.
+func (l *link) argument(wanted bool) ([]byte, error) {
+	if !wanted {
+		return nil, nil
+	}
+	select {
+	case a := <-l.arguments:
+		return a, nil
+	case err := <-l.refused:
+		return nil, err
+	}
+}
+
+// report sends an exception with who we are. An error of the link leaves nothing to do: the exit code still speaks.
+func (l *link) report(me Info, x *transport.Exception) {
+	x.Rank, x.Generation, x.PID, x.Time = me.Rank, me.Generation, os.Getpid(), time.Now().UnixNano()
+	x.Host, _ = os.Hostname()
+	x.Limit()
+	_ = l.conn.Send(x)
+}
+
+// offer is a send that keeps the first value: each of these comes once, and a peer that repeats itself changes nothing.
+func offer[T any](ch chan T, v T) {
+	select {
+	case ch <- v:
+	default:
+	}
+}
+
+// captureCrashes lets the runtime write its last words (a panic in a goroutine that is not ours, a fatal error) on
+// a descriptor which the supervisor drains.
+func captureCrashes() {
+	if os.Getenv(transport.EnvCrashFD) == "" {
+		return
+	}
+	f, err := inherited(transport.EnvCrashFD)
+	if err != nil {
+		return
+	}
+	defer f.Close() // the runtime keeps its own duplicate
+	_ = debug.SetCrashOutput(f, debug.CrashOptions{})
+}
