@@ -39,7 +39,6 @@ func run(name string) int {
 		fmt.Fprintln(os.Stderr, "muster:", err)
 		return exitError
 	}
-	defer l.conn.Close()
 	e, known := entries[name]
 	if !known {
 		return l.fail(me, fmt.Errorf("worker: no entry point %q is registered in %s: call worker.Register or "+

@@ -1,0 +1,85 @@
+package process
+
+import (
+	"encoding/json"
+	"fmt"
+	"syscall"
+	"time"
+)
+
+// A Signal is a signal of the operating system.
+type Signal = syscall.Signal
+
+// An Exit says how a process ended. As an error it describes an exit that was no success; a process that ended well is
+// no error, and nothing returns its Exit as one.
+type Exit struct {
+	Code   int    // exit code; -1 when a signal ended it, or when it is not known
+	Signal Signal // the signal that ended it, 0 for none
+	Core   bool   // it dumped core
+
+	// Stopped says that our Stop or Kill reached the process while it was alive: its exit is an answer.
+	Stopped bool
+	// Err says why there is no exit code, or why it proves nothing: the process could not be launched, the link broke,
+	// a function ended without its result, the process was abandoned.
+	Err error
+
+	CPU    time.Duration // user and system time of the process and of those of its children that it waited for
+	Stderr []byte        // the last lines of standard error, at most 8 KiB
+	Left   []Leftover    // processes it left behind in its group or holding its streams, which were ended or cut off
+}
+
+// A Leftover is a process that outlived the rank that started it.
+type Leftover struct {
+	PID  int    `json:"pid"`
+	Name string `json:"name"`
+}
+
+// Success reports whether the process ended well: exit code 0, and nothing that says otherwise.
+func (e *Exit) Success() bool { return e.Code == 0 && e.Signal == 0 && e.Err == nil }
+
+// Error says how the process ended: "exit status 3", "signal: aborted (SIGABRT, core dumped)".
+func (e *Exit) Error() string {
+	switch {
+	case e.Err != nil:
+		return e.Err.Error()
+	case e.Signal != 0 && e.Core:
+		return fmt.Sprintf("signal: %v (%s, core dumped)", e.Signal, SignalName(e.Signal))
+	case e.Signal != 0:
+		return fmt.Sprintf("signal: %v (%s)", e.Signal, SignalName(e.Signal))
+	}
+	return fmt.Sprintf("exit status %d", e.Code)
+}
+
+// Unwrap returns Err.
+func (e *Exit) Unwrap() error { return e.Err }
+
+// MarshalJSON writes the exit as the report of docs/design.md §9 has it.
+func (e Exit) MarshalJSON() ([]byte, error) {
+	out := struct {
+		Code     int        `json:"code"`
+		Signal   string     `json:"signal"`
+		Core     bool       `json:"core"`
+		OOM      bool       `json:"oom"`
+		KilledBy string     `json:"killed_by"`
+		Error    string     `json:"error,omitempty"`
+		Left     []Leftover `json:"left,omitempty"`
+	}{Code: e.Code, Signal: SignalName(e.Signal), Core: e.Core, Left: e.Left}
+	if e.Stopped {
+		out.KilledBy = "supervisor"
+	}
+	if e.Err != nil {
+		out.Error = e.Err.Error()
+	}
+	return json.Marshal(out)
+}
+
+// SignalName returns a signal's name, "SIGTERM", "" for 0 and "signal 99" for one without a name.
+func SignalName(s Signal) string {
+	if s == 0 {
+		return ""
+	}
+	if name := signalName(s); name != "" {
+		return name
+	}
+	return fmt.Sprintf("signal %d", int(s))
+}

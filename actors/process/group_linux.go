@@ -1,0 +1,228 @@
+package process
+
+import (
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// signalGroup is PIDFD_SIGNAL_PROCESS_GROUP (Linux 6.9): the signal goes to the group whose leader the pidfd names, even
+// after that was reaped, so no other group can be meant.
+const signalGroup = 4
+
+// hasSignalGroup asks the kernel once, with a signal that does nothing.
+var hasSignalGroup = sync.OnceValue(func() bool {
+	fd, err := unix.PidfdOpen(os.Getpid(), 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	return unix.PidfdSendSignal(fd, 0, nil, signalGroup) == nil
+})
+
+// A group is the process group of one rank: its leader, which we started, and what that started in turn and left in the
+// group.
+type group struct {
+	pid   int
+	pidfd *os.File // of the leader, registered with the poller; nil where the kernel has none
+
+	mu      sync.Mutex
+	reaped  bool     // the leader's pid means nothing any more
+	asked   bool     // stop was called
+	killed  bool     // kill was called
+	reached bool     // stop or kill met a living leader
+	gone    bool     // the group is empty
+	watched *os.File // pidfd of the leftover that sweep waits for
+}
+
+func newGroup(pid, pidfd int) *group {
+	g := &group{pid: pid}
+	if pidfd >= 0 && unix.SetNonblock(pidfd, true) == nil {
+		g.pidfd = os.NewFile(uintptr(pidfd), "pidfd")
+	}
+	return g
+}
+
+func (g *group) close() {
+	if g.pidfd != nil {
+		g.pidfd.Close()
+	}
+}
+
+// wait blocks until the leader has ended, and reaps it. No thread waits: the pidfd becomes readable.
+//
+// The leader stays a zombie, whose number nobody else can get, until everything that needs the number is done: where the
+// kernel cannot name the group by pidfd, that includes the end of the whole group.
+func (g *group) wait() Exit {
+	err := g.awaitLeader()
+	if !hasSignalGroup() {
+		g.endPinned()
+	}
+	return g.reap(err)
+}
+
+func (g *group) awaitLeader() error {
+	if g.pidfd == nil {
+		return waitID(unix.P_PID, g.pid, unix.WEXITED|unix.WNOWAIT)
+	}
+	return awaitPidfd(g.pidfd, unix.WEXITED|unix.WNOWAIT)
+}
+
+// awaitPidfd waits until a pidfd of a child is readable and waitid agrees.
+func awaitPidfd(f *os.File, options int) error {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var result error
+	err = conn.Read(func(fd uintptr) bool {
+		ended, err := ended(unix.P_PIDFD, int(fd), options)
+		result = err
+		return ended || err != nil
+	})
+	if err != nil {
+		return err
+	}
+	return result
+}
+
+// ended asks, without waiting, whether a child has ended. A pidfd that does not block answers EAGAIN for "not yet".
+func ended(kind, id, options int) (bool, error) {
+	var info unix.Siginfo
+	for {
+		err := unix.Waitid(kind, id, &info, options|unix.WNOHANG, nil)
+		switch err {
+		case nil:
+			return info.Signo != 0, nil
+		case unix.EAGAIN:
+			return false, nil
+		case unix.EINTR:
+		default:
+			return false, os.NewSyscallError("waitid", err)
+		}
+	}
+}
+
+func waitID(kind, id, options int) error {
+	for {
+		err := unix.Waitid(kind, id, nil, options, nil)
+		if err != unix.EINTR {
+			return os.NewSyscallError("waitid", err)
+		}
+	}
+}
+
+// reap collects the leader and makes its number free.
+func (g *group) reap(err error) Exit {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.reaped = true
+	var status unix.WaitStatus
+	var usage unix.Rusage
+	for err == nil {
+		_, werr := unix.Wait4(g.pid, &status, 0, &usage)
+		if werr == unix.EINTR {
+			continue
+		}
+		err = os.NewSyscallError("wait4", werr)
+		break
+	}
+	if err != nil { // somebody reaped our child: there is no proof of anything (G-8)
+		return Exit{Code: -1, Err: fmt.Errorf("process: the exit status of pid %d is lost: %w", g.pid, err)}
+	}
+	exit := Exit{Code: -1, Stopped: g.reached, CPU: cpu(&usage)}
+	if status.Signaled() {
+		exit.Signal, exit.Core = status.Signal(), status.CoreDump()
+	} else {
+		exit.Code = status.ExitStatus()
+	}
+	return exit
+}
+
+func cpu(u *unix.Rusage) time.Duration {
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// stop asks the whole group to end. SIGCONT lets a stopped process act on SIGTERM.
+func (g *group) stop() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.reach()
+	g.asked = true
+	_ = g.send(unix.SIGTERM)
+	_ = g.send(unix.SIGCONT)
+}
+
+// kill ends the whole group, and the patience of sweep.
+func (g *group) kill() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.reach()
+	g.killed = true
+	_ = g.send(unix.SIGKILL)
+	if g.watched != nil {
+		_ = g.watched.SetReadDeadline(time.Now())
+	}
+}
+
+func (g *group) signal(sig Signal) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.send(sig)
+}
+
+// reach notes whether the leader is alive to be told: an exit that came before our signal was no answer to it.
+func (g *group) reach() {
+	if g.reaped || g.reached {
+		return
+	}
+	over, err := ended(unix.P_PID, g.pid, unix.WEXITED|unix.WNOWAIT)
+	g.reached = err == nil && !over
+}
+
+// send signals the group while it is certain to be ours. Called with mu held.
+func (g *group) send(sig Signal) error {
+	switch {
+	case g.gone:
+		return os.ErrProcessDone
+	case g.pidfd != nil && hasSignalGroup():
+		return g.sendByPidfd(sig)
+	case g.reaped:
+		return os.ErrProcessDone
+	}
+	return killGroup(g.pid, sig)
+}
+
+func (g *group) sendByPidfd(sig Signal) (err error) {
+	conn, err := g.pidfd.SyscallConn()
+	if err != nil {
+		return os.ErrProcessDone
+	}
+	cerr := conn.Control(func(fd uintptr) { err = unix.PidfdSendSignal(int(fd), sig, nil, signalGroup) })
+	if cerr != nil || err == unix.ESRCH {
+		return os.ErrProcessDone
+	}
+	return os.NewSyscallError("pidfd_send_signal", err)
+}
+
+// killGroup is the only place that names a group by number. 0 and 1 mean everybody.
+func killGroup(pid int, sig Signal) error {
+	if pid <= 1 {
+		panic(fmt.Sprintf("process: signal to group %d", pid))
+	}
+	err := unix.Kill(-pid, sig)
+	if err == unix.ESRCH {
+		return os.ErrProcessDone
+	}
+	return os.NewSyscallError("kill", err)
+}
+
+// endPinned kills the group while the leader's zombie pins its number.
+func (g *group) endPinned() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	_ = killGroup(g.pid, unix.SIGKILL)
+}

@@ -1,0 +1,73 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/go-muster/muster/transport"
+)
+
+// listen reads the worker's messages until the end of the socket, or until the deadline that is set once the process is
+// gone. A message that cannot be decoded is dropped, the link stays.
+func (p *localProcess) listen() {
+	for {
+		m, err := p.conn.Recv()
+		var dropped *transport.MessageError
+		switch {
+		case err == nil:
+			p.heard(m)
+		case errors.As(err, &dropped):
+		default:
+			p.ended(err)
+			return
+		}
+	}
+}
+
+// heard keeps track of the conversation, answers Hello and hands the message on.
+func (p *localProcess) heard(m transport.Message) {
+	switch m := m.(type) {
+	case *transport.Hello:
+		p.said.hello = true
+		p.welcome(m)
+	case *transport.Exception:
+		p.said.raised = true
+		m.Rank, m.Generation, m.PID = p.id.Rank, p.id.Generation, p.group.pid
+	case *transport.Result:
+		p.said.result = true
+	}
+	p.observer.Message(m)
+}
+
+func (p *localProcess) welcome(m *transport.Hello) {
+	answer := &transport.Welcome{Version: transport.Version}
+	if m.Min > transport.Version || m.Max < transport.Version {
+		answer.Version = 0
+		p.broke(fmt.Errorf("%w: the worker speaks %d to %d, we speak %d", transport.ErrVersion, m.Min, m.Max,
+			transport.Version))
+	}
+	_ = p.conn.Send(answer) // one small frame: it fits into the socket, and a dead worker is the exit's business
+}
+
+// ended tells a worker that is gone from one that was cut off while reporting and from one that talks nonsense.
+func (p *localProcess) ended(err error) {
+	var cut *transport.TruncatedError
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, os.ErrClosed):
+	case errors.As(err, &cut):
+		if x := cut.Exception(); x != nil {
+			p.heard(x)
+			return
+		}
+		p.broke(err)
+	default:
+		p.broke(err)
+	}
+}
+
+func (p *localProcess) broke(err error) {
+	p.said.broken = fmt.Errorf("%w: %w", ErrLink, err)
+	p.observer.Broken(p.said.broken)
+}

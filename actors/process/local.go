@@ -1,0 +1,279 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/go-muster/muster/transport"
+)
+
+// drainTime is how long a process's streams and its group may outlive it: what somebody it left behind still holds
+// is read for this long, then closed; who is still in its group is asked to end at once, and killed after this.
+const drainTime = 250 * time.Millisecond
+
+var (
+	// ErrNoResult is the condition of a function that ended with exit code 0 and without its result: it called os.Exit.
+	ErrNoResult = errors.New("process: the function ended its process without a result (os.Exit?)")
+	// ErrLink is the condition of a worker that broke the protocol on its socket.
+	ErrLink = errors.New("process: the worker broke the protocol on its socket")
+	// ErrMainNotCalled is the condition of a process that was started for an entry point and starts processes itself:
+	// without worker.Main it runs its parent's work again, and so would its children.
+	ErrMainNotCalled = errors.New("process: this process was started as a rank, but its main has not called worker.Main")
+)
+
+// Local returns the Launcher that starts processes on this machine.
+func Local() Launcher { return local{} }
+
+type local struct{}
+
+// Containment returns the layers that this system has.
+func (local) Containment() string { return containment }
+
+// Check looks for the program as Launch will.
+func (local) Check(c Command) error {
+	if os.Getenv(transport.EnvEntry) != "" {
+		return ErrMainNotCalled
+	}
+	_, err := lookup(c)
+	return err
+}
+
+// Launch starts the process and the goroutines that read from it, each of which ends with the process.
+func (l local) Launch(id ID, c Command, o Observer) (Process, error) {
+	if err := l.Check(c); err != nil {
+		return nil, err
+	}
+	path, err := lookup(c)
+	if err != nil {
+		return nil, err
+	}
+	p := &localProcess{id: id, command: c, observer: o}
+	var files childFiles
+	defer files.close()
+	if err := p.open(&files); err != nil {
+		p.closeAll()
+		return nil, fmt.Errorf("process: start %v: %w", id, err)
+	}
+	if p.group, err = spawn(path, c, environment(c, &files), files.list); err != nil {
+		p.closeAll()
+		return nil, startError(id, path, err)
+	}
+	p.run()
+	return p, nil
+}
+
+// environment is the supervisor's own, without what is meant for the supervisor alone, and the command's on top.
+func environment(c Command, files *childFiles) []string {
+	own := []string{transport.EnvFD, transport.EnvCrashFD, transport.EnvEntry}
+	env := make([]string, 0, len(os.Environ())+len(c.Env)+len(own))
+	for _, kv := range os.Environ() {
+		if !names(kv, own) {
+			env = append(env, kv)
+		}
+	}
+	env = append(env, c.Env...)
+	if files.link > 0 {
+		env = append(env, transport.EnvFD+"="+strconv.Itoa(files.link))
+	}
+	if files.crash > 0 {
+		env = append(env, transport.EnvCrashFD+"="+strconv.Itoa(files.crash))
+	}
+	if c.Entry != "" {
+		env = append(env, transport.EnvEntry+"="+c.Entry)
+	}
+	cmd := exec.Cmd{Env: env, Dir: c.Dir}
+	return cmd.Environ() // the last value of each variable, and PWD
+}
+
+func names(kv string, own []string) bool {
+	for _, name := range own {
+		if len(kv) > len(name) && kv[:len(name)] == name && kv[len(name)] == '=' {
+			return true
+		}
+	}
+	return false
+}
+
+// childFiles are the descriptors of a process to be, in order; link and crash are their numbers in it, 0 for none.
+type childFiles struct {
+	list        []*os.File
+	link, crash int
+}
+
+func (f *childFiles) add(file *os.File) int {
+	f.list = append(f.list, file)
+	return len(f.list) - 1
+}
+
+func (f *childFiles) close() {
+	for _, file := range f.list {
+		file.Close()
+	}
+}
+
+// A localProcess is a process of this machine.
+type localProcess struct {
+	id       ID
+	command  Command
+	observer Observer
+	group    *group
+	conn     *transport.Conn // nil without a socket
+	ends     []*os.File      // our ends of everything, for deadlines
+
+	stdout, stderr pump
+	crash          *os.File
+	tail           tail
+
+	readers sync.WaitGroup // the goroutines that read from the process
+	said    said
+}
+
+// said is what the worker has said so far: written by the link's reader, read once that has ended.
+type said struct {
+	hello, raised, result bool
+	crash                 []byte
+	broken                error
+}
+
+// open creates the streams, the socket and the crash pipe.
+func (p *localProcess) open(files *childFiles) error {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return err
+	}
+	files.add(null)
+	for _, s := range []*pump{&p.stdout, &p.stderr} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			return err
+		}
+		s.file = p.keep(r)
+		files.add(w)
+	}
+	if p.command.Plain {
+		return nil
+	}
+	return p.openLink(files)
+}
+
+func (p *localProcess) openLink(files *childFiles) error {
+	ours, theirs, err := transport.Pair()
+	if errors.Is(err, errors.ErrUnsupported) && p.command.Entry == "" {
+		return nil // a command can do without
+	}
+	if err != nil {
+		return err
+	}
+	p.conn = transport.NewConn(lateReader{p.keep(ours)})
+	files.link = files.add(theirs)
+	if p.command.Entry == "" {
+		return nil
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	p.crash = p.keep(r)
+	files.crash = files.add(w)
+	return nil
+}
+
+func (p *localProcess) keep(f *os.File) *os.File {
+	p.ends = append(p.ends, f)
+	return f
+}
+
+func (p *localProcess) closeAll() {
+	for _, f := range p.ends {
+		f.Close()
+	}
+}
+
+// run starts the readers before anything is written, and the goroutine that sees the process end.
+func (p *localProcess) run() {
+	p.stdout.emit = func(b []byte) { p.observer.Output(Stdout, b) }
+	p.stderr.emit = func(b []byte) {
+		p.tail.Write(b)
+		p.observer.Output(Stderr, b)
+	}
+	p.readers.Go(p.stdout.run)
+	p.readers.Go(p.stderr.run)
+	if p.crash != nil {
+		p.readers.Go(func() { p.said.crash = collect(lateReader{p.crash}) })
+	}
+	if p.conn != nil {
+		p.readers.Go(p.listen)
+	}
+	if p.conn != nil && p.command.Argument != nil {
+		argument := &transport.Argument{Value: p.command.Argument}
+		go func() { _ = p.conn.Send(argument) }() // ends when it is read, or when finish closes the socket
+	}
+	go p.finish()
+}
+
+// finish sees the process end, then its group, then its streams, and tells the exit: the last thing anybody hears.
+func (p *localProcess) finish() {
+	exit := p.group.wait()
+	exit.Left = p.group.sweep()
+	p.drain()
+	if p.conn != nil {
+		p.conn.Close()
+	}
+	p.group.close()
+	p.lastWords(&exit)
+	exit.Stderr = p.tail.Lines()
+	p.observer.Exited(exit)
+}
+
+// drain waits for the readers; whoever still holds a stream has drainTime.
+func (p *localProcess) drain() {
+	deadline := time.Now().Add(drainTime)
+	for _, f := range p.ends {
+		_ = f.SetReadDeadline(deadline)
+	}
+	p.readers.Wait()
+}
+
+// lastWords adds what the exit alone does not show: a crash of the Go runtime, a protocol that was broken, a function
+// that never said how it ended.
+func (p *localProcess) lastWords(exit *Exit) {
+	if !p.said.raised && !exit.Stopped {
+		if x := transport.ParseCrash(p.said.crash); x != nil {
+			x.Rank, x.Generation, x.PID = p.id.Rank, p.id.Generation, p.group.pid
+			p.said.raised = true
+			p.observer.Message(x)
+		}
+	}
+	if exit.Code != 0 || exit.Signal != 0 {
+		return
+	}
+	switch {
+	case p.said.broken != nil:
+		exit.Err = p.said.broken
+	case p.command.Entry != "" && !p.said.result && !p.said.raised && !exit.Stopped:
+		exit.Err = ErrNoResult
+	}
+}
+
+// PID returns the process id.
+func (p *localProcess) PID() int { return p.group.pid }
+
+// Stop sends the Stop message and SIGTERM.
+func (p *localProcess) Stop(reason string, grace time.Duration) {
+	if p.conn != nil {
+		stop := &transport.Stop{Reason: reason, Grace: grace}
+		go func() { _ = p.conn.Send(stop) }() // ends when it is read, or when finish closes the socket
+	}
+	p.group.stop()
+}
+
+// Kill sends SIGKILL.
+func (p *localProcess) Kill() { p.group.kill() }
+
+// Signal sends sig to the group.
+func (p *localProcess) Signal(sig Signal) error { return p.group.signal(sig) }

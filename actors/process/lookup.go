@@ -1,0 +1,91 @@
+package process
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// lookup finds a command's program and says what is wrong with it: missing, a directory, not executable, or a script
+// whose interpreter is missing.
+func lookup(c Command) (string, error) {
+	if len(c.Args) == 0 || c.Args[0] == "" {
+		return "", fmt.Errorf("process: the command is empty: name a program")
+	}
+	if c.Dir != "" {
+		if err := checkDir(c.Dir); err != nil {
+			return "", err
+		}
+	}
+	path := c.Args[0]
+	if !strings.ContainsRune(path, filepath.Separator) {
+		found, err := exec.LookPath(path)
+		if errors.Is(err, exec.ErrDot) {
+			return "", fmt.Errorf("process: %q is only in the current directory: write ./%s", path, path)
+		}
+		if err != nil {
+			return "", fmt.Errorf("process: %q is not in PATH: %w", path, exec.ErrNotFound)
+		}
+		return found, nil
+	}
+	seen := path
+	if c.Dir != "" && !filepath.IsAbs(path) {
+		seen = filepath.Join(c.Dir, path)
+	}
+	return path, checkProgram(seen)
+}
+
+func checkDir(dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return fmt.Errorf("process: the working directory: %w", err)
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("process: the working directory %s is a file: %w", dir, fs.ErrInvalid)
+	}
+	return nil
+}
+
+func checkProgram(path string) error {
+	if _, err := exec.LookPath(path); err != nil {
+		info, serr := os.Stat(path)
+		switch {
+		case serr != nil:
+			return fmt.Errorf("process: the program: %w", serr)
+		case info.IsDir():
+			return fmt.Errorf("process: %s is a directory: %w", path, fs.ErrPermission)
+		}
+		return fmt.Errorf("process: %s is not executable (chmod +x?): %w", path, fs.ErrPermission)
+	}
+	if name := interpreter(path); name != "" {
+		if _, err := os.Stat(name); err != nil {
+			return fmt.Errorf("process: the interpreter of %s: %w", path, err)
+		}
+	}
+	return nil
+}
+
+// interpreter returns the absolute program of a script's first line, "" when there is none.
+func interpreter(path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	line, _ := bufio.NewReaderSize(f, 256).ReadSlice('\n')
+	rest, script := strings.CutPrefix(string(line), "#!")
+	fields := strings.Fields(rest)
+	if !script || len(fields) == 0 || !filepath.IsAbs(fields[0]) {
+		return ""
+	}
+	return fields[0]
+}
+
+func startError(id ID, path string, err error) error {
+	return fmt.Errorf("process: start %v (%s): %w", id, path, err)
+}

@@ -1,0 +1,101 @@
+package process
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"sync"
+)
+
+const (
+	chunkSize = 64 << 10 // one read: the capacity of a pipe
+	maxLine   = 1 << 20  // a longer line comes in pieces
+	maxDrain  = 1 << 20  // what is taken from a stream after its deadline
+)
+
+// chunks lends the read buffers: an idle stream holds none, so that a thousand quiet ranks cost no buffer at all.
+var chunks = sync.Pool{New: func() any { b := make([]byte, chunkSize); return &b }}
+
+// A pump reads one stream to its end and hands on whole lines.
+type pump struct {
+	file  *os.File
+	emit  func([]byte)
+	carry []byte // the beginning of a line whose end has not come yet
+}
+
+// run reads until the end of the stream, or until the deadline that is set on it once the process is gone; then it takes
+// what is still in the pipe, so that an unread line is not lost to a deadline that came first.
+func (p *pump) run() {
+	for {
+		err := readReady(p.file, p.lines)
+		if err == nil {
+			continue
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			p.drain()
+		}
+		break
+	}
+	if len(p.carry) > 0 {
+		p.emit(p.carry)
+	}
+	p.file.Close()
+}
+
+// drain takes what is in the pipe, and no more than the largest pipe holds: a process that escaped and goes on writing
+// cannot keep us here.
+func (p *pump) drain() {
+	for taken := 0; taken < maxDrain; {
+		n, err := readNow(p.file, p.lines)
+		if n <= 0 || err != nil {
+			return
+		}
+		taken += n
+	}
+}
+
+// lines hands on what ends in a newline and keeps the rest.
+func (p *pump) lines(b []byte) {
+	end := bytes.LastIndexByte(b, '\n') + 1
+	switch {
+	case end == 0 && len(p.carry)+len(b) < maxLine:
+		p.carry = append(p.carry, b...)
+		return
+	case end == 0: // a line without end: hand it on in pieces
+		p.emit(append(p.carry, b...))
+		p.carry = nil
+		return
+	case len(p.carry) > 0:
+		p.emit(append(p.carry, b[:end]...))
+		p.carry = nil
+	default:
+		p.emit(b[:end])
+	}
+	if end < len(b) {
+		p.carry = append(p.carry, b[end:]...)
+	}
+}
+
+// collect reads a stream to its end and keeps its first and last 32 KiB, for a dump that may be of any size.
+func collect(f io.ReadCloser) []byte {
+	defer f.Close()
+	const half = 32 << 10
+	head, _ := io.ReadAll(io.LimitReader(f, half))
+	last := tailOf(f, half)
+	return append(head, last...)
+}
+
+func tailOf(r io.Reader, n int) []byte {
+	kept := make([]byte, 0, 2*n)
+	buf := make([]byte, 4096)
+	for {
+		got, err := r.Read(buf)
+		if kept = append(kept, buf[:got]...); len(kept) >= 2*n-len(buf) {
+			kept = kept[:copy(kept, kept[len(kept)-n:])]
+		}
+		if err != nil {
+			return kept[max(0, len(kept)-n):]
+		}
+	}
+}

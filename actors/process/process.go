@@ -1,0 +1,66 @@
+package process
+
+import (
+	"time"
+
+	"github.com/go-muster/muster/transport"
+)
+
+// A Launcher starts processes, here or on another host.
+type Launcher interface {
+	// Check reports why a command could not be launched, without starting anything: [exec.ErrNotFound], fs.ErrNotExist,
+	// fs.ErrPermission, each with what to do about it. A nil error is no promise.
+	Check(Command) error
+	// Launch starts a process for one life of one rank. After an error nothing was started and the observer is never
+	// called. Otherwise the observer hears of everything, and of the exit last.
+	Launch(ID, Command, Observer) (Process, error)
+	// Containment names the layers that end what the processes started, strongest first: "group+deathsig".
+	Containment() string
+}
+
+// A Process is a started process. All methods may be called from any goroutine, at any time, any number of times; none
+// waits for the process. Stop and Kill only begin the end: Observer.Exited is the end.
+type Process interface {
+	// PID returns the process id, which names the process until Observer.Exited was called.
+	PID() int
+	// Stop asks the process group to end: a Stop message to the worker, and the polite signal. Grace is how long the
+	// caller will wait before Kill; it is information for the worker, Stop sets no timer.
+	Stop(reason string, grace time.Duration)
+	// Kill ends the process group without asking.
+	Kill()
+	// Signal sends one signal to the process group, such as SIGUSR1. Signals that end processes are Stop and Kill's.
+	Signal(sig Signal) error
+}
+
+// A Stream is one of the two output streams of a process.
+type Stream int
+
+// The two streams.
+const (
+	Stdout Stream = 1
+	Stderr Stream = 2
+)
+
+// String returns "stdout" or "stderr".
+func (s Stream) String() string {
+	if s == Stderr {
+		return "stderr"
+	}
+	return "stdout"
+}
+
+// An Observer hears what a process does, from the process's own goroutines. A method that blocks holds back its stream,
+// and in the end the process that writes to it; nothing is dropped.
+type Observer interface {
+	// Message is called for each message of the worker, in order, never concurrently with itself.
+	Message(transport.Message)
+	// Broken is called at most once, when the worker broke the protocol so that nothing more can be read from it.
+	// The process may live on.
+	Broken(error)
+	// Output is called with one or more whole lines of a stream; only the last call of a stream may end without a newline
+	// (as does a line longer than 1 MiB, in pieces). The two streams are independent of each other. The bytes belong
+	// to the caller again when Output returns.
+	Output(Stream, []byte)
+	// Exited is called exactly once, after the last call of every other method.
+	Exited(Exit)
+}

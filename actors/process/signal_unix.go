@@ -1,0 +1,7 @@
+//go:build unix
+
+package process
+
+import "golang.org/x/sys/unix"
+
+func signalName(s Signal) string { return unix.SignalName(s) }

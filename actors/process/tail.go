@@ -1,0 +1,36 @@
+package process
+
+import "bytes"
+
+// tailSize bounds what a failure shows of standard error.
+const tailSize = 8 << 10
+
+// A tail keeps the last bytes that were written to it. It costs nothing until the first write.
+type tail struct {
+	buf  []byte
+	full bool // something was dropped
+}
+
+func (t *tail) Write(b []byte) {
+	if len(b) >= tailSize {
+		t.full = t.full || len(t.buf) > 0 || len(b) > tailSize
+		t.buf = append(t.buf[:0], b[len(b)-tailSize:]...)
+		return
+	}
+	if over := len(t.buf) + len(b) - tailSize; over > 0 {
+		t.buf = t.buf[:copy(t.buf, t.buf[over:])]
+		t.full = true
+	}
+	t.buf = append(t.buf, b...)
+}
+
+// Lines returns what was kept, without the torn first line.
+func (t *tail) Lines() []byte {
+	if !t.full {
+		return t.buf
+	}
+	if i := bytes.IndexByte(t.buf, '\n'); i >= 0 && i+1 < len(t.buf) {
+		return t.buf[i+1:]
+	}
+	return t.buf
+}

@@ -1,0 +1,176 @@
+package actors
+
+import (
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/go-muster/muster/actors/process"
+	"github.com/go-muster/muster/transport"
+)
+
+const (
+	// credits bounds the messages of one worker that wait for its actor; then its socket is no longer read.
+	credits = 16
+	// lastWait bounds how long an actor that is torn down from outside waits for its process to be gone.
+	lastWait = 5 * time.Second
+)
+
+// Config says which life of which rank an actor owns.
+type Config struct {
+	ID       process.ID
+	Command  process.Command
+	Launcher process.Launcher
+	// Output takes the lines of the process: see process.Observer. Nil discards them.
+	Output func(process.ID, process.Stream, []byte)
+}
+
+// Rank returns the props of an actor that owns one process for its whole life. It launches the process when it starts,
+// tells its parent Started, Ready, Raised, Broken, Returned and, last, Exited, and then stops itself.
+func Rank(c Config) *actor.Props {
+	return actor.PropsFromProducer(func() actor.Actor {
+		return &rank{Config: c, credits: make(chan struct{}, credits), exited: make(chan struct{}), gone: make(chan struct{})}
+	})
+}
+
+type rank struct {
+	Config
+	process process.Process
+	told    told
+	credits chan struct{} // one for each message on its way from the worker to the actor
+	exited  chan struct{} // closed when the process is gone, by its own goroutine
+	gone    chan struct{} // closed when the actor is gone: nobody gives credits back any more
+}
+
+// told is what the parent knows already: a worker that repeats itself without end is told of once.
+type told struct{ ready, returned, broken, exited bool }
+
+// exit travels from the process's goroutine to the actor.
+type exit struct{ process.Exit }
+
+// broken likewise.
+type broken struct{ err error }
+
+// Receive handles the parent's orders and the process's facts, one at a time.
+func (r *rank) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *actor.Started:
+		r.launch(ctx)
+	case transport.Message:
+		<-r.credits
+		r.heard(ctx, m)
+	case *broken:
+		r.tell(ctx, &r.told.broken, &Broken{r.ID, m.err})
+	case *exit:
+		r.end(ctx, m.Exit)
+	case *Abandon:
+		r.end(ctx, process.Exit{Code: -1, Err: m.Err, Stopped: true})
+	case *actor.Stopping:
+		r.tearDown()
+	default:
+		r.order(m)
+	}
+}
+
+func (r *rank) launch(ctx actor.Context) {
+	p, err := r.Launcher.Launch(r.ID, r.Command, &observer{rank: r, root: ctx.ActorSystem().Root, self: ctx.Self()})
+	if err != nil {
+		close(r.exited)
+		r.end(ctx, process.Exit{Code: -1, Err: err})
+		return
+	}
+	r.process = p
+	ctx.Send(ctx.Parent(), &Started{r.ID, p.PID()})
+	if !r.Command.Speaks {
+		r.tell(ctx, &r.told.ready, &Ready{r.ID})
+	}
+}
+
+func (r *rank) heard(ctx actor.Context, m transport.Message) {
+	switch m := m.(type) {
+	case *transport.Ready:
+		r.tell(ctx, &r.told.ready, &Ready{r.ID})
+	case *transport.Exception:
+		ctx.Send(ctx.Parent(), &Raised{r.ID, m})
+	case *transport.Result:
+		r.tell(ctx, &r.told.returned, &Returned{r.ID, m.Value})
+	}
+}
+
+// tell tells the parent something that is told once.
+func (r *rank) tell(ctx actor.Context, told *bool, fact any) {
+	if !*told {
+		*told = true
+		ctx.Send(ctx.Parent(), fact)
+	}
+}
+
+func (r *rank) order(m any) {
+	if r.process == nil {
+		return
+	}
+	switch m := m.(type) {
+	case *Stop:
+		r.process.Stop(m.Reason, m.Grace)
+	case *Kill:
+		r.process.Kill()
+	case *Signal:
+		_ = r.process.Signal(m.Signal) // a process that is gone needs none
+	}
+}
+
+// end tells the exit and stops the actor.
+func (r *rank) end(ctx actor.Context, e process.Exit) {
+	pid := 0
+	if r.process != nil {
+		pid = r.process.PID()
+	}
+	r.tell(ctx, &r.told.exited, &Exited{r.ID, pid, e})
+	ctx.Stop(ctx.Self())
+}
+
+// tearDown is for an actor that is stopped before its process ended, because its parent is gone: the process must not
+// outlive it. An abandoned process has been waited for long enough.
+func (r *rank) tearDown() {
+	close(r.gone)
+	if r.process == nil || r.told.exited {
+		return
+	}
+	r.process.Kill()
+	select {
+	case <-r.exited:
+	case <-time.After(lastWait):
+	}
+}
+
+// An observer carries what the process's goroutines see into the actor's mailbox.
+type observer struct {
+	rank *rank
+	root *actor.RootContext
+	self *actor.PID
+}
+
+// Message waits for a credit, so that a worker cannot fill the mailbox: its socket fills up instead.
+func (o *observer) Message(m transport.Message) {
+	select {
+	case o.rank.credits <- struct{}{}:
+		o.root.Send(o.self, m)
+	case <-o.rank.gone:
+	}
+}
+
+// Broken tells the actor.
+func (o *observer) Broken(err error) { o.root.Send(o.self, &broken{err}) }
+
+// Output goes past the actor: lines are not messages, and must never delay one.
+func (o *observer) Output(s process.Stream, lines []byte) {
+	if o.rank.Output != nil {
+		o.rank.Output(o.rank.ID, s, lines)
+	}
+}
+
+// Exited tells the actor, after all else.
+func (o *observer) Exited(e process.Exit) {
+	close(o.rank.exited)
+	o.root.Send(o.self, &exit{e})
+}

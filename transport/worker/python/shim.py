@@ -1,0 +1,585 @@
+"""Muster's worker for Python: runs a program as Python itself would, and tells the supervisor how it ended.
+
+    python3 [options] -c BOOT SHIM file   train.py --lr 0.1
+    python3 [options] -c BOOT SHIM module pkg.train --lr 0.1
+    python3 [options] -c BOOT SHIM code   'print(1)' --lr 0.1
+
+This file is SHIM. It travels in the argument list: nothing is installed, no file is written. BOOT is one line that
+compiles it under the name "<muster>" and runs it in a namespace of its own. The program then runs in the real
+`__main__` module, with the argv, path, name, file and loader it would have had: it needs no change and sees no trace.
+
+The socket that MUSTER_FD names carries frames (docs/protocol.md): Hello; Ready, just before the program's first line;
+one Exception for what escapes it, or one Result when its main body came to a good end. A program that calls
+sys.exit(3) or os._exit says nothing: its exit status does. Without MUSTER_FD the program simply runs.
+
+What must hold:
+  - The link never changes the program: a supervisor that is gone costs it no exception and no exit status. Only the
+    process that said Hello writes; its forked children close the socket.
+  - Python ends as always. What escapes is raised again, so that Python itself prints it, runs atexit handlers, joins
+    threads and dies of SIGINT. We only stand in for sys.excepthook, once, to take our own frames off the traceback,
+    by file name, and to tell the exception before the exit, which may hang.
+  - There is no thread unless the supervisor asks for heartbeats: Python 3.12 warns of os.fork beside a second thread.
+    Where no parent-death signal exists, off Linux, one thread ends the process when the supervisor is gone.
+  - The way to the program's first line is short: this file has two pages, parted by a form feed, and BOOT compiles the
+    first alone. The second, and the modules it imports, is for exceptions.
+
+It differs from plain Python where Python leaves no choice: three frames more are on the stack, sys.orig_argv shows the
+real command line, and a source that is not valid in its encoding is reported in the words of compile().
+"""
+
+import _socket
+import _thread
+import os
+import sys
+import time
+
+NAME = "<muster>"
+VERSION = 1
+HELLO, WELCOME, READY, EXCEPTION, RESULT, HEARTBEAT = 1, 2, 3, 4, 5, 6
+MORE = 1  # the flag of every chunk but the last
+FRAME, MESSAGE, TEXT, ATTRIBUTE = 1 << 20, 64 << 20, 64 << 10, 1 << 10  # limits in bytes
+FRAMES, DEPTH, EXCEPTIONS, NOTES = 128, 16, 128, 64  # limits in pieces
+MARK = "\n\u2026 left out \u2026\n"
+PATIENCE = 5  # seconds to wait for Welcome, which the supervisor sends at once
+
+
+# ---- The wire
+
+# The msgpack forms whose size stands in bytes of its own: the code, and the width of the size.
+UINT = ((0xCC, 1), (0xCD, 2), (0xCE, 4), (0xCF, 8))
+INT = ((0xD0, 1), (0xD1, 2), (0xD2, 4), (0xD3, 8))
+STR = ((0xD9, 1), (0xDA, 2), (0xDB, 4))
+BIN = ((0xC4, 1), (0xC5, 2), (0xC6, 4))
+LIST = ((0xDC, 2), (0xDD, 4))
+MAP = ((0xDE, 2), (0xDF, 4))
+FLOAT = ((0xCA, 4), (0xCB, 8))
+CODES = {code: (form, width) for form in (UINT, INT, STR, BIN, LIST, MAP, FLOAT) for code, width in form}
+
+
+def pack(value):
+    """Return a bool, int, str, bytes, list or dict (in its order) in the shortest msgpack form."""
+    if isinstance(value, bool):
+        return b"\xc3" if value else b"\xc2"
+    if isinstance(value, int):
+        return pack_size(UINT, value, 0, 128) if value >= 0 else pack_negative(value)
+    if isinstance(value, str):
+        value = value.encode("utf-8", "backslashreplace")
+        return pack_size(STR, len(value), 0xA0, 32) + value
+    if isinstance(value, bytes):
+        return pack_size(BIN, len(value)) + value
+    if isinstance(value, dict):
+        return pack_size(MAP, len(value), 0x80, 16) + b"".join(pack(k) + pack(v) for k, v in value.items())
+    return pack_size(LIST, len(value), 0x90, 16) + b"".join(map(pack, value))
+
+
+def pack_size(form, size, small=0, limit=0):
+    if size < limit:
+        return bytes((small | size,))
+    code, width = next(cw for cw in form if size < 1 << 8 * cw[1])
+    return bytes((code,)) + size.to_bytes(width, "big")
+
+
+def pack_negative(value):
+    if value >= -32:
+        return bytes((value + 256,))
+    code, width = next(cw for cw in INT if -value <= 1 << 8 * cw[1] - 1)
+    return bytes((code,)) + value.to_bytes(width, "big", signed=True)
+
+
+def unpack(data, at=0):
+    """Return the msgpack value at a place in data, and the place after it."""
+    code, at = data[at], at + 1
+    if code < 0x80 or code >= 0xE0:
+        return code if code < 0x80 else code - 256, at
+    if code in (0xC0, 0xC2, 0xC3):
+        return {0xC0: None, 0xC2: False, 0xC3: True}[code], at
+    if code < 0xC0:
+        form, size = (MAP, code & 15) if code < 0x90 else (LIST, code & 15) if code < 0xA0 else (STR, code & 31)
+        return unpack_sized(data, at, form, size)
+    form, width = CODES[code]
+    size = int.from_bytes(data[at:at + width], "big", signed=form is INT)
+    return unpack_sized(data, at + width, form, size)
+
+
+def unpack_sized(data, at, form, size):
+    if form in (UINT, INT, FLOAT):  # no message has a float: its bits will do for a key that is not known
+        return size, at
+    if form is STR or form is BIN:
+        piece = data[at:at + size]
+        return piece.decode() if form is STR else piece, at + size
+    values = []
+    for _ in range(size if form is LIST else 2 * size):
+        value, at = unpack(data, at)
+        values.append(value)
+    return values if form is LIST else dict(zip(values[::2], values[1::2])), at
+
+
+def frames(kind, body):
+    """Yield the frames of a message: one, or one for each MiB of its body."""
+    for at in range(0, len(body), FRAME):
+        piece = body[at:at + FRAME]
+        yield len(piece).to_bytes(4, "big") + bytes((kind, MORE * (at + FRAME < len(body)))) + piece
+
+
+def messages(read):
+    """Yield the kind and the body of each message, its chunks put together; read returns that many bytes."""
+    parts = {}
+    while True:
+        head = read(6)
+        kind = head[4]
+        parts[kind] = parts.get(kind, b"") + read(int.from_bytes(head[:4], "big"))
+        if not head[5] & MORE:
+            yield kind, parts.pop(kind)
+
+
+class Link(_socket.socket):
+    """The worker's end of the socket. Without one, and once it is broken, every method does nothing."""
+
+    def __init__(self, environ):
+        self.pid = 0  # of the process that may write; 0 for none
+        self.lock = _thread.allocate_lock()  # held for one frame
+        self.over = False  # the last word was said
+        self.who = {"rank": integer(environ.get("RANK")), "generation": integer(environ.get("MUSTER_GENERATION"))}
+        fd = environ.pop("MUSTER_FD", None)
+        try:
+            super().__init__(fileno=int(fd))
+            os.set_inheritable(self.fileno(), False)
+            self.settimeout(None)
+            self.file = self.same_file()
+        except (TypeError, ValueError, OverflowError, OSError):
+            self.detach()
+            return
+        if sys.platform == "darwin":
+            self.setsockopt(_socket.SOL_SOCKET, 0x1022, 1)  # SO_NOSIGPIPE: there is no MSG_NOSIGNAL
+        self.pid = os.getpid()
+        os.register_at_fork(after_in_child=self.drop)
+
+    def __del__(self):
+        """Leave the descriptor to the end of the process: a socket would warn that nobody closed it."""
+
+    def same_file(self):
+        state = os.fstat(self.fileno())
+        return state.st_dev, state.st_ino
+
+    def drop(self):
+        """Give the socket up. Close it, unless the program did and the number means another file by now."""
+        if not self.pid:
+            return
+        self.pid = 0
+        try:
+            if self.same_file() == self.file:
+                self.close()
+        except OSError:
+            pass
+        self.detach()
+
+    def send(self, kind, **body):
+        self.write(kind, pack(body))
+
+    def write(self, kind, body):
+        """Write one message. What keeps a frame from being written whole breaks the link."""
+        for frame in frames(kind, body):
+            with self.lock:
+                if self.pid != os.getpid():
+                    return
+                try:
+                    if self.same_file() != self.file:
+                        raise OSError("the program has closed the socket")
+                    self.sendall(frame, getattr(_socket, "MSG_NOSIGNAL", 0))
+                except OSError:
+                    self.drop()
+                except BaseException:  # a signal's handler raised it
+                    self.drop()
+                    raise
+
+    def hello(self):
+        sdk = "python/%d.%d.%d" % sys.version_info[:3]
+        self.send(HELLO, min=VERSION, max=VERSION, pid=self.pid, sdk=sdk)
+
+    def ready(self):
+        """Wait for the supervisor's answer, start what it asks for, and say that the program begins."""
+        welcome = self.welcome()
+        if welcome.get("version", VERSION) != VERSION:
+            raise SystemExit("muster: the supervisor does not speak version %d of the protocol" % VERSION)
+        if welcome.get("heartbeat", 0) > 0:
+            _thread.start_new_thread(self.beat, (welcome["heartbeat"] / 1e9,))
+        if self.pid and sys.platform != "linux":
+            _thread.start_new_thread(self.watch, ())
+        self.send(READY)
+
+    def welcome(self):
+        """Return the body of Welcome; an empty one when none comes, or none that can be read."""
+        if not self.pid:
+            return {}
+        self.settimeout(PATIENCE)
+        try:
+            return dict(unpack(next(body for kind, body in messages(self.read) if kind == WELCOME))[0])
+        except Exception:
+            return {}
+        finally:
+            self.settimeout(None)
+
+    def read(self, size):
+        data = b""
+        while len(data) < size:
+            piece = self.recv(size - len(data))
+            if not piece:
+                raise OSError("the supervisor is gone")
+            data += piece
+        return data
+
+    def beat(self, seconds):
+        """Send heartbeats for as long as there is a link: a thread of its own."""
+        seq = 0
+        while self.pid:
+            time.sleep(seconds)
+            seq += 1
+            self.send(HEARTBEAT, seq=seq, time=time.time_ns())
+
+    def watch(self):
+        """End the process when the supervisor is gone: a thread of its own."""
+        try:
+            while self.recv(4096):
+                pass
+        except OSError:
+            return
+        if self.pid and not self.over:
+            os._exit(1)
+
+    def result(self):
+        self.over = True
+        self.send(RESULT)
+
+    def raised(self, error):
+        """Tell an exception: all of it, or as much as can be told."""
+        if self.pid != os.getpid():
+            return
+        self.over = True
+        now = {**self.who, "pid": self.pid, "host": os.uname().nodename, "time": time.time_ns()}
+        try:
+            second_page()
+            body = report(error, now)
+        except BaseException:  # out of memory
+            body = pack({"type": type(error).__name__, "truncated": True, **now})
+        try:
+            self.write(EXCEPTION, body)
+        except BaseException:  # a signal's handler raised it: too late, the process is about to end
+            pass
+
+
+def integer(text):
+    try:
+        return int(text)
+    except (TypeError, ValueError):
+        return 0
+
+
+# ---- What Python does with what escapes
+
+def stand_in(link):
+    """Stand in for sys.excepthook, which Python calls for what escapes once all frames are left."""
+    theirs = sys.excepthook
+
+    def hook(kind, error, trace):
+        sys.excepthook = theirs
+        sys.last_traceback = error.__traceback__ = without_ours(trace)
+        if theirs is sys.__excepthook__:
+            show(theirs, error)  # first: a supervisor that is told may end the process at once
+            link.raised(error)
+        else:
+            link.raised(error)  # first: who knows what theirs does
+            show(theirs, error)
+
+    sys.excepthook = hook
+
+
+def show(hook, error):
+    """Call a hook as Python does: one that raises is shown in its turn."""
+    try:
+        hook(type(error), error, error.__traceback__)
+    except SystemExit:
+        raise
+    except BaseException as second:
+        second.__traceback__ = without_ours(second.__traceback__)
+        print("Error in sys.excepthook:", file=sys.stderr)
+        sys.__excepthook__(type(second), second, second.__traceback__)
+        print("\nOriginal exception was:", file=sys.stderr)
+        sys.__excepthook__(type(error), error, error.__traceback__)
+
+
+def without_ours(trace):
+    """Return a traceback without the frames that led to the program: this file's, and the one of BOOT."""
+    while trace and (trace.tb_frame.f_code.co_filename == NAME or trace.tb_frame.f_code is BOOT):
+        trace = trace.tb_next
+    return trace
+
+
+# ---- The program, in the three ways Python knows: each function prepares it and returns what runs it
+
+def run_file(path, link):
+    """A script, or a directory or archive that holds a `__main__`."""
+    sys.argv[0] = path
+    if importable(path):
+        put_first(os.path.join(os.getcwd(), path), always=True)
+        return run_main("__main__", False)
+    name = os.path.join(os.getcwd(), path)
+    put_first(os.path.dirname(os.path.realpath(path)))
+    loader, code = load(name, link)
+    main = vars(sys.modules["__main__"])
+    main.update(__file__=name, __cached__=None, __loader__=loader)
+    return lambda: exec(code, main)
+
+
+def run_module(name, link):
+    sys.argv[0] = "-m"
+    put_first(os.getcwd())
+    return run_main(name, True)
+
+
+def run_code(source, link):
+    sys.argv[0] = "-c"
+    code = compile(source, "<string>", "exec", dont_inherit=True)
+    lines = sys.modules.get("linecache")
+    if hasattr(lines, "_register_code"):  # Python 3.13 shows the lines of -c in tracebacks
+        lines._register_code(code if hasattr(lines, "_interactive_cache") else "<string>", source, "<string>")
+    return lambda: exec(code, vars(sys.modules["__main__"]))
+
+
+def run_main(name, alter_argv):
+    import runpy
+
+    return lambda: runpy._run_module_as_main(name, alter_argv)  # as Python does: its frames are part of tracebacks
+
+
+def importable(path):
+    for hook in sys.path_hooks:
+        try:
+            return bool(hook(path))
+        except ImportError:
+            pass
+    return False
+
+
+def put_first(directory, always=False):
+    """Put a directory where -c put the current one, unless an option keeps such directories off the path."""
+    if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
+        sys.path[0] = directory
+    elif always:
+        sys.path.insert(0, directory)
+
+
+def load(name, link):
+    """Return the loader and the code of a script. One that cannot be read ends the process as Python does."""
+    from _frozen_importlib_external import SourceFileLoader, SourcelessFileLoader
+
+    compiled = name.endswith(".pyc")
+    loader = (SourcelessFileLoader if compiled else SourceFileLoader)("__main__", name)
+    try:
+        source = loader.get_data(name)
+    except OSError as error:
+        link.raised(error.with_traceback(None))
+        python = getattr(sys, "orig_argv", [sys.executable])[0]
+        print("%s: can't open file %r: [Errno %d] %s" % (python, name, error.errno, error.strerror), file=sys.stderr)
+        raise SystemExit(2)
+    return loader, loader.get_code("__main__") if compiled else compile(source, name, "exec", dont_inherit=True)
+
+
+def forget_boot():
+    """Make linecache forget BOOT, whose line Python 3.13 would show for any code that is called <string>."""
+    lines = sys.modules.get("linecache")
+    if hasattr(lines, "_register_code"):
+        lines.cache.pop("<string>", None)
+        getattr(lines, "_interactive_cache", {}).clear()
+
+
+def missing(end):
+    """Return the error behind an exit of runpy, which ends with a mere text when there is no such module."""
+    error = end.__context__
+    if type(error).__module__ != "runpy":
+        return None
+    found = ImportError(str(error))
+    found.__cause__ = error.__cause__
+    return found
+
+
+def main():
+    mode, target = sys.argv[1:3]
+    del sys.argv[1:3]
+    link = Link(os.environ)
+    try:
+        link.hello()
+        forget_boot()
+        run = globals()["run_" + mode](target, link)
+        link.ready()
+        run()
+        link.result()
+    except SystemExit as end:
+        if missing(end):
+            link.raised(missing(end))
+        elif end.code is None or end.code == 0:
+            link.result()
+        raise
+    except BaseException:
+        stand_in(link)
+        raise
+
+
+def second_page():
+    if "report" not in globals():
+        exec(compile(SOURCE.partition("\f")[2], NAME, "exec"), globals())
+
+
+if __name__ == NAME:
+    BOOT, SOURCE = sys._getframe(1).f_code, sys.argv.pop(1)
+    main()
+
+
+
+# ---- An exception as a message
+
+def report(error, now):
+    """Return the body of Exception: with causes and all or, where that is too long or fails, without them."""
+    text = printed(error)
+    try:
+        body = pack(filled({**Tree(EXCEPTIONS).node(error, text), **now}))
+        if len(body) <= MESSAGE:
+            return body
+    except BaseException:  # out of memory, or a relative that fights back
+        pass
+    return pack(filled({**Tree(1).node(error, text), **now}))
+
+
+def filled(body):
+    return {key: value for key, value in body.items() if value}
+
+
+class Fit:
+    """Keeps the parts of one exception within the limits, and remembers whether anything was lost."""
+
+    lost = False
+
+    def text(self, value, limit=TEXT):
+        data = str(value).encode("utf-8", "backslashreplace")
+        if len(data) <= limit:
+            return data.decode()
+        self.lost = True
+        half = (limit - len(MARK.encode())) // 2
+        return data[:half].decode("utf-8", "ignore") + MARK + data[-half:].decode("utf-8", "ignore")
+
+    def some(self, values, head, tail=0):
+        if len(values) <= head + tail:
+            return values
+        self.lost = True
+        return values[:head] + values[len(values) - tail:]
+
+
+class Tree:
+    """An exception with its causes, contexts and members: each once, however they point at one another."""
+
+    def __init__(self, count):
+        self.left = count
+        self.seen = set()
+
+    def node(self, error, text, depth=1):
+        self.left -= 1
+        self.seen.add(id(error))
+        fit = Fit()
+        body = {
+            "type": fit.text(type(error).__qualname__),
+            "module": fit.text(type(error).__module__),
+            "message": fit.text(message(error)),
+            "traceback": fit.text(text),
+            "frames": steps(error.__traceback__, fit),
+            "cause": self.related(error.__cause__, depth, fit),
+            "context": self.related(error.__context__, depth, fit),
+            "suppressed": bool(error.__suppress_context__),
+            "notes": [fit.text(note) for note in fit.some(notes(error), NOTES)],
+            "members": [m for m in [self.related(m, depth, fit) for m in members(error)] if m],
+            "attributes": attributes(error, fit),
+        }
+        return filled({**body, "truncated": fit.lost})
+
+    def related(self, error, depth, fit):
+        if error is None or id(error) in self.seen:
+            return None
+        if depth >= DEPTH or self.left <= 0:
+            fit.lost = True
+            return None
+        return self.node(error, printed(error, chain=False), depth + 1)
+
+
+def message(error):
+    try:
+        return str(error)
+    except BaseException:
+        return "<exception str() failed>"
+
+
+def printed(error, chain=True):
+    """Return the text that Python prints; without its chain, of this exception alone."""
+    import io
+    import traceback
+
+    if not chain or sys.version_info >= (3, 12):  # from then on Python itself prints with this module
+        return "".join(traceback.format_exception(type(error), error, error.__traceback__, chain=chain))
+    stderr, sys.stderr = sys.stderr, io.StringIO()
+    try:
+        show(sys.__excepthook__, error)
+        return sys.stderr.getvalue()
+    finally:
+        sys.stderr = stderr
+
+
+def steps(trace, fit):
+    import traceback
+
+    places = list(traceback.walk_tb(trace))
+    return [
+        filled({
+            "file": fit.text(step.filename, 4 * ATTRIBUTE),
+            "line": step.lineno or 0,
+            "function": fit.text(step.name, ATTRIBUTE),
+            "code": fit.text(step.line or "", ATTRIBUTE),
+        })
+        for step in traceback.StackSummary.extract(fit.some(places, FRAMES // 2, FRAMES // 2))
+    ]
+
+
+def notes(error):
+    values = getattr(error, "__notes__", ())
+    return [str(value) for value in values] if isinstance(values, (list, tuple)) else [repr(values)]
+
+
+def members(error):
+    """Return the members of a group: Python's own, or before 3.11 that of the package exceptiongroup."""
+    if any(kind.__name__ == "BaseExceptionGroup" for kind in type(error).__mro__):
+        return error.exceptions
+    return ()
+
+
+def attributes(error, fit):
+    """Return what an exception holds beside its arguments: its own attributes, and those its builtin types set."""
+    from types import GetSetDescriptorType, MemberDescriptorType
+
+    values = {}
+    for kind in type(error).__mro__[:-2]:  # without BaseException
+        for name, slot in vars(kind).items():
+            if isinstance(slot, (GetSetDescriptorType, MemberDescriptorType)):
+                values[name] = getattr(error, name, None)
+    values = {name: value for name, value in values.items() if value is not None and name not in ("obj", "exceptions")}
+    values.update(vars(error))
+    names = sorted(name for name in values if not name.startswith("_") and len(name) < ATTRIBUTE // 4)
+    return {name: fit.text(short(values[name]), ATTRIBUTE) for name in fit.some(names, NOTES)}
+
+
+def short(value):
+    """Return a representation that is cheap whatever a container or a text holds."""
+    import reprlib
+
+    brief = reprlib.Repr()
+    brief.maxstring = brief.maxother = brief.maxlong = 2 * ATTRIBUTE
+    brief.maxlist = brief.maxtuple = brief.maxdict = brief.maxset = NOTES
+    try:
+        return brief.repr(value[:ATTRIBUTE] if isinstance(value, (bytes, bytearray)) else value)
+    except BaseException:
+        return "<repr() failed>"

@@ -1,0 +1,241 @@
+"""The shim's own tests, for any Python that it supports: python3 shim_test.py. The Go tests run them too."""
+
+import hashlib
+import json
+import os
+import sys
+import types
+import unittest
+from unittest import mock
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+GOLDEN = os.path.join(HERE, "..", "..", "testdata", "frames.json")
+
+shim = types.ModuleType("shim")
+with open(os.path.join(HERE, "shim.py"), encoding="ascii") as file:
+    exec(compile(file.read(), "shim.py", "exec"), vars(shim))
+
+
+def value(body):
+    """Return a golden body with its binary values and its long runs spelt out."""
+    if isinstance(body, list):
+        return [value(item) for item in body]
+    if not isinstance(body, dict):
+        return body
+    if "$bin" in body:
+        return bytes.fromhex(body["$bin"])
+    if "$repeat" in body:
+        return bytes.fromhex(body["$repeat"]) * body["$count"]
+    if "$text" in body:
+        return body["$text"] * body["$count"]
+    return {key: value(item) for key, item in body.items()}
+
+
+def reader(data):
+    def read(size):
+        nonlocal data
+        if len(data) < size:
+            raise EOFError
+        piece, data = data[:size], data[size:]
+        return piece
+
+    return read
+
+
+def first(kind, data):
+    return next(body for k, body in shim.messages(reader(data)) if k == kind)
+
+
+class Golden(unittest.TestCase):
+    def setUp(self):
+        with open(GOLDEN, encoding="utf-8") as file:
+            self.entries = json.load(file)
+
+    def test_pack(self):
+        for entry in self.entries:
+            if entry.get("decode_only"):
+                continue
+            with self.subTest(entry["name"]):
+                wire = b"".join(shim.frames(entry["kind"], shim.pack(value(entry["body"]))))
+                if "hex" in entry:
+                    self.assertEqual(wire.hex(), entry["hex"])
+                else:
+                    self.assertEqual(hashlib.sha256(wire).hexdigest(), entry["sha256"])
+
+    def test_unpack(self):
+        for entry in self.entries:
+            wire = bytes.fromhex(entry.get("hex", ""))
+            if not wire:
+                wire = b"".join(shim.frames(entry["kind"], shim.pack(value(entry["body"]))))
+            with self.subTest(entry["name"]):
+                body = first(entry["kind"], wire)
+                got, end = shim.unpack(body)
+                self.assertEqual(end, len(body))
+                want = value(entry["body"])
+                self.assertEqual({k: v for k, v in got.items() if k != "later"}, {k: v for k, v in want.items() if k != "later"})
+
+
+class Wire(unittest.TestCase):
+    def test_surrogates_become_escapes(self):
+        self.assertEqual(shim.unpack(shim.pack("a\udcffb"))[0], "a\\udcffb")
+
+    def test_a_reserved_code_is_refused(self):
+        with self.assertRaises(LookupError):
+            shim.unpack(b"\xc1")
+
+    def test_a_short_message_is_refused(self):
+        with self.assertRaises(LookupError):
+            shim.unpack(b"\x81\xa1x")
+
+    def test_chunks_of_two_kinds_interleave(self):
+        body = shim.pack("x" * (2 * shim.FRAME))
+        chunks = list(shim.frames(4, body))
+        beat = next(shim.frames(6, b"\x80"))
+        self.assertEqual(len(chunks), 3)
+        self.assertEqual(first(4, chunks[0] + beat + chunks[1] + beat + chunks[2]), body)
+
+
+def raised(code):
+    """Return what a line of code raises."""
+    try:
+        exec(code, {})
+    except BaseException as error:
+        return error.with_traceback(error.__traceback__.tb_next)
+    raise AssertionError("nothing was raised")
+
+
+def node(error):
+    return shim.Tree(shim.EXCEPTIONS).node(error, "text")
+
+
+def depth(body, key):
+    return 1 + depth(body[key], key) if key in body else 1
+
+
+def count(body):
+    kin = [body.get("cause"), body.get("context"), *body.get("members", ())]
+    return 1 + sum(count(b) for b in kin if b)
+
+
+class Limits(unittest.TestCase):
+    def test_a_text_that_just_fits_is_kept(self):
+        fit = shim.Fit()
+        self.assertEqual(fit.text("x" * shim.TEXT), "x" * shim.TEXT)
+        self.assertFalse(fit.lost)
+
+    def test_a_longer_text_keeps_both_ends_and_whole_characters(self):
+        for shift in range(4):
+            fit = shim.Fit()
+            text = fit.text("a" * shift + "\U0001F680" * shim.TEXT + "end")
+            self.assertTrue(fit.lost)
+            self.assertLessEqual(len(text.encode()), shim.TEXT)
+            self.assertGreater(len(text.encode()), shim.TEXT - 16)
+            self.assertTrue(text.startswith("a" * shift + "\U0001F680") and text.endswith("end"))
+            self.assertIn(shim.MARK, text)
+            self.assertNotIn("\ufffd", text)
+
+    def test_frames(self):
+        body = node(raised("def f(n):\n  return f(n - 1) if n else 1 / 0\nf(200)"))
+        self.assertEqual(len(body["frames"]), shim.FRAMES)
+        self.assertEqual(body["frames"][0]["function"], "<module>")
+        self.assertTrue(body["truncated"])
+
+    def test_depth(self):
+        error = None
+        for n in range(100):
+            error, error_before = ValueError(n), error
+            error.__cause__ = error_before
+        body = node(error)
+        self.assertEqual(depth(body, "cause"), shim.DEPTH)
+        for _ in range(shim.DEPTH - 1):
+            self.assertNotIn("truncated", body)
+            body = body["cause"]
+        self.assertTrue(body["truncated"])
+
+    def test_circles(self):
+        one, two, three = ValueError(1), ValueError(2), ValueError(3)
+        one.__context__, two.__context__, three.__context__ = two, three, one
+        one.__cause__ = two
+        self.assertEqual(count(node(one)), 3)
+
+    def test_notes_and_attributes(self):
+        error = ValueError()
+        error.__notes__ = ["n"] * 100
+        for n in range(100):
+            setattr(error, "a%03d" % n, "x" * 5000)
+        body = node(error)
+        self.assertEqual(len(body["notes"]), shim.NOTES)
+        self.assertEqual(sorted(body["attributes"]), list(body["attributes"]))
+        self.assertEqual(len(body["attributes"]), shim.NOTES)
+        self.assertLessEqual(max(len(v.encode()) for v in body["attributes"].values()), shim.ATTRIBUTE)
+        self.assertTrue(body["truncated"])
+
+    @unittest.skipIf(sys.version_info < (3, 11), "exception groups came with Python 3.11")
+    def test_exceptions(self):
+        body = node(ExceptionGroup("many", [ValueError(n) for n in range(500)]))
+        self.assertEqual(count(body), shim.EXCEPTIONS)
+        self.assertTrue(body["truncated"])
+
+    def test_a_message_too_long_for_the_link_goes_alone(self):
+        error = ValueError(1)
+        error.__cause__ = ValueError(2)
+        error.__cause__.__notes__ = ["n" * 100]
+        with mock.patch.object(shim, "MESSAGE", 500):
+            body = shim.unpack(shim.report(error, {"pid": 7}))[0]
+        self.assertEqual((count(body), body["truncated"], body["pid"]), (1, True, 7))
+
+
+class Description(unittest.TestCase):
+    def test_a_context_that_is_the_cause_is_told_once(self):
+        body = node(raised("try: 1 / 0\nexcept ZeroDivisionError as e: raise ValueError(7) from e"))
+        self.assertEqual(body["cause"]["type"], "ZeroDivisionError")
+        self.assertNotIn("context", body)
+        self.assertTrue(body["suppressed"])
+
+    def test_builtin_attributes(self):
+        self.assertEqual(node(OSError(2, "no", "/x"))["attributes"], {"errno": "2", "filename": "'/x'", "strerror": "'no'"})
+        self.assertEqual(node(raised("import nosuch.thing"))["attributes"]["name"], "'nosuch'")
+        self.assertNotIn("attributes", node(ValueError(1)))
+
+    def test_an_attribute_that_fights_back(self):
+        class Odd:
+            def __repr__(self):
+                raise SystemExit(9)
+
+        error = ValueError(1)
+        error.odd, error._private = Odd(), 1
+        self.assertEqual(node(error)["attributes"], {"odd": "<repr() failed>"})
+
+    def test_representations_stay_cheap(self):
+        class Heavy:
+            def __repr__(self):
+                raise AssertionError("one too many")
+
+        self.assertLess(len(shim.short(bytes(1 << 20))), 8 * shim.ATTRIBUTE)
+        self.assertLess(len(shim.short("x" * (1 << 20))), 8 * shim.ATTRIBUTE)
+        self.assertLess(len(shim.short(list(range(1 << 16)))), 8 * shim.ATTRIBUTE)
+        self.assertIn("...", shim.short(["x"] * shim.NOTES + [Heavy()]))
+
+    def test_str_that_raises(self):
+        class Mute(Exception):
+            def __str__(self):
+                raise KeyboardInterrupt
+
+        self.assertEqual(node(Mute())["message"], "<exception str() failed>")
+
+    def test_notes_that_are_none(self):
+        error = ValueError()
+        error.__notes__ = 7
+        self.assertEqual(node(error)["notes"], ["7"])
+        error.__notes__ = ["a", 7]
+        self.assertEqual(node(error)["notes"], ["a", "7"])
+
+    def test_the_group_of_the_backport(self):
+        class BaseExceptionGroup(Exception):
+            exceptions = (ValueError(1), KeyError(2))
+
+        self.assertEqual([m["type"] for m in node(BaseExceptionGroup("two"))["members"]], ["ValueError", "KeyError"])
+
+
+if __name__ == "__main__":
+    unittest.main()
