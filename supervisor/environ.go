@@ -1,0 +1,56 @@
+package supervisor
+
+import (
+	"os"
+	"runtime"
+	"strconv"
+
+	"github.com/go-muster/muster/actors/process"
+	"github.com/go-muster/muster/transport"
+)
+
+// environment returns what a rank of a group on one host finds in its environment besides the command's own: the contract
+// of torchrun (RANK, WORLD_SIZE, MASTER_ADDR …) and the two variables that tell a worker its run and generation.
+func environment(e rankEnvironment) []string {
+	size, rank, generation := strconv.Itoa(e.size), strconv.Itoa(e.id.Rank), strconv.Itoa(e.id.Generation)
+	env := []string{
+		"RANK=" + rank, "LOCAL_RANK=" + rank, "ROLE_RANK=" + rank,
+		"WORLD_SIZE=" + size, "LOCAL_WORLD_SIZE=" + size, "ROLE_WORLD_SIZE=" + size,
+		"GROUP_RANK=0", "NODE_RANK=0", "GROUP_WORLD_SIZE=1", "ROLE_NAME=default",
+		"MASTER_ADDR=127.0.0.1", "MASTER_PORT=" + strconv.Itoa(e.port),
+		"TORCHELASTIC_RESTART_COUNT=" + generation,
+		"TORCHELASTIC_MAX_RESTARTS=" + strconv.Itoa(e.maxRestarts),
+		"TORCHELASTIC_RUN_ID=" + e.run,
+		"TORCHELASTIC_USE_AGENT_STORE=False",
+		transport.EnvRunID + "=" + e.run,
+		transport.EnvGeneration + "=" + generation,
+	}
+	if _, set := os.LookupEnv("OMP_NUM_THREADS"); !set && e.size > 1 {
+		env = append(env, "OMP_NUM_THREADS=1") // n ranks with a thread pool of all processors each would fight
+	}
+	return env
+}
+
+type rankEnvironment struct {
+	id          process.ID
+	size        int
+	port        int
+	maxRestarts int
+	run         string
+}
+
+// maxRestarts is what scripts written for torchrun may ask for.
+func maxRestarts(s Strategy) int {
+	switch s := s.(type) {
+	case AllForOne:
+		return max(0, s.Restarts)
+	case OneForOne:
+		return max(0, s.Restarts)
+	case RestForOne:
+		return max(0, s.Restarts)
+	}
+	return 0
+}
+
+// AutoRanks is the world size that "as many as make sense" means on this machine: the processors that we may use.
+func AutoRanks() int { return runtime.NumCPU() }

@@ -1,0 +1,46 @@
+package supervisor
+
+import (
+	"time"
+
+	"github.com/go-muster/muster/actors/process"
+)
+
+// An EventKind says what happened.
+type EventKind string
+
+// The kinds of event.
+const (
+	EventSpawn    EventKind = "spawn"    // a rank's process is about to be started
+	EventStarted  EventKind = "started"  // a rank's process exists
+	EventReady    EventKind = "ready"    // a rank is ready
+	EventRunning  EventKind = "running"  // all ranks of the generation are ready
+	EventReturned EventKind = "returned" // a rank told its result
+	EventFailed   EventKind = "failed"   // a rank failed
+	EventDecided  EventKind = "decided"  // the strategy has answered
+	EventStop     EventKind = "stop"     // a rank is asked to stop
+	EventKill     EventKind = "kill"     // a rank is killed
+	EventAbandon  EventKind = "abandon"  // a rank's process does not die and is waited for no longer
+	EventExited   EventKind = "exited"   // nothing is left of a rank's process
+	EventReaped   EventKind = "reaped"   // nothing is left of any rank that was to be stopped
+	EventWaiting  EventKind = "waiting"  // the next generation starts after a wait
+	EventStopping EventKind = "stopping" // the group was asked to stop from outside
+	EventGhost    EventKind = "ghost"    // something came from an older generation, and was dropped
+	EventDone     EventKind = "done"     // the group has ended
+)
+
+// An Event is one thing that happened to the group. Fields that do not belong to its kind are zero.
+type Event struct {
+	Seq        int // from 1, without gaps
+	At         time.Time
+	Kind       EventKind
+	Rank       int // -1 when the event concerns the group
+	Generation int
+	PID        int
+	Reason     string        // why: of stop, stopping, decided, ghost
+	After      time.Duration // of waiting, and of decided
+	Action     Action        // of decided
+	Failure    *Failure      // of failed and decided: a copy of what was known then
+	Exit       *process.Exit // of exited
+	Err        error         // of done: what Wait returns
+}

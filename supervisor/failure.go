@@ -1,0 +1,102 @@
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-muster/muster/actors/process"
+	"github.com/go-muster/muster/transport"
+)
+
+// A Kind says what part a failure had in the end of its generation.
+type Kind string
+
+// The kinds of failure. Ranks that we stopped did not fail: see RankReport.
+const (
+	Origin     Kind = "origin"     // it came first, and was decided upon
+	Collateral Kind = "collateral" // it came while the ranks were being stopped because of the origin
+	Ignored    Kind = "ignored"    // the strategy took it for a good exit
+)
+
+// A Failure is what the supervisor makes of a rank that failed: its exception, its exit and the end of its standard error,
+// as far as they are known. As the error of Run it is the failure that ended the group.
+type Failure struct {
+	Seq        int // order of arrival at the supervisor, from 1: the only order there is
+	Kind       Kind
+	Rank       int
+	Generation int
+	PID        int // 0 when there was no process
+	At         time.Time
+
+	// Exception is what the worker raised, nil when it said nothing.
+	Exception *transport.Exception
+	// Exit is how the process ended, nil while it lives (an exception is a failure already).
+	Exit *process.Exit
+	// Err is a failure that is neither: the process could not be launched, was not ready in time, broke the protocol.
+	Err error
+
+	// Collateral are the failures that this one caused, as far as its ranks were being stopped when they came.
+	Collateral []*Failure
+	// Stopped are the ranks that were stopped because of this failure. They are no failures (G-6).
+	Stopped []int
+	// Directive is what was decided; zero in a collateral failure.
+	Directive Directive
+}
+
+var (
+	// ErrStopped is the error of a group that was stopped by Stop or Kill.
+	ErrStopped = errors.New("supervisor: stopped")
+	// ErrTimeout is the error of a group that ran longer than its Timeout.
+	ErrTimeout = errors.New("supervisor: the group's time is up")
+	// ErrStartTimeout is the condition of a rank that was not ready within the StartTimeout.
+	ErrStartTimeout = errors.New("supervisor: not ready in time")
+	// ErrAbandoned is the condition of a process that was alive even some time after SIGKILL.
+	ErrAbandoned = errors.New("supervisor: abandoned, the process does not die of SIGKILL")
+	// ErrStrategy is the condition of a strategy that panicked or asked for something that makes no sense.
+	ErrStrategy = errors.New("supervisor: the strategy is at fault")
+)
+
+// ID returns the life that failed.
+func (f *Failure) ID() process.ID { return process.ID{Rank: f.Rank, Generation: f.Generation} }
+
+// Error returns who failed and why in one line: "rank 2@0: ValueError: no learning rate".
+func (f *Failure) Error() string {
+	return fmt.Sprintf("rank %v: %v", f.ID(), f.cause())
+}
+
+// cause is the best evidence there is.
+func (f *Failure) cause() error {
+	switch {
+	case f.Exception != nil:
+		return f.Exception
+	case f.Err != nil:
+		return f.Err
+	case f.Exit != nil:
+		return f.Exit
+	}
+	return errors.New("unknown")
+}
+
+// Unwrap returns the exception, the other error and the exit: errors.As finds a *transport.Exception or a *process.Exit.
+func (f *Failure) Unwrap() []error {
+	var errs []error
+	if f.Exception != nil {
+		errs = append(errs, f.Exception)
+	}
+	if f.Err != nil {
+		errs = append(errs, f.Err)
+	}
+	if f.Exit != nil {
+		errs = append(errs, f.Exit)
+	}
+	return errs
+}
+
+// StderrTail returns the last lines of the rank's standard error, at most 8 KiB; "" while the process lives.
+func (f *Failure) StderrTail() string {
+	if f.Exit == nil {
+		return ""
+	}
+	return string(f.Exit.Stderr)
+}

@@ -1,0 +1,350 @@
+package supervisor
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/go-muster/muster/actors/process"
+	"github.com/go-muster/muster/transport"
+)
+
+// The machine is the supervisor's brain: events in, effects out. It has no goroutine, no clock and no process, and is
+// called by one goroutine. The root actor turns messages into events and effects into messages; docs/states.md shows
+// the table.
+//
+// Its invariants are those of docs/design.md §5, named where they are kept: G-1 barrier, G-2 one voice, G-3 no ghosts,
+// G-4 last out, G-6 an answer is no failure, G-7 first evidence, G-8 no proof, no success, G-9 always answers. (G-5, word
+// before death, is actors/process's.)
+type machine struct {
+	config
+	phase       phase
+	generation  int // the newest
+	lives       []life
+	restarts    []time.Time
+	failures    []*Failure
+	generations []GenerationReport
+	ghosts      int
+
+	// of the directive that is being carried out
+	origin *Failure // nil when the group was stopped from outside
+	scope  []bool   // the ranks it means
+	next   Action   // Terminate or Restart
+	after  time.Duration
+	reason string
+
+	end error // what Run returns, once it is certain that the group ends
+	out struct {
+		effects []effect
+		events  int
+	}
+	now    time.Time
+	serial [timers]int
+}
+
+// config is what does not change.
+type config struct {
+	size         int
+	strategy     Strategy
+	grace        time.Duration // between Stop and Kill
+	startTimeout time.Duration // from spawn to ready
+	timeout      time.Duration // of the whole group; 0 for none
+	killWait     time.Duration // between Kill and Abandon
+	random       func() float64
+}
+
+type phase int
+
+const (
+	idle phase = iota
+	starting
+	running
+	stopping
+	waiting
+	done
+	phases
+)
+
+func (p phase) String() string {
+	return [phases]string{"idle", "starting", "running", "stopping", "waiting", "done"}[p]
+}
+
+// A life is one generation of one rank.
+type life struct {
+	generation int
+	state      lifeState
+	pid        int
+	asked      bool // we asked it to stop
+	failure    *Failure
+	exit       *process.Exit
+	outcome    Outcome
+	value      []byte
+	returned   bool
+}
+
+type lifeState int
+
+const (
+	unborn lifeState = iota
+	spawned
+	started
+	ready
+	ended
+)
+
+func (l *life) alive() bool { return l.state != unborn && l.state != ended }
+
+type timer int
+
+const (
+	startTimer timer = iota
+	lingerTimer
+	graceTimer
+	killTimer
+	backoffTimer
+	deadlineTimer
+	timers
+)
+
+func (t timer) String() string {
+	return [timers]string{"start", "linger", "grace", "kill", "backoff", "deadline"}[t]
+}
+
+// Events.
+type (
+	event     interface{ row() row }
+	evStart   struct{}
+	evStarted struct {
+		id  process.ID
+		pid int
+	}
+	evReady    struct{ id process.ID }
+	evReturned struct {
+		id    process.ID
+		value []byte
+	}
+	evRaised struct {
+		id        process.ID
+		exception *transport.Exception
+		err       error // of a broken link, in place of an exception
+	}
+	evExited struct {
+		id   process.ID
+		pid  int
+		exit process.Exit
+	}
+	evTimer struct {
+		timer  timer
+		serial int
+	}
+	evStop struct {
+		cause error
+		kill  bool
+	}
+)
+
+// Effects.
+type (
+	effect  interface{ effect() }
+	efSpawn struct{ ids []process.ID }
+	efStop  struct {
+		ids    []process.ID
+		reason string
+	}
+	efKill    struct{ ids []process.ID }
+	efAbandon struct{ ids []process.ID }
+	efTimer   struct {
+		timer  timer
+		after  time.Duration
+		serial int
+	}
+	efEvent struct{ event Event }
+	efDone  struct{ err error }
+)
+
+func (efSpawn) effect()   {}
+func (efStop) effect()    {}
+func (efKill) effect()    {}
+func (efAbandon) effect() {}
+func (efTimer) effect()   {}
+func (efEvent) effect()   {}
+func (efDone) effect()    {}
+
+func newMachine(c config) *machine {
+	return &machine{config: c, generation: -1, lives: make([]life, c.size), scope: make([]bool, c.size)}
+}
+
+// step takes one event and returns what is to be done about it, in order.
+func (m *machine) step(now time.Time, ev event) []effect {
+	m.now, m.out.effects = now, nil
+	if !m.ghost(ev) {
+		table[m.phase][m.classify(ev)].do(m, ev)
+	}
+	return m.out.effects
+}
+
+// ghost drops what an older generation, or a life that has ended, still says (G-3), and timers that were set again.
+func (m *machine) ghost(ev event) bool {
+	if t, ok := ev.(evTimer); ok {
+		return m.serial[t.timer] != t.serial
+	}
+	id, of := lifeOf(ev)
+	if !of {
+		return false
+	}
+	if l := &m.lives[id.Rank]; l.generation == id.Generation && l.alive() {
+		return false
+	}
+	m.ghosts++
+	m.emit(Event{Kind: EventGhost, Rank: id.Rank, Generation: id.Generation, Reason: fmt.Sprintf("%v", ev.row())})
+	return true
+}
+
+func lifeOf(ev event) (id process.ID, ok bool) {
+	switch ev := ev.(type) {
+	case evStarted:
+		return ev.id, true
+	case evReady:
+		return ev.id, true
+	case evReturned:
+		return ev.id, true
+	case evRaised:
+		return ev.id, true
+	case evExited:
+		return ev.id, true
+	}
+	return process.ID{}, false
+}
+
+// classify tells a good exit from a bad one. A rank that raised does not end well whatever its exit code; one that ends
+// because we stopped it ends as it was told (G-6).
+func (m *machine) classify(ev event) row {
+	x, ok := ev.(evExited)
+	if ok && !x.exit.Success() && !x.exit.Stopped {
+		return badExitRow
+	}
+	return ev.row()
+}
+
+// Small verbs.
+
+func (m *machine) do(e effect) { m.out.effects = append(m.out.effects, e) }
+
+func (m *machine) emit(e Event) {
+	m.out.events++
+	e.Seq, e.At = m.out.events, m.now
+	m.do(efEvent{e})
+}
+
+// emitGroup emits an event of the group as a whole.
+func (m *machine) emitGroup(e Event) {
+	e.Rank, e.Generation = -1, m.generation
+	m.emit(e)
+}
+
+func (m *machine) arm(t timer, after time.Duration) {
+	m.serial[t]++
+	m.do(efTimer{t, after, m.serial[t]})
+}
+
+// disarm makes the timer that is set a ghost.
+func (m *machine) disarm(t timer) { m.serial[t]++ }
+
+// pick returns the lives that a predicate holds for, by rank.
+func (m *machine) pick(keep func(rank int, l *life) bool) []process.ID {
+	var ids []process.ID
+	for rank := range m.lives {
+		if keep(rank, &m.lives[rank]) {
+			ids = append(ids, process.ID{Rank: rank, Generation: m.lives[rank].generation})
+		}
+	}
+	return ids
+}
+
+func (m *machine) any(is func(rank int, l *life) bool) bool {
+	for rank := range m.lives {
+		if is(rank, &m.lives[rank]) {
+			return true
+		}
+	}
+	return false
+}
+
+func alive(_ int, l *life) bool   { return l.alive() }
+func unready(_ int, l *life) bool { return l.state == spawned || l.state == started }
+
+func (m *machine) scopeAlive(rank int, l *life) bool { return m.scope[rank] && l.alive() }
+
+// spawn begins a generation for the ranks in scope. It is called at the start, and then only when nothing of the scope
+// is alive (G-1).
+func (m *machine) spawn(reason string) {
+	m.generation++
+	ids := m.pick(func(rank int, _ *life) bool { return m.scope[rank] })
+	for i := range ids {
+		ids[i].Generation = m.generation
+		m.lives[ids[i].Rank] = life{generation: m.generation, state: spawned, outcome: Running}
+		m.emit(Event{Kind: EventSpawn, Rank: ids[i].Rank, Generation: m.generation})
+	}
+	m.generations = append(m.generations, GenerationReport{Generation: m.generation, Reason: reason, Started: m.now})
+	m.phase = starting
+	m.do(efSpawn{ids})
+	m.arm(startTimer, m.startTimeout)
+}
+
+// present returns the record of the newest generation.
+func (m *machine) present() *GenerationReport { return &m.generations[len(m.generations)-1] }
+
+// fail records that a rank failed, in the order of arrival.
+func (m *machine) fail(id process.ID, kind Kind) *Failure {
+	l := &m.lives[id.Rank]
+	f := &Failure{Seq: len(m.failures) + 1, Kind: kind, Rank: id.Rank, Generation: id.Generation, PID: l.pid, At: m.now}
+	m.failures = append(m.failures, f)
+	l.failure, l.outcome = f, Failed
+	if g := m.present(); g.Failed.IsZero() {
+		g.Failed = m.now
+	}
+	return f
+}
+
+func (m *machine) emitFailed(f *Failure) {
+	known := *f
+	m.emit(Event{Kind: EventFailed, Rank: f.Rank, Generation: f.Generation, PID: f.PID, Failure: &known})
+}
+
+// state is what the strategy may know.
+func (m *machine) state() State {
+	return State{
+		Now: m.now, Generation: m.generation, Size: m.size, Starting: m.phase == starting,
+		Restarts: slices.Clone(m.restarts), Random: m.random(),
+	}
+}
+
+// ask asks the strategy. A strategy that panics, or asks for what makes no sense, ends the group (G-2: it has spoken).
+func (m *machine) ask(f *Failure) (d Directive, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			d, err = Directive{Reason: "the strategy panicked"}, fmt.Errorf("%w: panic: %v", ErrStrategy, p)
+		}
+	}()
+	known := *f
+	d = m.strategy.Decide(m.state(), &known)
+	if err := m.check(d); err != nil {
+		return Directive{Reason: err.Error()}, err
+	}
+	return d, nil
+}
+
+func (m *machine) check(d Directive) error {
+	switch {
+	case d.Action < Terminate || d.Action > Ignore:
+		return fmt.Errorf("%w: %v is no action", ErrStrategy, d.Action)
+	case d.After < 0 || d.Linger < 0:
+		return fmt.Errorf("%w: a negative wait (%v, %v)", ErrStrategy, d.After, d.Linger)
+	}
+	for _, rank := range d.Ranks {
+		if rank < 0 || rank >= m.size {
+			return fmt.Errorf("%w: rank %d of %d", ErrStrategy, rank, m.size)
+		}
+	}
+	return nil
+}

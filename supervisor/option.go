@@ -1,0 +1,111 @@
+package supervisor
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"sync"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/go-muster/muster/actors/process"
+)
+
+// An Option is plumbing: where a group's actors live, who starts its processes, who is told.
+type Option func(*options)
+
+type options struct {
+	system   *actor.ActorSystem
+	launcher process.Launcher
+	observe  func(Event)
+	output   func(process.ID, process.Stream, []byte)
+	logger   *slog.Logger
+}
+
+// WithSystem puts the group's actors into the caller's actor system. Without it all groups of a program share one.
+func WithSystem(system *actor.ActorSystem) Option { return func(o *options) { o.system = system } }
+
+// WithLauncher lets something else than process.Local start the processes: another host, or a script in a test.
+func WithLauncher(l process.Launcher) Option { return func(o *options) { o.launcher = l } }
+
+// WithObserver tells of every event, in order, on the supervisor's own goroutine: the function must not block.
+// It may be given more than once.
+func WithObserver(observe func(Event)) Option {
+	return func(o *options) {
+		before := o.observe
+		o.observe = func(e Event) {
+			if before != nil {
+				before(e)
+			}
+			observe(e)
+		}
+	}
+}
+
+// WithOutput takes the ranks' output: whole lines of one stream of one rank, the last one possibly without its newline.
+// It is called concurrently for different ranks and streams; a call that blocks holds back that stream only. Without it
+// the lines go to the standard output and error of this process; nil discards them.
+func WithOutput(output func(id process.ID, s process.Stream, lines []byte)) Option {
+	return func(o *options) { o.output = output }
+}
+
+// WithLogger logs events. Without it nothing is logged.
+func WithLogger(l *slog.Logger) Option { return func(o *options) { o.logger = l } }
+
+func collect(opts []Option) options {
+	o := options{launcher: process.Local(), output: passThrough()}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	if o.system == nil {
+		o.system = sharedSystem()
+	}
+	if o.logger != nil {
+		WithObserver(func(e Event) { logEvent(o.logger, e) })(&o)
+	}
+	return o
+}
+
+// passThrough writes lines to our own streams, one call at a time: lines of different ranks never tear each other.
+func passThrough() func(process.ID, process.Stream, []byte) {
+	var mu sync.Mutex
+	return func(_ process.ID, s process.Stream, lines []byte) {
+		mu.Lock()
+		defer mu.Unlock()
+		out := os.Stdout
+		if s == process.Stderr {
+			out = os.Stderr
+		}
+		_, _ = out.Write(lines) // a closed terminal is no reason to stop reading the rank
+	}
+}
+
+func logEvent(l *slog.Logger, e Event) {
+	attrs := []any{"generation", e.Generation}
+	if e.Rank >= 0 {
+		attrs = append(attrs, "rank", e.Rank, "pid", e.PID)
+	}
+	if e.Reason != "" {
+		attrs = append(attrs, "reason", e.Reason)
+	}
+	if e.Failure != nil {
+		attrs = append(attrs, "failure", e.Failure.Error())
+	}
+	if e.Exit != nil {
+		attrs = append(attrs, "exit", e.Exit.Error())
+	}
+	level := slog.LevelDebug
+	switch e.Kind {
+	case EventFailed, EventKill, EventAbandon:
+		level = slog.LevelWarn
+	case EventDecided, EventStopping, EventRunning, EventDone:
+		level = slog.LevelInfo
+	}
+	l.Log(context.Background(), level, string(e.Kind), attrs...)
+}
+
+// sharedSystem is one actor system for the program: each weighs 2.8 MiB, and it owns no goroutine while it is idle.
+var sharedSystem = sync.OnceValue(func() *actor.ActorSystem {
+	silent := func(*actor.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) }
+	return actor.NewActorSystem(actor.WithLoggerFactory(silent))
+})

@@ -1,0 +1,200 @@
+package supervisor
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/go-muster/muster/actors/process"
+	"github.com/go-muster/muster/transport"
+)
+
+// An Outcome says how a rank or a group ended, or that it has not.
+type Outcome string
+
+// The outcomes. Running is for both, Stopped and Abandoned are a rank's, Interrupted and TimedOut a group's.
+const (
+	Running     Outcome = "running"
+	Succeeded   Outcome = "succeeded"
+	Failed      Outcome = "failed"
+	Stopped     Outcome = "stopped"
+	Abandoned   Outcome = "abandoned"
+	Interrupted Outcome = "interrupted"
+	TimedOut    Outcome = "timeout"
+)
+
+// A Report is what is known of a group at one moment. Its JSON form is that of docs/design.md §9.
+type Report struct {
+	Run         string
+	Name        string
+	Outcome     Outcome
+	Generation  int
+	Restarts    int
+	Containment string
+	Start       time.Time
+	Seconds     float64 // since Start
+	Failures    []*Failure
+	Ranks       []RankReport
+	Generations []GenerationReport
+	Ghosts      int // messages of older generations that were dropped
+}
+
+// A RankReport is the last life of a rank.
+type RankReport struct {
+	Rank       int
+	Generation int
+	PID        int // 0 before there is a process
+	Outcome    Outcome
+	Exit       *process.Exit // nil while it lives
+}
+
+// A GenerationReport says when a generation went through its phases; a zero time means not yet.
+type GenerationReport struct {
+	Generation int
+	Reason     string // of the restart, "" for the first
+	Started    time.Time
+	Ready      time.Time
+	Failed     time.Time
+	Reaped     time.Time
+}
+
+// report copies what the machine knows.
+func (m *machine) report() Report {
+	r := Report{
+		Outcome: m.outcome(), Generation: max(0, m.generation), Restarts: max(0, m.generation), Ghosts: m.ghosts,
+		Generations: append([]GenerationReport(nil), m.generations...),
+	}
+	for _, f := range m.failures {
+		known := *f
+		r.Failures = append(r.Failures, &known)
+	}
+	for rank, l := range m.lives {
+		r.Ranks = append(r.Ranks, RankReport{Rank: rank, Generation: l.generation, PID: l.pid, Outcome: l.outcome, Exit: l.exit})
+	}
+	return r
+}
+
+func (m *machine) outcome() Outcome {
+	var failure *Failure
+	switch {
+	case m.phase != done:
+		return Running
+	case m.end == nil:
+		return Succeeded
+	case errors.As(m.end, &failure), errors.Is(m.end, ErrStrategy), errors.Is(m.end, ErrAbandoned):
+		return Failed
+	case errors.Is(m.end, ErrTimeout):
+		return TimedOut
+	}
+	return Interrupted
+}
+
+// results returns the value of each rank's last life, nil where it returned none.
+func (m *machine) results() [][]byte {
+	values := make([][]byte, len(m.lives))
+	for rank, l := range m.lives {
+		values[rank] = l.value
+	}
+	return values
+}
+
+// MarshalJSON writes the report as docs/design.md §9 has it; exit_code is left to who chooses it.
+func (r Report) MarshalJSON() ([]byte, error) { return json.Marshal(r.document()) }
+
+// A document is the JSON form of a Report.
+type document struct {
+	Run         string               `json:"run"`
+	Name        string               `json:"name"`
+	Outcome     Outcome              `json:"outcome"`
+	WorldSize   int                  `json:"world_size"`
+	Generation  int                  `json:"generation"`
+	Restarts    int                  `json:"restarts"`
+	Containment string               `json:"containment"`
+	Seconds     float64              `json:"seconds"`
+	Ghosts      int                  `json:"ghosts"`
+	Failures    []failureDocument    `json:"failures"`
+	Ranks       []rankDocument       `json:"ranks"`
+	Generations []generationDocument `json:"generations"`
+}
+
+type failureDocument struct {
+	Seq        int                  `json:"seq"`
+	Generation int                  `json:"generation"`
+	Rank       int                  `json:"rank"`
+	Kind       Kind                 `json:"kind"`
+	PID        int                  `json:"pid"`
+	Host       string               `json:"host"`
+	Error      string               `json:"error"`
+	Exit       *process.Exit        `json:"exit"`
+	Exception  *transport.Exception `json:"exception"`
+	StderrTail string               `json:"stderr_tail"`
+	Decision   string               `json:"decision,omitempty"`
+}
+
+type rankDocument struct {
+	Rank       int           `json:"rank"`
+	Generation int           `json:"generation"`
+	PID        int           `json:"pid"`
+	Outcome    Outcome       `json:"outcome"`
+	Exit       *process.Exit `json:"exit"`
+	CPUSeconds float64       `json:"cpu_seconds"`
+}
+
+type generationDocument struct {
+	Generation int      `json:"generation"`
+	Reason     string   `json:"reason"`
+	Started    float64  `json:"started_s"`
+	Ready      *float64 `json:"ready_s"`
+	Failed     *float64 `json:"failed_s"`
+	Reaped     *float64 `json:"reaped_s"`
+}
+
+func (r Report) document() document {
+	host, _ := os.Hostname()
+	d := document{
+		Run: r.Run, Name: r.Name, Outcome: r.Outcome, WorldSize: len(r.Ranks), Generation: r.Generation,
+		Restarts: r.Restarts, Containment: r.Containment, Seconds: r.Seconds, Ghosts: r.Ghosts,
+		Failures: []failureDocument{}, Ranks: []rankDocument{}, Generations: []generationDocument{},
+	}
+	for _, f := range r.Failures {
+		d.Failures = append(d.Failures, f.document(host))
+	}
+	for _, k := range r.Ranks {
+		out := rankDocument{Rank: k.Rank, Generation: k.Generation, PID: k.PID, Outcome: k.Outcome, Exit: k.Exit}
+		if k.Exit != nil {
+			out.CPUSeconds = k.Exit.CPU.Seconds()
+		}
+		d.Ranks = append(d.Ranks, out)
+	}
+	for _, g := range r.Generations {
+		d.Generations = append(d.Generations, generationDocument{
+			Generation: g.Generation, Reason: g.Reason, Started: g.Started.Sub(r.Start).Seconds(),
+			Ready: since(r.Start, g.Ready), Failed: since(r.Start, g.Failed), Reaped: since(r.Start, g.Reaped),
+		})
+	}
+	return d
+}
+
+func (f *Failure) document(host string) failureDocument {
+	d := failureDocument{
+		Seq: f.Seq, Generation: f.Generation, Rank: f.Rank, Kind: f.Kind, PID: f.PID, Host: host,
+		Error: f.cause().Error(), Exit: f.Exit, Exception: f.Exception, StderrTail: f.StderrTail(),
+	}
+	if f.Kind != Collateral {
+		d.Decision = f.Directive.Action.String()
+		if f.Directive.Reason != "" {
+			d.Decision += ": " + f.Directive.Reason
+		}
+	}
+	return d
+}
+
+// since returns the seconds from start to t, nil when t has not come.
+func since(start, t time.Time) *float64 {
+	if t.IsZero() {
+		return nil
+	}
+	s := t.Sub(start).Seconds()
+	return &s
+}

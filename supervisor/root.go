@@ -1,0 +1,200 @@
+package supervisor
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/go-muster/muster/actors"
+	"github.com/go-muster/muster/actors/process"
+)
+
+// The root actor is the shell of the machine: messages become events, effects become messages. It never waits, so that
+// it always answers (G-9).
+type root struct {
+	spec    Spec
+	options options
+	group   *Group
+	machine *machine
+	run     string
+	start   time.Time
+	port    *process.Port
+	ranks   map[int]*actor.PID
+	timers  [timers]*time.Timer
+}
+
+// Messages to the root actor, besides those of its rank actors.
+type (
+	stop struct {
+		cause error
+		kill  bool
+	}
+	signal  struct{ signal process.Signal }
+	inquiry struct{ answer chan<- Report }
+	fired   struct{ event evTimer }
+)
+
+func newRoot(g *Group, s Spec, o options) *root {
+	return &root{
+		spec: s, options: o, group: g, run: newRunID(), start: time.Now(), ranks: map[int]*actor.PID{},
+		machine: newMachine(config{
+			size: len(s.Ranks), strategy: s.Strategy, grace: s.Grace, startTimeout: s.StartTimeout, timeout: s.Timeout,
+			killWait: killWait, random: rand.Float64,
+		}),
+	}
+}
+
+// Receive handles one message. A panic is a bug of ours: it goes to the guardian with its stack.
+func (r *root) Receive(ctx actor.Context) {
+	defer func() {
+		if p := recover(); p != nil {
+			panic(&crash{p, debug.Stack()})
+		}
+	}()
+	switch m := ctx.Message().(type) {
+	case *actor.Stopped:
+		theGuardian.groups.Delete(ctx.Self().Id)
+		r.stopped()
+	case *inquiry:
+		m.answer <- r.report()
+	case *signal:
+		for _, pid := range r.ranks {
+			ctx.Send(pid, &actors.Signal{Signal: m.signal})
+		}
+	default:
+		if ev := translate(m); ev != nil {
+			r.step(ctx, ev)
+		}
+	}
+}
+
+// translate turns a message into an event, nil for one that is none.
+func translate(m any) event {
+	switch m := m.(type) {
+	case *actor.Started:
+		return evStart{}
+	case *actors.Started:
+		return evStarted{m.ID, m.PID}
+	case *actors.Ready:
+		return evReady{m.ID}
+	case *actors.Raised:
+		return evRaised{id: m.ID, exception: m.Exception}
+	case *actors.Broken:
+		return evRaised{id: m.ID, err: m.Err}
+	case *actors.Returned:
+		return evReturned{m.ID, m.Value}
+	case *actors.Exited:
+		return evExited{m.ID, m.PID, m.Exit}
+	case *stop:
+		return evStop{m.cause, m.kill}
+	case *fired:
+		return m.event
+	}
+	return nil
+}
+
+func (r *root) step(ctx actor.Context, ev event) {
+	for _, e := range r.machine.step(time.Now(), ev) {
+		r.perform(ctx, e)
+	}
+}
+
+func (r *root) perform(ctx actor.Context, e effect) {
+	switch e := e.(type) {
+	case efSpawn:
+		r.spawn(ctx, e.ids)
+	case efStop:
+		r.tell(ctx, e.ids, &actors.Stop{Reason: e.reason, Grace: r.spec.Grace})
+	case efKill:
+		r.tell(ctx, e.ids, &actors.Kill{})
+	case efAbandon:
+		r.tell(ctx, e.ids, &actors.Abandon{Err: ErrAbandoned})
+	case efTimer:
+		r.arm(ctx, e)
+	case efEvent:
+		if r.options.observe != nil {
+			r.options.observe(e.event)
+		}
+	case efDone:
+		r.group.err = e.err
+		ctx.Stop(ctx.Self())
+	}
+}
+
+func (r *root) tell(ctx actor.Context, ids []process.ID, order any) {
+	for _, id := range ids {
+		ctx.Send(r.ranks[id.Rank], order)
+	}
+}
+
+// spawn makes a new actor for each new life. A generation of the whole group meets at a new port, so that nobody can meet
+// a process of the old one there.
+func (r *root) spawn(ctx actor.Context, ids []process.ID) {
+	if r.port == nil || len(ids) == len(r.spec.Ranks) {
+		r.port.Release()
+		r.port, _ = process.HoldPort() // without one MASTER_PORT is 0, and who wants it will say so
+	}
+	for _, id := range ids {
+		command := r.spec.Ranks[id.Rank]
+		command.Env = append(environment(r.environment(id)), command.Env...)
+		r.ranks[id.Rank] = ctx.Spawn(actors.Rank(actors.Config{
+			ID: id, Command: command, Launcher: r.options.launcher, Output: r.options.output,
+		}))
+	}
+}
+
+func (r *root) environment(id process.ID) rankEnvironment {
+	e := rankEnvironment{id: id, size: len(r.spec.Ranks), maxRestarts: maxRestarts(r.spec.Strategy), run: r.run}
+	if r.port != nil {
+		e.port = r.port.Number()
+	}
+	return e
+}
+
+// arm sets a timer. One that was set before is a ghost to the machine, and stopped to save it the trouble.
+func (r *root) arm(ctx actor.Context, e efTimer) {
+	if t := r.timers[e.timer]; t != nil {
+		t.Stop()
+	}
+	system, self := ctx.ActorSystem(), ctx.Self()
+	r.timers[e.timer] = time.AfterFunc(e.after, func() {
+		system.Root.Send(self, &fired{evTimer{e.timer, e.serial}})
+	})
+}
+
+// stopped is the end of the root actor, after that of its ranks (G-4).
+func (r *root) stopped() {
+	for _, t := range r.timers {
+		if t != nil {
+			t.Stop()
+		}
+	}
+	r.port.Release()
+	g := r.group
+	if r.machine.phase != done {
+		g.err = g.crashed()
+	}
+	g.final, g.values = r.report(), r.machine.results()
+	close(g.done)
+}
+
+func (r *root) report() Report {
+	report := r.machine.report()
+	report.Run, report.Name, report.Containment = r.run, r.spec.Name, r.options.launcher.Containment()
+	report.Start, report.Seconds = r.start, time.Since(r.start).Seconds()
+	return report
+}
+
+// A crash is a panic of one of our actors.
+type crash struct {
+	value any
+	stack []byte
+}
+
+// Error returns the panic with its stack: it is a bug report.
+func (c *crash) Error() string {
+	return fmt.Sprintf("supervisor: internal error: %v\n%s", c.value, c.stack)
+}

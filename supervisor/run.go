@@ -1,0 +1,118 @@
+package supervisor
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"sync"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/go-muster/muster/actors/process"
+)
+
+// Run starts the group and waits for it; when it returns, nothing of what it started is left.
+//
+// It returns nil when every rank of the last generation ended well. Otherwise it returns an error that is or wraps
+//
+//   - a *[Failure]: the one that ended the group; errors.As finds its *transport.Exception and *process.Exit;
+//   - the context's cause, when the context ended first: that is a graceful stop;
+//   - [ErrStopped], [ErrTimeout], [ErrStrategy] or [ErrAbandoned];
+//   - [ErrSpec] when nothing was started at all.
+func Run(ctx context.Context, s Spec, opts ...Option) error {
+	g, err := Start(ctx, s, opts...)
+	if err != nil {
+		return err
+	}
+	return g.Wait()
+}
+
+// A Group is a running Spec. Its methods may be called from any goroutine, any number of times.
+type Group struct {
+	system *actor.ActorSystem
+	pid    *actor.PID
+	done   chan struct{} // closed when the root actor and all its ranks are gone
+
+	// Written by the root actor before done is closed, read after.
+	err    error
+	final  Report
+	values [][]byte
+
+	mu    sync.Mutex
+	crash error // what the guardian saw: a bug of ours
+}
+
+// Start starts the group and returns at once. The context ends the group gracefully; its cause is then what Wait returns.
+// It returns an error that wraps [ErrSpec] when the spec cannot be run: nothing was started.
+func Start(ctx context.Context, s Spec, opts ...Option) (*Group, error) {
+	o := collect(opts)
+	if err := s.check(o.launcher); err != nil {
+		return nil, err
+	}
+	s = s.withDefaults()
+	g := &Group{system: o.system, done: make(chan struct{})}
+	g.pid = spawnRoot(g, newRoot(g, s, o))
+	unhook := context.AfterFunc(ctx, func() { g.send(&stop{cause: context.Cause(ctx)}) })
+	go func() { // ends with the group
+		<-g.done
+		unhook()
+	}()
+	return g, nil
+}
+
+// Wait waits for the end of the group and returns its error: see Run. Every call returns the same.
+func (g *Group) Wait() error {
+	<-g.done
+	return g.err
+}
+
+// Done returns a channel that is closed when the group has ended.
+func (g *Group) Done() <-chan struct{} { return g.done }
+
+// Stop asks the group to end: every rank gets the polite signal, and the final one after the grace. It returns at once.
+// Wait then returns an error that wraps [ErrStopped], unless the group was ending already.
+func (g *Group) Stop(reason string) { g.send(&stop{cause: stopped(reason)}) }
+
+// Kill is Stop without the grace.
+func (g *Group) Kill(reason string) { g.send(&stop{cause: stopped(reason), kill: true}) }
+
+func stopped(reason string) error {
+	if reason == "" {
+		return ErrStopped
+	}
+	return fmt.Errorf("%w: %s", ErrStopped, reason)
+}
+
+// Signal sends a signal to the process group of every rank, such as SIGUSR1. It returns at once.
+func (g *Group) Signal(sig process.Signal) { g.send(&signal{sig}) }
+
+// PID returns the root actor, for people whose own actors watch it.
+func (g *Group) PID() *actor.PID { return g.pid }
+
+// Report returns what is known of the group now; after the end, what is known for good.
+func (g *Group) Report() Report {
+	answer := make(chan Report, 1)
+	g.send(&inquiry{answer})
+	select {
+	case r := <-answer:
+		return r
+	case <-g.done:
+		return g.final
+	}
+}
+
+// Results waits for the end of the group and returns what each rank's work returned, as msgpack; nil for a rank without
+// a result.
+func (g *Group) Results() [][]byte {
+	<-g.done
+	return g.values
+}
+
+func (g *Group) send(m any) { g.system.Root.Send(g.pid, m) }
+
+func newRunID() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}

@@ -1,0 +1,104 @@
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-muster/muster/actors/process"
+)
+
+// A Spec says what to run; apart from its Strategy it is data. The zero value of each field but Ranks means the obvious.
+type Spec struct {
+	// Name is for people: in events, reports and logs. Empty means "group".
+	Name string `json:"name,omitempty"`
+	// Ranks holds one command for each rank; their number is the world size.
+	Ranks []process.Command `json:"ranks"`
+	// Strategy decides what happens when a rank fails. Nil means FailFast: the group ends.
+	Strategy Strategy `json:"-"`
+	// Grace is the time between the polite and the final signal to a rank. 0 means 30 s, as in torch.
+	Grace time.Duration `json:"grace,omitempty"`
+	// StartTimeout is the time in which all ranks of a generation must be ready. 0 means 60 s.
+	StartTimeout time.Duration `json:"start_timeout,omitempty"`
+	// Timeout is the time that the group has for everything, restarts included. 0 means no limit.
+	Timeout time.Duration `json:"timeout,omitempty"`
+}
+
+const (
+	defaultGrace        = 30 * time.Second
+	defaultStartTimeout = 60 * time.Second
+	killWait            = 10 * time.Second // what a process may take to die of SIGKILL before it is abandoned
+)
+
+// ErrSpec is the condition of a Spec that cannot be run. Nothing was started.
+var ErrSpec = errors.New("supervisor: bad spec")
+
+// Repeat returns n copies of one command: a group's size is the length of its list.
+func Repeat(n int, c process.Command) []process.Command {
+	ranks := make([]process.Command, max(0, n))
+	for i := range ranks {
+		ranks[i] = c
+	}
+	return ranks
+}
+
+// check reports everything that is wrong with a spec, before anything starts.
+func (s *Spec) check(l process.Launcher) error {
+	var errs []error
+	if len(s.Ranks) == 0 {
+		errs = append(errs, errors.New("there are no ranks: a group has at least one"))
+	}
+	for _, d := range []struct {
+		name string
+		is   time.Duration
+	}{{"Grace", s.Grace}, {"StartTimeout", s.StartTimeout}, {"Timeout", s.Timeout}} {
+		if d.is < 0 {
+			errs = append(errs, fmt.Errorf("%s is negative (%v): use 0 for the default", d.name, d.is))
+		}
+	}
+	if err := s.checkCommands(l); err != nil {
+		errs = append(errs, err)
+	}
+	if len(errs) > 0 {
+		return fmt.Errorf("%w: %w", ErrSpec, errors.Join(errs...))
+	}
+	return nil
+}
+
+// checkCommands looks at each different program once.
+func (s *Spec) checkCommands(l process.Launcher) error {
+	type program struct{ name, dir string }
+	seen := map[program]bool{}
+	var errs []error
+	for rank, c := range s.Ranks {
+		key := program{dir: c.Dir}
+		if len(c.Args) > 0 {
+			key.name = c.Args[0]
+		}
+		if seen[key] {
+			continue
+		}
+		seen[key] = true
+		if err := l.Check(c); err != nil {
+			errs = append(errs, fmt.Errorf("rank %d: %w", rank, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Spec) withDefaults() Spec {
+	d := *s
+	if d.Name == "" {
+		d.Name = "group"
+	}
+	if d.Strategy == nil {
+		d.Strategy = FailFast{}
+	}
+	if d.Grace == 0 {
+		d.Grace = defaultGrace
+	}
+	if d.StartTimeout == 0 {
+		d.StartTimeout = defaultStartTimeout
+	}
+	return d
+}

@@ -1,0 +1,107 @@
+package supervisor
+
+// A row is a kind of event as the table tells them apart.
+type row int
+
+const (
+	startRow row = iota
+	startedRow
+	readyRow
+	returnedRow
+	raisedRow
+	goodExitRow
+	badExitRow
+	startTimerRow
+	lingerTimerRow
+	graceTimerRow
+	killTimerRow
+	backoffTimerRow
+	deadlineTimerRow
+	stopRow
+	rows
+)
+
+func (r row) String() string {
+	return [rows]string{
+		"start", "started", "ready", "returned", "raised", "good exit", "bad exit", "start timer", "linger timer",
+		"grace timer", "kill timer", "back-off timer", "deadline", "stop",
+	}[r]
+}
+
+func (evStart) row() row    { return startRow }
+func (evStarted) row() row  { return startedRow }
+func (evReady) row() row    { return readyRow }
+func (evReturned) row() row { return returnedRow }
+func (evRaised) row() row   { return raisedRow }
+func (evExited) row() row   { return goodExitRow } // until classify has looked
+func (e evTimer) row() row  { return startTimerRow + row(e.timer) }
+func (evStop) row() row     { return stopRow }
+
+// A cell says what an event does in a phase.
+type cell struct {
+	says string // for docs/states.md, which is written from this table
+	do   func(*machine, event)
+}
+
+// The cells. "Nothing" is a decision like the others.
+var (
+	nothing      = cell{"–", func(*machine, event) {}}
+	begin        = cell{"spawn all → starting", (*machine).onStart}
+	noteStarted  = cell{"note the pid", (*machine).onStarted}
+	noteReady    = cell{"note; last one → running", (*machine).onReady}
+	noteValue    = cell{"keep the result", (*machine).onReturned}
+	decideRaised = cell{"Decide → ignore, or stop the scope → stopping", (*machine).onRaised}
+	joinRaised   = cell{"joins the failure as collateral", (*machine).onRaisedLate}
+	markGood     = cell{"mark; last of all → done", (*machine).onGoodExit}
+	decideExit   = cell{"Decide → ignore, or stop the scope → stopping", (*machine).onBadExit}
+	markStopped  = cell{"mark; last of the scope → waiting, starting or done", (*machine).onExitStopping}
+	joinExit     = cell{"joins; last of the scope → waiting, starting or done", (*machine).onBadExitLate}
+	lateStart    = cell{"the slowest ranks fail: Decide", (*machine).onStartTimeout}
+	askNow       = cell{"ask the scope to stop", (*machine).onLinger}
+	killNow      = cell{"kill who is left", (*machine).onGrace}
+	abandonNow   = cell{"abandon who is left; next = terminate", (*machine).onKillWait}
+	respawn      = cell{"generation + 1, spawn the scope → starting", (*machine).onBackoff}
+	timeUp       = cell{"stop all → stopping, terminate", (*machine).onDeadline}
+	stopAll      = cell{"stop all → stopping, terminate", (*machine).onStop}
+	stopHarder   = cell{"next = terminate, for all", (*machine).onStopAgain}
+)
+
+// table is total: every event has a cell in every phase.
+var table = [phases][rows]cell{
+	idle: {
+		startRow: begin, startedRow: nothing, readyRow: nothing, returnedRow: nothing, raisedRow: nothing,
+		goodExitRow: nothing, badExitRow: nothing, startTimerRow: nothing, lingerTimerRow: nothing,
+		graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: nothing, deadlineTimerRow: nothing,
+		stopRow: stopAll,
+	},
+	starting: {
+		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: decideRaised,
+		goodExitRow: markGood, badExitRow: decideExit, startTimerRow: lateStart, lingerTimerRow: nothing,
+		graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: nothing, deadlineTimerRow: timeUp,
+		stopRow: stopAll,
+	},
+	running: {
+		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: decideRaised,
+		goodExitRow: markGood, badExitRow: decideExit, startTimerRow: nothing, lingerTimerRow: nothing,
+		graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: nothing, deadlineTimerRow: timeUp,
+		stopRow: stopAll,
+	},
+	stopping: {
+		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: joinRaised,
+		goodExitRow: markStopped, badExitRow: joinExit, startTimerRow: nothing, lingerTimerRow: askNow,
+		graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing, deadlineTimerRow: timeUp,
+		stopRow: stopHarder,
+	},
+	waiting: { // ranks out of the directive's scope may be alive
+		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: joinRaised,
+		goodExitRow: markStopped, badExitRow: joinExit, startTimerRow: nothing, lingerTimerRow: nothing,
+		graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: respawn, deadlineTimerRow: timeUp,
+		stopRow: stopAll,
+	},
+	done: {
+		startRow: nothing, startedRow: nothing, readyRow: nothing, returnedRow: nothing, raisedRow: nothing,
+		goodExitRow: nothing, badExitRow: nothing, startTimerRow: nothing, lingerTimerRow: nothing,
+		graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: nothing, deadlineTimerRow: nothing,
+		stopRow: nothing,
+	},
+}
