@@ -118,6 +118,9 @@ func (m *machine) end1(e evExited) {
 		l.outcome = Abandoned
 	case e.exit.Stopped:
 		l.outcome = Stopped
+		if m.origin != nil {
+			m.origin.Stopped = append(m.origin.Stopped, e.id.Rank)
+		}
 	case e.exit.Success():
 		l.outcome = Succeeded
 	}
@@ -244,10 +247,23 @@ func (m *machine) stopScope(linger time.Duration) {
 
 func (m *machine) onLinger(event) { m.askScope() }
 
-// askScope asks those of the scope that were not asked yet, all at once: each has the full grace.
+// askScope asks those of the scope to stop that were not asked yet, all at once. A rank that raised is on its way out: it
+// gets a moment to end by itself, with its own exit status and its exit handlers run, before it is asked too.
 func (m *machine) askScope() {
 	m.disarm(lingerTimer)
-	ids := m.pick(func(rank int, l *life) bool { return m.scopeAlive(rank, l) && !l.asked })
+	if m.any(func(rank int, l *life) bool { return m.scopeAlive(rank, l) && !l.asked && l.failure != nil }) {
+		m.arm(exitTimer, m.exitTime)
+	}
+	m.askThose(func(l *life) bool { return l.failure == nil })
+}
+
+func (m *machine) onExitTime(event) { m.askAll() }
+
+func (m *machine) askAll() { m.askThose(func(*life) bool { return true }) }
+
+// askThose asks ranks of the scope, once each. The grace begins anew, so that each of them has all of it.
+func (m *machine) askThose(who func(*life) bool) {
+	ids := m.pick(func(rank int, l *life) bool { return m.scopeAlive(rank, l) && !l.asked && who(l) })
 	if len(ids) == 0 {
 		return
 	}
@@ -255,16 +271,13 @@ func (m *machine) askScope() {
 		l := &m.lives[id.Rank]
 		l.asked = true
 		m.emit(Event{Kind: EventStop, Rank: id.Rank, Generation: id.Generation, PID: l.pid, Reason: m.reason})
-		if m.origin != nil && l.failure == nil {
-			m.origin.Stopped = append(m.origin.Stopped, id.Rank)
-		}
 	}
 	m.do(efStop{ids, m.reason})
 	m.arm(graceTimer, m.grace)
 }
 
 func (m *machine) onGrace(event) {
-	ids := m.pick(m.scopeAlive)
+	ids := m.pick(func(rank int, l *life) bool { return m.scopeAlive(rank, l) && l.asked })
 	for _, id := range ids {
 		m.emit(Event{Kind: EventKill, Rank: id.Rank, Generation: id.Generation, PID: m.lives[id.Rank].pid})
 	}
@@ -291,7 +304,7 @@ func (m *machine) settle() {
 	if m.phase != stopping || m.any(m.scopeAlive) {
 		return
 	}
-	for _, t := range []timer{lingerTimer, graceTimer, killTimer} {
+	for _, t := range []timer{lingerTimer, exitTimer, graceTimer, killTimer} {
 		m.disarm(t)
 	}
 	if len(m.generations) > 0 {
@@ -335,6 +348,7 @@ func (m *machine) stopBecause(cause error, kill bool) {
 	}
 	m.terminate()
 	if kill && m.phase == stopping && m.any(alive) {
+		m.askAll()
 		m.onGrace(nil)
 	}
 }

@@ -47,6 +47,7 @@ type config struct {
 	size         int
 	strategy     Strategy
 	grace        time.Duration // between Stop and Kill
+	exitTime     time.Duration // what a rank that raised has to end by itself before it is asked to
 	startTimeout time.Duration // from spawn to ready
 	timeout      time.Duration // of the whole group; 0 for none
 	killWait     time.Duration // between Kill and Abandon
@@ -99,6 +100,7 @@ type timer int
 const (
 	startTimer timer = iota
 	lingerTimer
+	exitTimer
 	graceTimer
 	killTimer
 	backoffTimer
@@ -107,7 +109,7 @@ const (
 )
 
 func (t timer) String() string {
-	return [timers]string{"start", "linger", "grace", "kill", "backoff", "deadline"}[t]
+	return [timers]string{"start", "linger", "exit", "grace", "kill", "backoff", "deadline"}[t]
 }
 
 // Events.

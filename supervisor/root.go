@@ -19,7 +19,6 @@ type root struct {
 	options options
 	group   *Group
 	machine *machine
-	run     string
 	start   time.Time
 	port    *process.Port
 	ranks   map[int]*actor.PID
@@ -39,10 +38,10 @@ type (
 
 func newRoot(g *Group, s Spec, o options) *root {
 	return &root{
-		spec: s, options: o, group: g, run: newRunID(), start: time.Now(), ranks: map[int]*actor.PID{},
+		spec: s, options: o, group: g, start: time.Now(), ranks: map[int]*actor.PID{},
 		machine: newMachine(config{
 			size: len(s.Ranks), strategy: s.Strategy, grace: s.Grace, startTimeout: s.StartTimeout, timeout: s.Timeout,
-			killWait: killWait, random: rand.Float64,
+			exitTime: exitTime, killWait: killWait, random: rand.Float64,
 		}),
 	}
 }
@@ -147,7 +146,7 @@ func (r *root) spawn(ctx actor.Context, ids []process.ID) {
 }
 
 func (r *root) environment(id process.ID) rankEnvironment {
-	e := rankEnvironment{id: id, size: len(r.spec.Ranks), maxRestarts: maxRestarts(r.spec.Strategy), run: r.run}
+	e := rankEnvironment{id: id, size: len(r.spec.Ranks), maxRestarts: maxRestarts(r.spec.Strategy), run: r.spec.RunID}
 	if r.port != nil {
 		e.port = r.port.Number()
 	}
@@ -183,7 +182,7 @@ func (r *root) stopped() {
 
 func (r *root) report() Report {
 	report := r.machine.report()
-	report.Run, report.Name, report.Containment = r.run, r.spec.Name, r.options.launcher.Containment()
+	report.Run, report.Name, report.Containment = r.spec.RunID, r.spec.Name, r.options.launcher.Containment()
 	report.Start, report.Seconds = r.start, time.Since(r.start).Seconds()
 	return report
 }

@@ -12,6 +12,8 @@ import (
 type Spec struct {
 	// Name is for people: in events, reports and logs. Empty means "group".
 	Name string `json:"name,omitempty"`
+	// RunID names this run: in logs, and in the environment of every rank. Empty means a random one.
+	RunID string `json:"run_id,omitempty"`
 	// Ranks holds one command for each rank; their number is the world size.
 	Ranks []process.Command `json:"ranks"`
 	// Strategy decides what happens when a rank fails. Nil means FailFast: the group ends.
@@ -27,8 +29,18 @@ type Spec struct {
 const (
 	defaultGrace        = 30 * time.Second
 	defaultStartTimeout = 60 * time.Second
+	exitTime            = time.Second      // what a rank that raised may take to end by itself
 	killWait            = 10 * time.Second // what a process may take to die of SIGKILL before it is abandoned
 )
+
+// Environment returns the variables that a rank of the first generation finds besides its command's own, each
+// "KEY=value". MASTER_PORT is 0 in it: the port is chosen when the generation starts.
+func (s Spec) Environment(rank int) []string {
+	s = s.withDefaults()
+	return environment(rankEnvironment{
+		id: process.ID{Rank: rank}, size: len(s.Ranks), maxRestarts: maxRestarts(s.Strategy), run: s.RunID,
+	})
+}
 
 // ErrSpec is the condition of a Spec that cannot be run. Nothing was started.
 var ErrSpec = errors.New("supervisor: bad spec")
@@ -90,6 +102,9 @@ func (s *Spec) withDefaults() Spec {
 	d := *s
 	if d.Name == "" {
 		d.Name = "group"
+	}
+	if d.RunID == "" {
+		d.RunID = newRunID()
 	}
 	if d.Strategy == nil {
 		d.Strategy = FailFast{}

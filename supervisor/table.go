@@ -13,6 +13,7 @@ const (
 	badExitRow
 	startTimerRow
 	lingerTimerRow
+	exitTimerRow
 	graceTimerRow
 	killTimerRow
 	backoffTimerRow
@@ -24,7 +25,7 @@ const (
 func (r row) String() string {
 	return [rows]string{
 		"start", "started", "ready", "returned", "raised", "good exit", "bad exit", "start timer", "linger timer",
-		"grace timer", "kill timer", "back-off timer", "deadline", "stop",
+		"exit timer", "grace timer", "kill timer", "back-off timer", "deadline", "stop",
 	}[r]
 }
 
@@ -58,6 +59,7 @@ var (
 	joinExit     = cell{"joins; last of the scope → waiting, starting or done", (*machine).onBadExitLate}
 	lateStart    = cell{"the slowest ranks fail: Decide", (*machine).onStartTimeout}
 	askNow       = cell{"ask the scope to stop", (*machine).onLinger}
+	askRaised    = cell{"ask those that raised and live on", (*machine).onExitTime}
 	killNow      = cell{"kill who is left", (*machine).onGrace}
 	abandonNow   = cell{"abandon who is left; next = terminate", (*machine).onKillWait}
 	respawn      = cell{"generation + 1, spawn the scope → starting", (*machine).onBackoff}
@@ -71,37 +73,37 @@ var table = [phases][rows]cell{
 	idle: {
 		startRow: begin, startedRow: nothing, readyRow: nothing, returnedRow: nothing, raisedRow: nothing,
 		goodExitRow: nothing, badExitRow: nothing, startTimerRow: nothing, lingerTimerRow: nothing,
-		graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: nothing, deadlineTimerRow: nothing,
+		exitTimerRow: nothing, graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: nothing, deadlineTimerRow: nothing,
 		stopRow: stopAll,
 	},
 	starting: {
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: decideRaised,
 		goodExitRow: markGood, badExitRow: decideExit, startTimerRow: lateStart, lingerTimerRow: nothing,
-		graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: nothing, deadlineTimerRow: timeUp,
+		exitTimerRow: nothing, graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: nothing, deadlineTimerRow: timeUp,
 		stopRow: stopAll,
 	},
 	running: {
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: decideRaised,
 		goodExitRow: markGood, badExitRow: decideExit, startTimerRow: nothing, lingerTimerRow: nothing,
-		graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: nothing, deadlineTimerRow: timeUp,
+		exitTimerRow: nothing, graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: nothing, deadlineTimerRow: timeUp,
 		stopRow: stopAll,
 	},
 	stopping: {
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: joinRaised,
 		goodExitRow: markStopped, badExitRow: joinExit, startTimerRow: nothing, lingerTimerRow: askNow,
-		graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing, deadlineTimerRow: timeUp,
+		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing, deadlineTimerRow: timeUp,
 		stopRow: stopHarder,
 	},
 	waiting: { // ranks out of the directive's scope may be alive
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: joinRaised,
 		goodExitRow: markStopped, badExitRow: joinExit, startTimerRow: nothing, lingerTimerRow: nothing,
-		graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: respawn, deadlineTimerRow: timeUp,
+		exitTimerRow: nothing, graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: respawn, deadlineTimerRow: timeUp,
 		stopRow: stopAll,
 	},
 	done: {
 		startRow: nothing, startedRow: nothing, readyRow: nothing, returnedRow: nothing, raisedRow: nothing,
 		goodExitRow: nothing, badExitRow: nothing, startTimerRow: nothing, lingerTimerRow: nothing,
-		graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: nothing, deadlineTimerRow: nothing,
+		exitTimerRow: nothing, graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: nothing, deadlineTimerRow: nothing,
 		stopRow: nothing,
 	},
 }

@@ -22,14 +22,17 @@ func Marshal(v any) ([]byte, error) {
 }
 
 // Unmarshal decodes exactly one msgpack value into v, which must be a pointer. The bytes may come from anywhere: they
-// pass a structural walk first, and a panic of the decoder becomes an error. Errors wrap [ErrMalformed].
-func Unmarshal(b []byte, v any) (err error) {
+// pass a structural walk first, and a panic of the decoder becomes an error. A value nested deeper than 64 containers
+// is refused. Errors wrap [ErrMalformed].
+func Unmarshal(b []byte, v any) error { return unmarshal(b, v, len(b)) }
+
+func unmarshal(b []byte, v any, elements int) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%w: decode %T: %v", ErrMalformed, v, p)
 		}
 	}()
-	if err := validate(b); err != nil {
+	if err := validate(b, elements); err != nil {
 		return err
 	}
 	if err := msgpack.Unmarshal(b, v); err != nil {
@@ -51,7 +54,7 @@ func decodeMessage(k Kind, body []byte) (Message, error) {
 	if !isMap(body) {
 		return nil, &MessageError{k, fmt.Errorf("%w: the body is not a map", ErrMalformed)}
 	}
-	if err := Unmarshal(body, m); err != nil {
+	if err := unmarshal(body, m, maxElements); err != nil {
 		return nil, &MessageError{k, err}
 	}
 	if x, ok := m.(*Exception); ok {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"sync"
 	"syscall"
 )
@@ -105,18 +107,22 @@ func (c *Conn) next() (Kind, []byte, error) {
 		if flags&flagMore == 0 && !begun {
 			return k, body, nil
 		}
+		if c.pending += len(body); c.pending > MaxMessage {
+			return 0, nil, fmt.Errorf("%w: more than %d bytes in chunks, the last of %v", ErrTooLarge, MaxMessage, k)
+		}
+		if cap(part)-len(part) < len(body) {
+			part = slices.Grow(part, max(len(part), len(body))) // append alone would copy a large message five times over
+		}
+		part = append(part, body...)
 		if flags&flagMore == 0 {
 			delete(c.parts, k)
 			c.pending -= len(part)
-			return k, append(part, body...), nil
-		}
-		if c.pending += len(body); c.pending > MaxMessage {
-			return 0, nil, fmt.Errorf("%w: %v in chunks of more than %d bytes", ErrTooLarge, k, MaxMessage)
+			return k, part, nil
 		}
 		if c.parts == nil {
 			c.parts = make(map[Kind][]byte)
 		}
-		c.parts[k] = append(part, body...)
+		c.parts[k] = part
 	}
 }
 
@@ -139,18 +145,24 @@ func (c *Conn) readFrame() (k Kind, flags byte, body []byte, err error) {
 }
 
 // ended tells a clean end from one inside a message. A peer that dies with data of ours unread makes the kernel answer
-// ECONNRESET in place of an end of file: both mean the end.
+// ECONNRESET in place of an end of file: both mean the end. Of several messages that were cut off an exception counts
+// most.
 func (c *Conn) ended(k Kind, body []byte, n int, err error) error {
 	if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, syscall.ECONNRESET) {
 		return err
 	}
-	for open, part := range c.parts {
-		if k == 0 || k == open {
-			return &TruncatedError{open, append(part, body...)}
-		}
-	}
-	if n == 0 {
+	if n == 0 && len(c.parts) == 0 {
 		return io.EOF
 	}
-	return &TruncatedError{k, body}
+	cut := map[Kind][]byte{k: body}
+	for open, part := range c.parts {
+		cut[open] = slices.Concat(part, cut[open])
+	}
+	if x, raised := cut[KindException]; raised {
+		return &TruncatedError{KindException, x}
+	}
+	if k == 0 && len(c.parts) > 0 {
+		k = slices.Min(slices.Collect(maps.Keys(c.parts)))
+	}
+	return &TruncatedError{k, cut[k]}
 }

@@ -1,6 +1,8 @@
 package transport
 
 import (
+	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -73,9 +75,11 @@ func (e *Exception) Unwrap() []error {
 	return errs
 }
 
-// Is reports whether the exception is the registered sentinel target: see [RegisterError].
+// Is reports whether the exception is the registered sentinel target, or one that is target by its own account: see
+// [RegisterError].
 func (e *Exception) Is(target error) bool {
-	return e.Sentinel != "" && sentinelNamed(e.Sentinel) == target
+	sentinel := sentinelNamed(e.Sentinel)
+	return sentinel != nil && errors.Is(sentinel, target)
 }
 
 // Limit cuts the exception down to the limits of docs/protocol.md and sets Truncated on each part that lost something.
@@ -92,7 +96,7 @@ func (e *Exception) limit(depth int, left *int) {
 	}
 	e.Cause = e.keep(e.Cause, depth, left)
 	e.Context = e.keep(e.Context, depth, left)
-	members := e.Members[:0]
+	var members []*Exception
 	for _, m := range e.Members {
 		if m = e.keep(m, depth, left); m != nil {
 			members = append(members, m)
@@ -101,7 +105,8 @@ func (e *Exception) limit(depth int, left *int) {
 	e.Members = members
 }
 
-// keep returns a related exception within the limits, nil when there is no room for it.
+// keep returns a copy of a related exception within the limits, nil when there is no room for it. As it is a copy,
+// exceptions that go round in a circle become a tree, which can be encoded.
 func (e *Exception) keep(x *Exception, depth int, left *int) *Exception {
 	if x == nil {
 		return nil
@@ -111,8 +116,9 @@ func (e *Exception) keep(x *Exception, depth int, left *int) *Exception {
 		return nil
 	}
 	*left--
-	x.limit(depth+1, left)
-	return x
+	kept := *x
+	kept.limit(depth+1, left)
+	return &kept
 }
 
 func (e *Exception) limitTexts() {
@@ -135,16 +141,20 @@ func (e *Exception) limitTexts() {
 }
 
 func (e *Exception) limitAttributes() {
-	n := 0
-	for k, v := range e.Attributes {
-		if n++; n > maxNotes || len(k) > maxAttribute {
-			delete(e.Attributes, k)
+	var kept map[string]string
+	for _, k := range slices.Sorted(maps.Keys(e.Attributes)) {
+		if len(kept) == maxNotes || len(k) > maxAttribute {
 			e.Truncated = true
 			continue
 		}
+		if kept == nil {
+			kept = make(map[string]string)
+		}
+		v := e.Attributes[k]
 		e.cut(&v, maxAttribute)
-		e.Attributes[k] = v
+		kept[strings.ToValidUTF8(k, "\uFFFD")] = v
 	}
+	e.Attributes = kept
 }
 
 // cut shortens a text to a limit by leaving out its middle: the first and the last lines of an error matter most.

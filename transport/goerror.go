@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"runtime"
-	"strings"
+	"slices"
 )
 
 // FromError returns an error with its whole tree of causes as an exception: what an error wraps becomes its cause, what
@@ -24,11 +24,11 @@ func fromError(err error, depth int, left *int) *Exception {
 	*left--
 	x := &Exception{Type: fmt.Sprintf("%T", err), Module: module(err), Message: message(err), Sentinel: sentinelOf(err)}
 	causes, joined := unwrap(err)
-	if len(causes) > 0 && (depth == maxChain || *left < len(causes)) {
-		x.Truncated = true
-		return x
-	}
 	for _, cause := range causes {
+		if depth == maxChain || *left == 0 {
+			x.Truncated = true
+			break
+		}
 		if joined {
 			x.Members = append(x.Members, fromError(cause, depth+1, left))
 		} else {
@@ -38,21 +38,22 @@ func fromError(err error, depth int, left *int) *Exception {
 	return x
 }
 
-// unwrap returns what an error wraps, without nils, and whether it joins several.
+// unwrap returns what an error wraps, without nils, and whether it joins several. Unwrap, too, may panic: that of a nil
+// pointer, for one.
 func unwrap(err error) (causes []error, joined bool) {
+	defer func() {
+		if recover() != nil {
+			causes = nil
+		}
+	}()
 	switch e := err.(type) {
 	case interface{ Unwrap() error }:
 		causes = []error{e.Unwrap()}
 	case interface{ Unwrap() []error }:
 		causes, joined = e.Unwrap(), true
 	}
-	kept := make([]error, 0, len(causes))
-	for _, c := range causes {
-		if c != nil {
-			kept = append(kept, c)
-		}
-	}
-	return kept, joined
+	causes = slices.DeleteFunc(slices.Clone(causes), func(c error) bool { return c == nil })
+	return causes, joined
 }
 
 // message calls Error, which is the user's code and may panic.
@@ -100,19 +101,16 @@ func panicFrames() []Frame {
 	pcs := make([]uintptr, 2*maxFrames)
 	iter := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])
 	var frames []Frame
-	for {
-		f, more := iter.Next()
-		if f.Function == "runtime.gopanic" {
-			frames = frames[:0] // all until here is recovery
-		} else if f.Function != "" && !strings.HasPrefix(f.Function, "runtime.") {
-			frames = append(frames, Frame{File: f.File, Line: f.Line, Function: f.Function})
-		}
-		if !more {
-			break
+	for recovering, more := true, true; more; {
+		var next runtime.Frame
+		next, more = iter.Next()
+		f := Frame{File: next.File, Line: next.Line, Function: next.Function}
+		if next.Function == "runtime.gopanic" && recovering {
+			frames, recovering = nil, false // all until here is recovery; a further one is a panic that this one replaced
+		} else if f.Function != "" && !isRuntime(f) {
+			frames = append(frames, f)
 		}
 	}
-	for i, j := 0, len(frames)-1; i < j; i, j = i+1, j-1 {
-		frames[i], frames[j] = frames[j], frames[i]
-	}
+	slices.Reverse(frames)
 	return frames
 }

@@ -15,5 +15,5 @@ const (
 	maxAttribute  = 1 << 10  // bytes of one attribute's text
 
 	maxDepth    = 64      // nesting of one message's msgpack containers
-	maxElements = 1 << 20 // containers' elements in one message
+	maxElements = 1 << 18 // containers' elements in one message; the largest exception within the limits has 180 000
 )

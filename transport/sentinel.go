@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"reflect"
+	"slices"
 	"sync"
 )
 
@@ -32,9 +34,12 @@ var sentinels = struct {
 
 // RegisterError makes a sentinel error survive the process boundary: an exception made from an error that is err, in
 // a binary where name means err, satisfies errors.Is(exception, err) in a supervisor where name means err as well.
-// Call it while the program initialises; it panics when the name is taken by another error, as that is a mistake in the
-// program. The usual sentinels of io, io/fs, os, errors and context are registered already.
+// Call it while the program initialises; it panics when there is no name or no error, or when the name is taken by
+// another error, as that is a mistake in the program. The usual sentinels of io, io/fs, os, errors and context are registered already.
 func RegisterError(name string, err error) {
+	if name == "" || err == nil {
+		panic(fmt.Sprintf("transport: RegisterError(%q, %v): a sentinel needs a name and an error", name, err))
+	}
 	sentinels.Lock()
 	defer sentinels.Unlock()
 	if known, taken := sentinels.byName[name]; taken && known != err {
@@ -49,16 +54,35 @@ func sentinelNamed(name string) error {
 	return sentinels.byName[name]
 }
 
-// sentinelOf returns the name of the sentinel that err itself is, its causes left aside; "" for none.
+// sentinelOf returns the name of the sentinel that err itself is, its causes left aside; "" for none. Of several the
+// error's own name counts most, then the order of the alphabet.
 func sentinelOf(err error) string {
 	sentinels.RLock()
-	defer sentinels.RUnlock()
-	is, _ := err.(interface{ Is(error) bool })
-	comparable := reflect.TypeOf(err).Comparable()
-	for name, s := range sentinels.byName {
-		if comparable && err == s || is != nil && is.Is(s) {
+	known := maps.Clone(sentinels.byName) // Is is the user's code and may come back here
+	sentinels.RUnlock()
+	names := slices.Sorted(maps.Keys(known))
+	if reflect.ValueOf(err).Comparable() {
+		for _, name := range names {
+			if err == known[name] {
+				return name
+			}
+		}
+	}
+	for _, name := range names {
+		if isItself(err, known[name]) {
 			return name
 		}
 	}
 	return ""
+}
+
+// isItself asks the error's own Is, which may panic.
+func isItself(err, sentinel error) (yes bool) {
+	defer func() {
+		if recover() != nil {
+			yes = false
+		}
+	}()
+	e, asks := err.(interface{ Is(error) bool })
+	return asks && e.Is(sentinel)
 }

@@ -2,22 +2,27 @@ package transport
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"math"
 )
 
 // validate walks one msgpack value without recursion or allocation and reports why it must not reach the decoder:
 // v5.4.1 of the decoder trusts the lengths it reads, so that five bytes can ask for 64 GiB (and a fatal error, not a
-// panic), and it recurses as deep as its input says.
-func validate(b []byte) error {
+// panic), and it recurses as deep as its input says. Each element takes a byte at least, so all containers together
+// may never miss more of them than there are bytes left; elements is a further bound on their sum.
+func validate(b []byte, elements int) error {
 	var open [maxDepth]int // values still missing in each open container, outermost first
-	depth, budget := 0, maxElements
+	depth, missing := 0, 1
 	for pos := 0; ; {
 		n, kids, err := step(b[pos:])
 		if err != nil {
 			return fmt.Errorf("%w at byte %d: %w", ErrMalformed, pos, err)
 		}
 		pos += n
-		if budget -= kids; kids > len(b)-pos || budget < 0 {
+		missing += kids - 1
+		elements -= kids
+		if missing > len(b)-pos && kids > 0 || elements < 0 {
 			return fmt.Errorf("%w at byte %d: %d elements announced", ErrMalformed, pos, kids)
 		}
 		if kids > 0 {
@@ -62,7 +67,7 @@ func step(b []byte) (n, kids int, err error) {
 	return head + size, kids, nil
 }
 
-var errShort = fmt.Errorf("value ends too early")
+var errShort = errors.New("value ends too early")
 
 // shape returns the length of a value's header, of its payload, and the number of its elements. The header may be longer
 // than b, in which case the other two mean nothing. A header of 0 is the one code that msgpack reserves.
@@ -104,7 +109,8 @@ func shape(b []byte) (head, size, kids int) {
 	}
 }
 
-// length reads the big-endian length of w bytes after the code, 0 when it is not all there.
+// length reads the big-endian length of w bytes after the code, 0 when it is not all there. A length near 2³² is more
+// than any buffer has; it is cut so that neither it nor twice of it overflows an int of 32 bits.
 func length(b []byte, w int) int {
 	if len(b) < 1+w {
 		return 0
@@ -115,5 +121,5 @@ func length(b []byte, w int) int {
 	case 2:
 		return int(binary.BigEndian.Uint16(b[1:]))
 	}
-	return int(binary.BigEndian.Uint32(b[1:]))
+	return int(min(binary.BigEndian.Uint32(b[1:]), math.MaxInt32/2))
 }

@@ -179,8 +179,8 @@ class Limits(unittest.TestCase):
     def test_a_message_too_long_for_the_link_goes_alone(self):
         error = ValueError(1)
         error.__cause__ = ValueError(2)
-        error.__cause__.__notes__ = ["n" * 100]
-        with mock.patch.object(shim, "MESSAGE", 500):
+        error.__cause__.__notes__ = ["n" * 300]
+        with mock.patch.object(shim, "MESSAGE", 300):
             body = shim.unpack(shim.report(error, {"pid": 7}))[0]
         self.assertEqual((count(body), body["truncated"], body["pid"]), (1, True, 7))
 
