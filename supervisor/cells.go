@@ -3,6 +3,7 @@ package supervisor
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -120,6 +121,7 @@ func (m *machine) end1(e evExited) {
 		l.outcome = Stopped
 		if m.origin != nil {
 			m.origin.Stopped = append(m.origin.Stopped, e.id.Rank)
+			slices.Sort(m.origin.Stopped)
 		}
 	case e.exit.Success():
 		l.outcome = Succeeded

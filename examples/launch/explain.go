@@ -1,0 +1,85 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/go-muster/muster/supervisor"
+)
+
+// explain prints why a run ended badly: the origin first, with everything there is about it, then the others in a line
+// each, then what was decided.
+func explain(w io.Writer, r supervisor.Report, err error) {
+	var f *supervisor.Failure
+	if !errors.As(err, &f) {
+		fmt.Fprintf(w, "launch: %s\n", oneLine(err))
+		return
+	}
+	fmt.Fprintf(w, "launch: rank %d failed first (generation %d, pid %d): %s\n", f.Rank, f.Generation, f.PID, headline(f))
+	if text := evidence(f); text != "" {
+		fmt.Fprintf(w, "\n%s\n", indent(text))
+	}
+	for _, other := range f.Collateral {
+		fmt.Fprintf(w, "launch: rank %d failed after it: %s\n", other.Rank, headline(other))
+	}
+	if len(f.Stopped) > 0 {
+		fmt.Fprintf(w, "launch: stopped because of it: %s\n", rankList(f.Stopped))
+	}
+	fmt.Fprintf(w, "launch: decided: %v", f.Directive.Action)
+	if f.Directive.Reason != "" {
+		fmt.Fprintf(w, " (%s)", f.Directive.Reason)
+	}
+	fmt.Fprintf(w, "; exit status %d\n", r.ExitCode)
+}
+
+// headline says in one line what a failure is.
+func headline(f *supervisor.Failure) string {
+	line, _, _ := strings.Cut(f.Error(), "\n")
+	line = strings.TrimPrefix(line, fmt.Sprintf("rank %v: ", f.ID()))
+	if f.Exception != nil && f.Exit != nil && (f.Exit.Code > 1 || f.Exit.Signal != 0) {
+		line += fmt.Sprintf(" (%v)", f.Exit)
+	}
+	return line
+}
+
+// evidence is the traceback, or else the end of what the rank wrote to its standard error.
+func evidence(f *supervisor.Failure) string {
+	if f.Exception != nil && f.Exception.Traceback != "" {
+		return f.Exception.Traceback
+	}
+	if tail := strings.TrimRight(f.StderrTail(), "\n"); tail != "" {
+		return "the end of its standard error:\n" + tail
+	}
+	return ""
+}
+
+func indent(text string) string {
+	return "    " + strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n    ") + "\n"
+}
+
+// rankList writes "rank 1" or "ranks 0, 2-5".
+func rankList(ranks []int) string {
+	var parts []string
+	for i := 0; i < len(ranks); {
+		j := i
+		for j+1 < len(ranks) && ranks[j+1] == ranks[j]+1 {
+			j++
+		}
+		if j > i+1 {
+			parts = append(parts, fmt.Sprintf("%d-%d", ranks[i], ranks[j]))
+		} else {
+			for ; i <= j; i++ {
+				parts = append(parts, strconv.Itoa(ranks[i]))
+			}
+		}
+		i = j + 1
+	}
+	word := "ranks "
+	if len(ranks) == 1 {
+		word = "rank "
+	}
+	return word + strings.Join(parts, ", ")
+}

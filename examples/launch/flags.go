@@ -1,0 +1,195 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/go-muster/muster/actors/process"
+	"github.com/go-muster/muster/supervisor"
+	"github.com/go-muster/muster/transport/worker/python"
+)
+
+// flags are the command line's, as they were written.
+type flags struct {
+	ranks        string
+	strategy     string
+	maxRestarts  int
+	within       time.Duration
+	backoff      string
+	grace        time.Duration
+	timeout      time.Duration
+	startTimeout time.Duration
+	output       string
+	ranksFilter  string
+	logDir       string
+	report       string
+	events       string
+	env          []string
+	chdir        string
+	name         string
+	module       bool
+	plain        bool
+	dryRun       bool
+}
+
+func (f *flags) register(s *pflag.FlagSet) {
+	s.SetInterspersed(false)
+	s.SetNormalizeFunc(normalize)
+	s.SortFlags = false
+	s.StringVarP(&f.ranks, "ranks", "n", "1", "world size: a number, or auto for the number of CPUs")
+	s.StringVar(&f.strategy, "strategy", "all-for-one", strings.Join(strategyNames, ", "))
+	s.IntVar(&f.maxRestarts, "max-restarts", 0, "restarts of the group before it fails; -1 for any number")
+	s.DurationVar(&f.within, "within", 0, "window of --max-restarts (0: the whole run)")
+	s.StringVar(&f.backoff, "backoff", "0", "`MIN[,MAX]` wait before a restart, doubling up to MAX, with jitter")
+	s.DurationVar(&f.grace, "grace", 30*time.Second, "time between SIGTERM and SIGKILL")
+	s.DurationVar(&f.timeout, "timeout", 0, "time for the whole run (0: no limit)")
+	s.DurationVar(&f.startTimeout, "start-timeout", time.Minute, "time for all ranks to become ready")
+	s.StringVar(&f.output, "output", "prefix", "what to show of the ranks' output: prefix, raw or none")
+	s.StringVar(&f.ranksFilter, "ranks-filter", "", "show only these ranks' output, such as 0,3-5")
+	s.StringVar(&f.logDir, "log-dir", "", "also write output to `DIR`/RUN/generation_G/RANK/{stdout,stderr}.log")
+	s.StringVar(&f.report, "report", "", "write a JSON report to `FILE` at the end, however the run ends")
+	s.StringVar(&f.events, "events", "", "write one JSON line per event to `FILE` as it happens")
+	s.StringArrayVar(&f.env, "env", nil, "`KEY=VALUE` for the ranks (may be repeated)")
+	s.StringVar(&f.chdir, "chdir", "", "run the ranks in `DIR`")
+	s.StringVar(&f.name, "name", "", "name of the group, for people")
+	s.BoolVarP(&f.module, "module", "m", false, "the command is a Python module, as in python3 -m")
+	s.BoolVar(&f.plain, "plain", false, "run Python like any other command: no SDK, no socket")
+	s.BoolVar(&f.dryRun, "dry-run", false, "print what would run and start nothing")
+}
+
+// spec turns flags and arguments into what is to be run. Its errors are usage errors.
+func (f *flags) spec(args []string) (supervisor.Spec, error) {
+	var none supervisor.Spec
+	n, err := worldSize(f.ranks)
+	if err != nil {
+		return none, err
+	}
+	strategy, err := f.chooseStrategy()
+	if err != nil {
+		return none, err
+	}
+	if err := f.checkDurations(); err != nil {
+		return none, err
+	}
+	c, err := f.command(args)
+	if err != nil {
+		return none, err
+	}
+	name := f.name
+	if name == "" {
+		name = args[0]
+	}
+	return supervisor.Spec{
+		Name: name, Ranks: supervisor.Repeat(n, c), Strategy: strategy,
+		Grace: max(f.grace, time.Nanosecond), StartTimeout: f.startTimeout, Timeout: f.timeout,
+	}, nil
+}
+
+func worldSize(text string) (int, error) {
+	if text == "auto" {
+		return supervisor.AutoRanks(), nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return 0, usage("--ranks %q: give the number of ranks, 1 or more, or auto", text)
+	}
+	return n, nil
+}
+
+var strategyNames = []string{"all-for-one", "one-for-one", "rest-for-one", "fail-fast"}
+
+func (f *flags) chooseStrategy() (supervisor.Strategy, error) {
+	backoff, err := parseBackoff(f.backoff)
+	if err != nil {
+		return nil, err
+	}
+	switch f.strategy {
+	case "all-for-one":
+		return supervisor.AllForOne{Restarts: f.maxRestarts, Within: f.within, Backoff: backoff}, nil
+	case "one-for-one":
+		return supervisor.OneForOne{Restarts: f.maxRestarts, Within: f.within, Backoff: backoff}, nil
+	case "rest-for-one":
+		return supervisor.RestForOne{Restarts: f.maxRestarts, Within: f.within, Backoff: backoff}, nil
+	case "fail-fast":
+		return supervisor.FailFast{}, nil
+	}
+	return nil, usage("--strategy %q: choose one of %s", f.strategy, strings.Join(strategyNames, ", "))
+}
+
+func parseBackoff(text string) (b supervisor.Backoff, err error) {
+	low, high, two := strings.Cut(text, ",")
+	if b.Min, err = time.ParseDuration(low); err != nil {
+		return b, usage("--backoff %q: write MIN or MIN,MAX, such as 1s,1m", text)
+	}
+	if two {
+		if b.Max, err = time.ParseDuration(high); err != nil || b.Max < b.Min {
+			return b, usage("--backoff %q: MAX must be a time no shorter than MIN", text)
+		}
+	}
+	if b.Min < 0 {
+		return b, usage("--backoff %q: a wait cannot be negative", text)
+	}
+	return b, nil
+}
+
+func (f *flags) checkDurations() error {
+	if f.maxRestarts < -1 {
+		return usage("--max-restarts %d: give 0 or more, or -1 for any number", f.maxRestarts)
+	}
+	for _, d := range []struct {
+		name string
+		is   time.Duration
+	}{{"within", f.within}, {"grace", f.grace}, {"timeout", f.timeout}, {"start-timeout", f.startTimeout}} {
+		if d.is < 0 {
+			return usage("--%s %v: a time cannot be negative", d.name, d.is)
+		}
+	}
+	if f.startTimeout == 0 {
+		return usage("--start-timeout 0s: give the ranks some time to become ready")
+	}
+	return nil
+}
+
+// command is what each rank runs.
+func (f *flags) command(args []string) (process.Command, error) {
+	if len(args) == 0 {
+		return process.Command{}, usage("no command: say what each rank is to run, as in launch -n 4 -- python3 train.py")
+	}
+	for _, kv := range f.env {
+		if key, _, ok := strings.Cut(kv, "="); !ok || key == "" {
+			return process.Command{}, usage("--env %q: write KEY=VALUE", kv)
+		}
+	}
+	if f.module {
+		args = append([]string{"python3", "-m"}, args...)
+	}
+	c := process.Command{Args: args, Env: f.env, Dir: f.chdir, Plain: f.plain}
+	if info, err := os.Stat(f.chdir); f.chdir != "" && (err != nil || !info.IsDir()) {
+		return c, usage("--chdir %s: there is no such directory", f.chdir)
+	}
+	if f.plain {
+		return c, checkCommand(c)
+	}
+	if script, missing := missingScript(args); missing {
+		return c, fmt.Errorf("%s: %w", script, os.ErrNotExist)
+	}
+	c.Args, c.Speaks = python.Inject(args)
+	return c, checkCommand(c)
+}
+
+// checkCommand finds out what is wrong with a command before it is wrong n times over.
+func checkCommand(c process.Command) error { return process.Local().Check(c) }
+
+// missingScript finds a script named alone on the command line that is not there: better said once than by every rank.
+func missingScript(args []string) (string, bool) {
+	if !strings.HasSuffix(args[0], ".py") {
+		return "", false
+	}
+	_, err := os.Stat(args[0])
+	return args[0], os.IsNotExist(err)
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/go-muster/muster/actors/process"
+	"github.com/go-muster/muster/supervisor"
+)
+
+// launch runs the group and returns the exit status. An error means that nothing was started.
+func launch(f *flags, args []string, stdout, stderr io.Writer) (int, error) {
+	spec, err := f.spec(args)
+	if err != nil {
+		return 0, err
+	}
+	spec.RunID = newRunID()
+	if f.dryRun {
+		dryRun(stdout, spec, args)
+		return 0, nil
+	}
+	sinks, err := openSinks(f, spec.RunID, stdout, stderr)
+	if err != nil {
+		return 0, err
+	}
+	defer sinks.close()
+	signals := watchSignals(stderr)
+	defer signals.stop()
+	group, err := supervisor.Start(context.Background(), spec, sinks.options()...)
+	if err != nil {
+		return 0, err
+	}
+	signals.forward(group)
+	err = group.Wait()
+	report := group.Report()
+	report.ExitCode = exitStatus(report, err, signals.first())
+	sinks.finish(report, err)
+	return report.ExitCode, nil
+}
+
+// dryRun prints what launch would do.
+func dryRun(w io.Writer, s supervisor.Spec, args []string) {
+	launcher := process.Local()
+	fmt.Fprintf(w, "group        %s\n", s.Name)
+	fmt.Fprintf(w, "world size   %d\n", len(s.Ranks))
+	fmt.Fprintf(w, "command      %v\n", process.Command{Args: args})
+	if s.Ranks[0].Speaks {
+		fmt.Fprintf(w, "worker       Python, with the SDK in its arguments\n")
+	}
+	if s.Ranks[0].Dir != "" {
+		fmt.Fprintf(w, "directory    %s\n", s.Ranks[0].Dir)
+	}
+	fmt.Fprintf(w, "strategy     %s\n", describe(s.Strategy))
+	fmt.Fprintf(w, "grace        %v\n", s.Grace)
+	fmt.Fprintf(w, "containment  %s\n", launcher.Containment())
+	for rank, c := range s.Ranks {
+		fmt.Fprintf(w, "rank %d\n", rank)
+		for _, kv := range append(s.Environment(rank), c.Env...) {
+			fmt.Fprintf(w, "    %s\n", kv)
+		}
+	}
+	fmt.Fprintln(w, "nothing was started; MASTER_PORT is chosen at the start")
+}
+
+func describe(s supervisor.Strategy) string {
+	text := fmt.Sprintf("%T%+v", s, s)
+	return text[len("supervisor."):]
+}
+
+func newRunID() string {
+	host, _ := os.Hostname()
+	return fmt.Sprintf("%s-%d-%d", host, os.Getpid(), now().Unix())
+}

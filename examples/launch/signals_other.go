@@ -1,0 +1,12 @@
+//go:build !unix
+
+package main
+
+import (
+	"os"
+	"syscall"
+)
+
+var forwarded []os.Signal
+
+func isForwarded(syscall.Signal) bool { return false }

@@ -1,0 +1,287 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-muster/muster/actors/process"
+	"github.com/go-muster/muster/supervisor"
+)
+
+var now = time.Now
+
+// sinks are the places to which a run's output, events and report go.
+type sinks struct {
+	stderr io.Writer
+	show   *console
+	logs   *logs // nil without --log-dir
+	events *os.File
+	report string
+	ranks  int
+}
+
+// openSinks opens what can be opened before anything starts: a directory that cannot be written is better known now.
+func openSinks(f *flags, run string, stdout, stderr io.Writer) (*sinks, error) {
+	s := &sinks{stderr: stderr, report: f.report}
+	var err error
+	if s.show, err = newConsole(f, stdout, stderr); err != nil {
+		return nil, err
+	}
+	if f.report != "" {
+		if err := checkReport(f.report); err != nil {
+			return nil, err
+		}
+	}
+	if f.logDir != "" {
+		if s.logs, err = openLogs(f.logDir, run, stderr); err != nil {
+			return nil, err
+		}
+	}
+	if f.events != "" {
+		if s.events, err = os.Create(f.events); err != nil {
+			return nil, usage("--events: %v", err)
+		}
+	}
+	return s, nil
+}
+
+func checkReport(path string) error {
+	probe, err := os.CreateTemp(filepath.Dir(path), ".report-*")
+	if err != nil {
+		return usage("--report: %v", err)
+	}
+	probe.Close()
+	return os.Remove(probe.Name())
+}
+
+func (s *sinks) options() []supervisor.Option {
+	return []supervisor.Option{supervisor.WithOutput(s.output), supervisor.WithObserver(s.observe)}
+}
+
+func (s *sinks) output(id process.ID, stream process.Stream, lines []byte) {
+	if s.logs != nil {
+		s.logs.write(id, stream, lines)
+	}
+	s.show.write(id, stream, lines)
+}
+
+func (s *sinks) observe(e supervisor.Event) {
+	if s.logs != nil {
+		s.logs.observe(e)
+	}
+	if s.events != nil {
+		s.writeEvent(e)
+	}
+	if e.Kind == supervisor.EventDecided && e.Action != supervisor.Terminate {
+		s.show.say("rank %d failed (generation %d): %s; %s", e.Rank, e.Generation, headline(e.Failure), e.Reason)
+	}
+	if e.Kind == supervisor.EventKill {
+		s.show.say("rank %d (pid %d) has not stopped in its grace: killed", e.Rank, e.PID)
+	}
+}
+
+// An eventLine is an event as --events has it.
+type eventLine struct {
+	Seq        int           `json:"seq"`
+	Time       time.Time     `json:"time"`
+	Event      string        `json:"event"`
+	Generation int           `json:"generation"`
+	Rank       *int          `json:"rank,omitempty"`
+	PID        int           `json:"pid,omitempty"`
+	Reason     string        `json:"reason,omitempty"`
+	Action     string        `json:"action,omitempty"`
+	AfterS     float64       `json:"after_s,omitempty"`
+	Error      string        `json:"error,omitempty"`
+	Exit       *process.Exit `json:"exit,omitempty"`
+}
+
+func (s *sinks) writeEvent(e supervisor.Event) {
+	line := eventLine{
+		Seq: e.Seq, Time: e.At, Event: string(e.Kind), Generation: e.Generation, PID: e.PID, Reason: e.Reason,
+		AfterS: e.After.Seconds(), Exit: e.Exit,
+	}
+	if e.Rank >= 0 {
+		line.Rank = &e.Rank
+	}
+	if e.Kind == supervisor.EventDecided {
+		line.Action = e.Action.String()
+	}
+	if e.Failure != nil {
+		line.Error = e.Failure.Error()
+	} else if e.Err != nil {
+		line.Error = e.Err.Error()
+	}
+	if err := json.NewEncoder(s.events).Encode(line); err != nil {
+		s.show.once("--events: %v", err)
+	}
+}
+
+// finish tells how the run ended.
+func (s *sinks) finish(r supervisor.Report, err error) {
+	if err != nil {
+		explain(s.stderr, r, err)
+	}
+	if s.report == "" {
+		return
+	}
+	if werr := writeReport(s.report, r); werr != nil {
+		fmt.Fprintf(s.stderr, "launch: --report: %v\n", werr)
+	}
+}
+
+func (s *sinks) close() {
+	if s.logs != nil {
+		s.logs.close()
+	}
+	if s.events != nil {
+		s.events.Close()
+	}
+}
+
+// writeReport replaces the file in one step: a reader sees the old report or the whole new one.
+func writeReport(path string, r supervisor.Report) error {
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".report-*")
+	if err != nil {
+		return err
+	}
+	_, err = tmp.Write(append(text, '\n'))
+	if cerr := tmp.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Chmod(tmp.Name(), 0o644)
+	}
+	if err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		os.Remove(tmp.Name())
+	}
+	return err
+}
+
+// logs are the files of --log-dir.
+type logs struct {
+	dir    string
+	stderr io.Writer
+	mu     sync.Mutex
+	files  map[logKey]*os.File
+	failed bool
+}
+
+type logKey struct {
+	id     process.ID
+	stream process.Stream
+}
+
+func openLogs(dir, run string, stderr io.Writer) (*logs, error) {
+	dir = filepath.Join(dir, run)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, usage("--log-dir: %v", err)
+	}
+	return &logs{dir: dir, stderr: stderr, files: map[logKey]*os.File{}}, nil
+}
+
+// observe opens a life's files before its process exists and closes them after its last line.
+func (l *logs) observe(e supervisor.Event) {
+	id := process.ID{Rank: e.Rank, Generation: e.Generation}
+	switch e.Kind {
+	case supervisor.EventSpawn:
+		l.open(id)
+	case supervisor.EventExited:
+		l.closeLife(id)
+	}
+}
+
+func (l *logs) open(id process.ID) {
+	dir := filepath.Join(l.dir, fmt.Sprintf("generation_%d", id.Generation), strconv.Itoa(id.Rank))
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		l.fail(err)
+		return
+	}
+	for _, stream := range []process.Stream{process.Stdout, process.Stderr} {
+		path := filepath.Join(dir, stream.String()+".log")
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644) // nothing is ever overwritten
+		if err != nil {
+			l.fail(err)
+			continue
+		}
+		l.mu.Lock()
+		l.files[logKey{id, stream}] = f
+		l.mu.Unlock()
+	}
+}
+
+func (l *logs) write(id process.ID, stream process.Stream, lines []byte) {
+	l.mu.Lock()
+	f := l.files[logKey{id, stream}]
+	l.mu.Unlock()
+	if f == nil {
+		return
+	}
+	if _, err := f.Write(lines); err != nil {
+		l.fail(err)
+	}
+}
+
+func (l *logs) closeLife(id process.ID) {
+	for _, stream := range []process.Stream{process.Stdout, process.Stderr} {
+		l.mu.Lock()
+		f := l.files[logKey{id, stream}]
+		delete(l.files, logKey{id, stream})
+		l.mu.Unlock()
+		if f != nil {
+			l.fail(f.Close())
+		}
+	}
+}
+
+// fail says once that logs are incomplete; the ranks go on.
+func (l *logs) fail(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err != nil && !l.failed {
+		l.failed = true
+		fmt.Fprintf(l.stderr, "launch: --log-dir: %v: the logs of this run are incomplete\n", err)
+	}
+}
+
+func (l *logs) close() {
+	for key := range l.files {
+		l.closeLife(key.id)
+	}
+}
+
+// parseRanks reads a set of ranks such as 0,3-5.
+func parseRanks(text string) (map[int]bool, error) {
+	if text == "" {
+		return nil, nil
+	}
+	set := map[int]bool{}
+	for _, part := range strings.Split(text, ",") {
+		low, high, span := strings.Cut(part, "-")
+		if !span {
+			high = low
+		}
+		first, err1 := strconv.Atoi(low)
+		last, err2 := strconv.Atoi(high)
+		if err1 != nil || err2 != nil || first < 0 || last < first {
+			return nil, usage("--ranks-filter %q: write ranks and ranges, such as 0,3-5", text)
+		}
+		for rank := first; rank <= last; rank++ {
+			set[rank] = true
+		}
+	}
+	return set, nil
+}
