@@ -13,15 +13,20 @@ import (
 // after that was reaped, so no other group can be meant.
 const signalGroup = 4
 
-// hasSignalGroup asks the kernel once, with a signal that does nothing.
+// hasSignalGroup asks the kernel once, with a signal that does nothing. ESRCH is a yes: the kernel knows the flag, and this
+// process, as most that a shell or a tool starts, leads no group. One that does not know it says EINVAL.
 var hasSignalGroup = sync.OnceValue(func() bool {
 	fd, err := unix.PidfdOpen(os.Getpid(), 0)
 	if err != nil {
 		return false
 	}
 	defer unix.Close(fd)
-	return unix.PidfdSendSignal(fd, 0, nil, signalGroup) == nil
+	err = unix.PidfdSendSignal(fd, 0, nil, signalGroup)
+	return err == nil || err == unix.ESRCH
 })
+
+// pidfds is false in tests of what is done where the kernel, or a seccomp filter, has no pidfd.
+var pidfds = true
 
 // A group is the process group of one rank: its leader, which we started, and what that started in turn and left in the
 // group.
@@ -40,8 +45,12 @@ type group struct {
 
 func newGroup(pid, pidfd int) *group {
 	g := &group{pid: pid}
-	if pidfd >= 0 && unix.SetNonblock(pidfd, true) == nil {
+	switch {
+	case pidfd < 0:
+	case pidfds && unix.SetNonblock(pidfd, true) == nil:
 		g.pidfd = os.NewFile(uintptr(pidfd), "pidfd")
+	default:
+		unix.Close(pidfd)
 	}
 	return g
 }
@@ -52,23 +61,35 @@ func (g *group) close() {
 	}
 }
 
-// wait blocks until the leader has ended, and reaps it. No thread waits: the pidfd becomes readable.
+// wait blocks until the leader and then the rest of the group have ended, and reaps the leader. No thread waits: the
+// pidfd becomes readable.
 //
 // The leader stays a zombie, whose number nobody else can get, until everything that needs the number is done: where the
-// kernel cannot name the group by pidfd, that includes the end of the whole group.
+// group cannot be named by pidfd, that includes the end of the whole group.
 func (g *group) wait() Exit {
 	err := g.awaitLeader()
-	if !hasSignalGroup() {
-		g.endPinned()
+	if g.named() {
+		exit := g.reap(err)
+		exit.Left = g.sweep()
+		return exit
 	}
-	return g.reap(err)
+	var left []Leftover
+	if err == nil { // otherwise somebody reaped our child, and its number may be anybody's
+		left = g.sweep()
+	}
+	exit := g.reap(err)
+	exit.Left = left
+	return exit
 }
 
+// named reports whether the group can be told from all others even when its leader was reaped.
+func (g *group) named() bool { return g.pidfd != nil && hasSignalGroup() }
+
 func (g *group) awaitLeader() error {
-	if g.pidfd == nil {
-		return waitID(unix.P_PID, g.pid, unix.WEXITED|unix.WNOWAIT)
+	if g.pidfd != nil && awaitPidfd(g.pidfd, unix.WEXITED|unix.WNOWAIT) == nil {
+		return nil
 	}
-	return awaitPidfd(g.pidfd, unix.WEXITED|unix.WNOWAIT)
+	return waitID(unix.P_PID, g.pid, unix.WEXITED|unix.WNOWAIT) // holds a thread
 }
 
 // awaitPidfd waits until a pidfd of a child is readable and waitid agrees.
@@ -183,17 +204,31 @@ func (g *group) reach() {
 	g.reached = err == nil && !over
 }
 
-// send signals the group while it is certain to be ours. Called with mu held.
-func (g *group) send(sig Signal) error {
+// send signals the group while it is certain to be ours, and its leader if that has left it. Called with mu held.
+func (g *group) send(sig Signal) (err error) {
 	switch {
 	case g.gone:
 		return os.ErrProcessDone
-	case g.pidfd != nil && hasSignalGroup():
-		return g.sendByPidfd(sig)
+	case g.named():
+		err = g.sendByPidfd(sig)
 	case g.reaped:
 		return os.ErrProcessDone
+	default:
+		err = sendTo(-g.pid, sig)
 	}
-	return killGroup(g.pid, sig)
+	if g.strayed() {
+		return sendTo(g.pid, sig)
+	}
+	return err
+}
+
+// strayed reports whether the leader, as it may, has gone over to another group of the session.
+func (g *group) strayed() bool {
+	if g.reaped {
+		return false
+	}
+	now, err := unix.Getpgid(g.pid)
+	return err == nil && now != g.pid
 }
 
 func (g *group) sendByPidfd(sig Signal) (err error) {
@@ -208,21 +243,15 @@ func (g *group) sendByPidfd(sig Signal) (err error) {
 	return os.NewSyscallError("pidfd_send_signal", err)
 }
 
-// killGroup is the only place that names a group by number. 0 and 1 mean everybody.
-func killGroup(pid int, sig Signal) error {
-	if pid <= 1 {
-		panic(fmt.Sprintf("process: signal to group %d", pid))
+// sendTo is the only place that names a process, or a group by its negative, by number. 0 and -1 mean everybody, and 1
+// keeps everybody.
+func sendTo(target int, sig Signal) error {
+	if -1 <= target && target <= 1 {
+		panic(fmt.Sprintf("process: %v to %d", sig, target))
 	}
-	err := unix.Kill(-pid, sig)
+	err := unix.Kill(target, sig)
 	if err == unix.ESRCH {
 		return os.ErrProcessDone
 	}
 	return os.NewSyscallError("kill", err)
-}
-
-// endPinned kills the group while the leader's zombie pins its number.
-func (g *group) endPinned() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	_ = killGroup(g.pid, unix.SIGKILL)
 }

@@ -219,8 +219,7 @@ func (p *localProcess) run() {
 // finish sees the process end, then its group, then its streams, and tells the exit: the last thing anybody hears.
 func (p *localProcess) finish() {
 	exit := p.group.wait()
-	exit.Left = p.group.sweep()
-	p.drain()
+	exit.Left = append(exit.Left, p.drain()...)
 	if p.conn != nil {
 		p.conn.Close()
 	}

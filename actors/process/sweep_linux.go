@@ -14,17 +14,14 @@ import (
 // grace that it was given, until kill ends it: a shell that dies at once must not cost the program under it its last
 // checkpoint. A group whose leader ended by itself is asked at once, and killed after drainTime.
 func (g *group) sweep() []Leftover {
-	if g.empty() {
-		return nil
-	}
-	left := leftovers(g.pid)
+	left := g.leftovers()
 	patience := time.Time{}
-	if !g.beingStopped() {
+	if len(left) > 0 && !g.beingStopped() {
 		_ = g.signal(unix.SIGTERM)
 		_ = g.signal(unix.SIGCONT)
 		patience = time.Now().Add(drainTime)
 	}
-	for rest := left; len(rest) > 0 && !g.empty(); rest = leftovers(g.pid) {
+	for rest := left; len(rest) > 0; rest = g.leftovers() {
 		if errors.Is(g.awaitOne(rest[0].PID, patience), os.ErrDeadlineExceeded) {
 			g.kill()
 			patience = time.Time{} // SIGKILL has no answer: only the end is awaited
@@ -42,24 +39,30 @@ func (g *group) beingStopped() bool {
 	return g.asked || g.killed
 }
 
-// empty asks the kernel whether anybody is left in the group of a leader that was reaped. Where it cannot tell, the group
-// has been killed already.
-func (g *group) empty() bool {
-	if !hasSignalGroup() || g.pidfd == nil {
-		return true
+// leftovers lists the living members of the group. The kernel is asked first whether there are any, which is the rule and
+// costs next to nothing; it can tell once the leader was reaped.
+func (g *group) leftovers() []Leftover {
+	if g.named() && errors.Is(g.signal(0), os.ErrProcessDone) {
+		return nil
 	}
-	return errors.Is(g.signal(0), os.ErrProcessDone)
+	return members(g.pid)
 }
 
 // awaitOne waits for the end of one leftover, which is not our child: its pidfd becomes readable. No event tells that a
-// group became empty, so sweep waits for its members one by one.
+// group became empty, so sweep waits for its members one by one. It may return early: sweep looks again.
 func (g *group) awaitOne(pid int, patience time.Time) error {
 	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
-	if err != nil {
-		return nil // it ended meanwhile
+	switch {
+	case err == unix.ESRCH:
+		return nil
+	case err != nil || !pidfds:
+		return pause(patience)
 	}
 	f := os.NewFile(uintptr(fd), "pidfd of a leftover")
 	defer f.Close()
+	if _, pgid, alive := stat(strconv.Itoa(pid)); !alive || pgid != g.pid {
+		return nil // it ended, and the number may be a stranger's
+	}
 	g.watch(f, patience)
 	defer g.watch(nil, time.Time{})
 	conn, err := f.SyscallConn()
@@ -78,14 +81,23 @@ func (g *group) watch(f *os.File, patience time.Time) {
 	}
 }
 
+// pause is how to wait where there is no pidfd to wait on (before Linux 5.10, or under a filter): look again and again.
+func pause(patience time.Time) error {
+	time.Sleep(drainTime / 16)
+	if !patience.IsZero() && time.Now().After(patience) {
+		return os.ErrDeadlineExceeded
+	}
+	return nil
+}
+
 func readable(fd int) bool {
 	poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 	n, err := unix.Poll(poll, 0)
 	return err == nil && n > 0
 }
 
-// leftovers lists the living members of a group, from /proc. It is called only when the group is known not to be empty.
-func leftovers(pgid int) []Leftover {
+// members lists the living processes of a group, from /proc.
+func members(pgid int) []Leftover {
 	dir, err := os.Open("/proc")
 	if err != nil {
 		return nil

@@ -24,7 +24,6 @@ type sinks struct {
 	logs   *logs // nil without --log-dir
 	events *os.File
 	report string
-	ranks  int
 }
 
 // openSinks opens what can be opened before anything starts: a directory that cannot be written is better known now.
