@@ -13,4 +13,7 @@ const (
 	EnvRunID = "MUSTER_RUN_ID"
 	// EnvGeneration is the generation of the rank, from 0.
 	EnvGeneration = "MUSTER_GENERATION"
+	// EnvTree marks every process that descends from a supervisor, so that its watchdog can find those that left their
+	// process group.
+	EnvTree = "MUSTER_TREE"
 )

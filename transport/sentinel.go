@@ -35,7 +35,8 @@ var sentinels = struct {
 // RegisterError makes a sentinel error survive the process boundary: an exception made from an error that is err, in
 // a binary where name means err, satisfies errors.Is(exception, err) in a supervisor where name means err as well.
 // Call it while the program initialises; it panics when there is no name or no error, or when the name is taken by
-// another error, as that is a mistake in the program. The usual sentinels of io, io/fs, os, errors and context are registered already.
+// another error, as that is a mistake in the program. The usual sentinels of io, io/fs, os, errors and context are
+// registered already.
 func RegisterError(name string, err error) {
 	if name == "" || err == nil {
 		panic(fmt.Sprintf("transport: RegisterError(%q, %v): a sentinel needs a name and an error", name, err))

@@ -1,0 +1,16 @@
+package transport
+
+// Validate is the structural walk alone, without a decoder behind it.
+func Validate(b []byte) error { return validate(b, len(b)) }
+
+// The limits that tests hold others to.
+const (
+	MaxText       = maxText
+	MaxFrames     = maxFrames
+	MaxChain      = maxChain
+	MaxExceptions = maxExceptions
+	MaxNotes      = maxNotes
+	MaxAttribute  = maxAttribute
+	MaxDepth      = maxDepth
+	MaxElements   = maxElements
+)
