@@ -16,7 +16,8 @@ type (
 	}
 	// Ready says that a rank is about to run user code; a command that does not speak is ready once it is started.
 	Ready struct{ ID process.ID }
-	// Raised carries what went wrong in a rank, as its worker tells it. The process may live on for a while.
+	// Raised carries what went wrong in a rank, as its worker tells it: its first exception, which is to be its last word.
+	// The process may live on for a while.
 	Raised struct {
 		ID        process.ID
 		Exception *transport.Exception

@@ -43,7 +43,7 @@ type rank struct {
 }
 
 // told is what the parent knows already: a worker that repeats itself without end is told of once.
-type told struct{ ready, returned, broken, exited bool }
+type told struct{ ready, raised, returned, broken, exited bool }
 
 // exit travels from the process's goroutine to the actor.
 type exit struct{ process.Exit }
@@ -65,7 +65,7 @@ func (r *rank) Receive(ctx actor.Context) {
 		r.end(ctx, m.Exit)
 	case *Abandon:
 		r.end(ctx, process.Exit{Code: -1, Err: m.Err, Stopped: true})
-	case *actor.Stopping:
+	case *actor.Stopping, *actor.Restarting:
 		r.tearDown()
 	default:
 		r.order(m)
@@ -91,7 +91,7 @@ func (r *rank) heard(ctx actor.Context, m transport.Message) {
 	case *transport.Ready:
 		r.tell(ctx, &r.told.ready, &Ready{r.ID})
 	case *transport.Exception:
-		ctx.Send(ctx.Parent(), &Raised{r.ID, m})
+		r.tell(ctx, &r.told.raised, &Raised{r.ID, m})
 	case *transport.Result:
 		r.tell(ctx, &r.told.returned, &Returned{r.ID, m.Value})
 	}
@@ -129,8 +129,8 @@ func (r *rank) end(ctx actor.Context, e process.Exit) {
 	ctx.Stop(ctx.Self())
 }
 
-// tearDown is for an actor that is stopped before its process ended, because its parent is gone: the process must not
-// outlive it. An abandoned process has been waited for long enough.
+// tearDown is for an actor that ends before its process, because its parent is gone or because it panicked: the process
+// must not outlive it. An abandoned process has been waited for long enough.
 func (r *rank) tearDown() {
 	close(r.gone)
 	if r.process == nil || r.told.exited {

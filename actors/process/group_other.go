@@ -45,8 +45,6 @@ func (g *group) wait() Exit {
 	return Exit{Code: state.ExitCode(), Stopped: g.reached, CPU: state.UserTime() + state.SystemTime()}
 }
 
-func (g *group) sweep() []Leftover { return nil }
-
 // stop ends the process at once: there is no polite signal here.
 func (g *group) stop() { g.kill() }
 

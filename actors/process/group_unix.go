@@ -51,8 +51,6 @@ func (g *group) wait() Exit {
 	return exit
 }
 
-func (g *group) sweep() []Leftover { return nil }
-
 func (g *group) stop() {
 	_ = g.tell(syscall.SIGTERM)
 	_ = g.signal(syscall.SIGCONT)

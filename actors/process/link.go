@@ -30,8 +30,10 @@ func (p *localProcess) listen() {
 func (p *localProcess) heard(m transport.Message) {
 	switch m := m.(type) {
 	case *transport.Hello:
-		p.said.hello = true
-		p.welcome(m)
+		if !p.said.hello {
+			p.said.hello = true
+			p.welcome(m)
+		}
 	case *transport.Exception:
 		p.said.raised = true
 		m.Rank, m.Generation, m.PID = p.id.Rank, p.id.Generation, p.group.pid
@@ -48,7 +50,9 @@ func (p *localProcess) welcome(m *transport.Hello) {
 		p.broke(fmt.Errorf("%w: the worker speaks %d to %d, we speak %d", transport.ErrVersion, m.Min, m.Max,
 			transport.Version))
 	}
-	_ = p.conn.Send(answer) // one small frame: it fits into the socket, and a dead worker is the exit's business
+	// A worker may send a megabyte before it reads a byte. If the reader waited here, behind an Argument that nobody takes,
+	// both sides would wait for each other.
+	go func() { _ = p.conn.Send(answer) }() // ends when it is read, or when finish closes the socket
 }
 
 // ended tells a worker that is gone from one that was cut off while reporting and from one that talks nonsense.
@@ -67,7 +71,10 @@ func (p *localProcess) ended(err error) {
 	}
 }
 
+// broke tells of the first breach: a worker of another version may well go on to break more.
 func (p *localProcess) broke(err error) {
-	p.said.broken = fmt.Errorf("%w: %w", ErrLink, err)
-	p.observer.Broken(p.said.broken)
+	if p.said.broken == nil {
+		p.said.broken = fmt.Errorf("%w: %w", ErrLink, err)
+		p.observer.Broken(p.said.broken)
+	}
 }

@@ -36,19 +36,20 @@ func (local) Containment() string { return containment }
 
 // Check looks for the program as Launch will.
 func (local) Check(c Command) error {
-	if os.Getenv(transport.EnvEntry) != "" {
-		return ErrMainNotCalled
-	}
-	_, err := lookup(c)
+	_, err := find(c)
 	return err
 }
 
-// Launch starts the process and the goroutines that read from it, each of which ends with the process.
-func (l local) Launch(id ID, c Command, o Observer) (Process, error) {
-	if err := l.Check(c); err != nil {
-		return nil, err
+func find(c Command) (path string, err error) {
+	if os.Getenv(transport.EnvEntry) != "" {
+		return "", ErrMainNotCalled
 	}
-	path, err := lookup(c)
+	return lookup(c)
+}
+
+// Launch starts the process and the goroutines that read from it, each of which ends with the process.
+func (local) Launch(id ID, c Command, o Observer) (Process, error) {
+	path, err := find(c)
 	if err != nil {
 		return nil, err
 	}
@@ -59,6 +60,7 @@ func (l local) Launch(id ID, c Command, o Observer) (Process, error) {
 		p.closeAll()
 		return nil, fmt.Errorf("process: start %v: %w", id, err)
 	}
+	p.theirs = endNames(files.list[1:])
 	if p.group, err = spawn(path, c, environment(c, &files), files.list); err != nil {
 		p.closeAll()
 		return nil, startError(id, path, err)
@@ -124,6 +126,7 @@ type localProcess struct {
 	group    *group
 	conn     *transport.Conn // nil without a socket
 	ends     []*os.File      // our ends of everything, for deadlines
+	theirs   []string        // what the system calls the other ends: see holders
 
 	stdout, stderr pump
 	crash          *os.File
@@ -169,7 +172,7 @@ func (p *localProcess) openLink(files *childFiles) error {
 	if err != nil {
 		return err
 	}
-	p.conn = transport.NewConn(lateReader{p.keep(ours)})
+	p.conn = transport.NewConn(&lateReader{File: p.keep(ours)})
 	files.link = files.add(theirs)
 	if p.command.Entry == "" {
 		return nil
@@ -204,7 +207,7 @@ func (p *localProcess) run() {
 	p.readers.Go(p.stdout.run)
 	p.readers.Go(p.stderr.run)
 	if p.crash != nil {
-		p.readers.Go(func() { p.said.crash = collect(lateReader{p.crash}) })
+		p.readers.Go(func() { p.said.crash = collect(&lateReader{File: p.crash}) })
 	}
 	if p.conn != nil {
 		p.readers.Go(p.listen)
@@ -229,13 +232,26 @@ func (p *localProcess) finish() {
 	p.observer.Exited(exit)
 }
 
-// drain waits for the readers; whoever still holds a stream has drainTime.
-func (p *localProcess) drain() {
-	deadline := time.Now().Add(drainTime)
-	for _, f := range p.ends {
-		_ = f.SetReadDeadline(deadline)
+// drain waits for the readers. Whoever still holds a stream is read for drainTime, then named and cut off.
+func (p *localProcess) drain() (held []Leftover) {
+	ended := make(chan struct{})
+	go func() { // ends with the readers
+		p.readers.Wait()
+		close(ended)
+	}()
+	late := time.NewTimer(drainTime)
+	defer late.Stop()
+	select {
+	case <-ended:
+		return nil
+	case <-late.C:
 	}
-	p.readers.Wait()
+	held = holders(p.theirs)
+	for _, f := range p.ends {
+		_ = f.SetReadDeadline(time.Now())
+	}
+	<-ended
+	return held
 }
 
 // lastWords adds what the exit alone does not show: a crash of the Go runtime, a protocol that was broken, a function
@@ -256,6 +272,9 @@ func (p *localProcess) lastWords(exit *Exit) {
 		exit.Err = p.said.broken
 	case p.command.Entry != "" && !p.said.result && !p.said.raised && !exit.Stopped:
 		exit.Err = ErrNoResult
+		if !p.said.hello {
+			exit.Err = fmt.Errorf("%w: it never said hello: does its main call worker.Main?", ErrNoResult)
+		}
 	}
 }
 

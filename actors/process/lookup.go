@@ -26,7 +26,7 @@ func lookup(c Command) (string, error) {
 	if !strings.ContainsRune(path, filepath.Separator) {
 		found, err := exec.LookPath(path)
 		if errors.Is(err, exec.ErrDot) {
-			return "", fmt.Errorf("process: %q is only in the current directory: write ./%s", path, path)
+			return "", fmt.Errorf("process: %q (write ./%s if you mean that): %w", path, path, exec.ErrDot)
 		}
 		if err != nil {
 			return "", fmt.Errorf("process: %q is not in PATH: %w", path, exec.ErrNotFound)
@@ -52,19 +52,22 @@ func checkDir(dir string) error {
 }
 
 func checkProgram(path string) error {
-	if _, err := exec.LookPath(path); err != nil {
-		info, serr := os.Stat(path)
+	info, err := os.Stat(path)
+	if _, lerr := exec.LookPath(path); lerr != nil {
 		switch {
-		case serr != nil:
-			return fmt.Errorf("process: the program: %w", serr)
+		case err != nil:
+			return fmt.Errorf("process: the program: %w", err)
 		case info.IsDir():
 			return fmt.Errorf("process: %s is a directory: %w", path, fs.ErrPermission)
 		}
 		return fmt.Errorf("process: %s is not executable (chmod +x?): %w", path, fs.ErrPermission)
 	}
+	if err == nil && !info.Mode().IsRegular() { // to look for an interpreter in a pipe would take for ever
+		return fmt.Errorf("process: %s is no file: %w", path, fs.ErrPermission)
+	}
 	if name := interpreter(path); name != "" {
 		if _, err := os.Stat(name); err != nil {
-			return fmt.Errorf("process: the interpreter of %s: %w", path, err)
+			return fmt.Errorf("process: the interpreter %q of %s: %w", name, path, errors.Unwrap(err))
 		}
 	}
 	return nil
@@ -79,7 +82,7 @@ func interpreter(path string) string {
 	defer f.Close()
 	line, _ := bufio.NewReaderSize(f, 256).ReadSlice('\n')
 	rest, script := strings.CutPrefix(string(line), "#!")
-	fields := strings.Fields(rest)
+	fields := strings.FieldsFunc(rest, func(r rune) bool { return r == ' ' || r == '\t' || r == '\n' }) // \r is a name's
 	if !script || len(fields) == 0 || !filepath.IsAbs(fields[0]) {
 		return ""
 	}

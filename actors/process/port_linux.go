@@ -1,11 +1,16 @@
 package process
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"os"
 	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Ports are taken from below the range out of which the kernel serves connections, so that no connection of a stranger
@@ -41,8 +46,13 @@ func holdPort() (*Port, error) {
 	return nil, fmt.Errorf("process: no free TCP port between %d and %d: %w", low, high, last)
 }
 
+// bindable tries the port without SO_REUSEADDR, as the rank may: a connection of the past in TIME_WAIT is in the way then.
 func bindable(port int) error {
-	l, err := net.Listen("tcp", ":"+strconv.Itoa(port))
+	strict := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
+		cerr := c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 0) })
+		return errors.Join(cerr, err)
+	}}
+	l, err := strict.Listen(context.Background(), "tcp", ":"+strconv.Itoa(port))
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -51,11 +52,14 @@ func (g *group) leftovers() []Leftover {
 // awaitOne waits for the end of one leftover, which is not our child: its pidfd becomes readable. No event tells that a
 // group became empty, so sweep waits for its members one by one. It may return early: sweep looks again.
 func (g *group) awaitOne(pid int, patience time.Time) error {
+	if !pidfds {
+		return pause(patience)
+	}
 	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
 	switch {
 	case err == unix.ESRCH:
 		return nil
-	case err != nil || !pidfds:
+	case err != nil:
 		return pause(patience)
 	}
 	f := os.NewFile(uintptr(fd), "pidfd of a leftover")
@@ -117,17 +121,19 @@ func members(pgid int) []Leftover {
 	return left
 }
 
-// stat reads name and group of a living process: "pid (comm) state ppid pgrp …", where comm may hold anything.
+// stat reads name and group of a living process: "pid (comm) state ppid pgrp …", where comm may hold anything. A process
+// whose first thread has ended looks like a zombie, but has more threads than that one: it lives.
 func stat(pid string) (comm string, pgrp int, alive bool) {
+	const state, group, threads = 0, 2, 17
 	b, err := os.ReadFile("/proc/" + pid + "/stat")
 	open, shut := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
 	if err != nil || open < 0 || shut < open {
 		return "", 0, false
 	}
-	fields := bytes.Fields(b[shut+1:])
-	if len(fields) < 3 || fields[0][0] == 'Z' || fields[0][0] == 'X' {
+	fields := strings.Fields(string(b[shut+1:]))
+	if len(fields) <= threads || strings.Contains("ZX", fields[state]) && fields[threads] <= "1" {
 		return "", 0, false
 	}
-	pgrp, err = strconv.Atoi(string(fields[2]))
+	pgrp, err = strconv.Atoi(fields[group])
 	return string(b[open+1 : shut]), pgrp, err == nil
 }

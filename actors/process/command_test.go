@@ -1,0 +1,89 @@
+package process_test
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"slices"
+	"syscall"
+	"testing"
+
+	"github.com/go-muster/muster/actors/process"
+)
+
+// TestCommand: a command is data, and prints as one would type it.
+func TestCommand(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{nil, ""},
+		{[]string{"python3", "train.py", "--lr=0.1"}, "python3 train.py --lr=0.1"},
+		{[]string{"sh", "-c", "echo $HOME", ""}, `sh -c "echo $HOME" ""`},
+		{[]string{`a"b`, "a\tb", `a\b`}, `"a\"b" "a\tb" "a\\b"`},
+	} {
+		if got := (process.Command{Args: test.args}).String(); got != test.want {
+			t.Errorf("%q prints as %s, want %s", test.args, got, test.want)
+		}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := process.Reexec("entry", "a", "b")
+	if !slices.Equal(c.Args, []string{self, "a", "b"}) || c.Entry != "entry" || !c.Speaks || c.Plain {
+		t.Errorf("%+v", c)
+	}
+	c.Argument, c.Env = []byte{0xff, 0}, []string{"A=b"}
+	text, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back process.Command
+	if err := json.Unmarshal(text, &back); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := json.Marshal(back); err != nil || string(again) != string(text) {
+		t.Errorf("%s became %s (%v)", text, again, err)
+	}
+}
+
+// TestExitJSON: the exit of the report of design.md §9.
+func TestExitJSON(t *testing.T) {
+	for _, test := range []struct {
+		exit process.Exit
+		want string
+	}{
+		{process.Exit{}, `{"code":0,"signal":"","core":false,"oom":false,"killed_by":""}`},
+		{process.Exit{Code: -1, Signal: syscall.SIGABRT, Core: true},
+			`{"code":-1,"signal":"SIGABRT","core":true,"oom":false,"killed_by":""}`},
+		{process.Exit{Code: -1, Signal: syscall.SIGKILL, Stopped: true},
+			`{"code":-1,"signal":"SIGKILL","core":false,"oom":false,"killed_by":"supervisor"}`},
+		{process.Exit{Code: -1, Err: errors.New("lost"), Left: []process.Leftover{{PID: 7, Name: "sleep"}}},
+			`{"code":-1,"signal":"","core":false,"oom":false,"killed_by":"","error":"lost","left":[{"pid":7,"name":"sleep"}]}`},
+	} {
+		got, err := json.Marshal(test.exit)
+		if err != nil || string(got) != test.want {
+			t.Errorf("%s (%v), want %s", got, err, test.want)
+		}
+	}
+}
+
+// TestNames: the texts that reach a log.
+func TestNames(t *testing.T) {
+	for _, test := range []struct{ got, want string }{
+		{process.ID{Rank: 3, Generation: 1}.String(), "3@1"},
+		{process.Stdout.String(), "stdout"},
+		{process.Stderr.String(), "stderr"},
+		{process.SignalName(0), ""},
+		{process.SignalName(syscall.SIGTERM), "SIGTERM"},
+		{process.SignalName(99), "signal 99"},
+		{(&process.Exit{Code: -1, Signal: syscall.SIGABRT, Core: true}).Error(), "signal: aborted (SIGABRT, core dumped)"},
+		{(&process.Exit{Code: 3}).Error(), "exit status 3"},
+		{(&process.Exit{Err: process.ErrNoResult}).Error(), process.ErrNoResult.Error()},
+	} {
+		if test.got != test.want {
+			t.Errorf("%q, want %q", test.got, test.want)
+		}
+	}
+}

@@ -1,0 +1,31 @@
+package process
+
+import "testing"
+
+// DrainTime is how long what outlives a process is read.
+const DrainTime = drainTime
+
+// MaxLine is where a line without end is cut.
+const MaxLine = maxLine
+
+// SendTo is the guard in front of kill(2).
+var SendTo = sendTo
+
+// HasSignalGroup reports whether the kernel can signal a group by the pidfd of its leader.
+func HasSignalGroup() bool { return hasSignalGroup() }
+
+// WithoutPidfds makes the test see a kernel that has none (T2).
+func WithoutPidfds(t *testing.T) {
+	pidfds = false
+	t.Cleanup(func() { pidfds = true })
+}
+
+// WithoutSignalGroup makes the test see a kernel before Linux 6.9.
+func WithoutSignalGroup(t *testing.T) {
+	before := hasSignalGroup
+	hasSignalGroup = func() bool { return false }
+	t.Cleanup(func() { hasSignalGroup = before })
+}
+
+// Bindable is what makes a port good enough to be promised.
+var Bindable = bindable
