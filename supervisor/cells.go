@@ -56,7 +56,7 @@ func (m *machine) startBarrier() {
 func (m *machine) onReturned(ev event) {
 	e := ev.(evReturned)
 	l := &m.lives[e.id.Rank]
-	l.value, l.returned = e.value, true
+	l.value = e.value
 	m.emit(Event{Kind: EventReturned, Rank: e.id.Rank, Generation: e.id.Generation, PID: l.pid})
 }
 
@@ -96,7 +96,9 @@ func (m *machine) join(f *Failure) {
 		m.disarm(backoffTimer)
 		m.phase = stopping
 	}
-	m.askScope()
+	if !m.isSet(lingerTimer) {
+		m.askScope()
+	}
 }
 
 func (m *machine) onGoodExit(ev event) {
@@ -112,21 +114,30 @@ func (m *machine) end1(e evExited) {
 	if l.pid == 0 {
 		l.pid = e.pid
 	}
-	switch {
-	case l.failure != nil:
+	if l.failure != nil {
 		l.failure.Exit = l.exit
-	case errors.Is(e.exit.Err, ErrAbandoned):
-		l.outcome = Abandoned
-	case e.exit.Stopped:
-		l.outcome = Stopped
-		if m.origin != nil {
-			m.origin.Stopped = append(m.origin.Stopped, e.id.Rank)
-			slices.Sort(m.origin.Stopped)
-		}
-	case e.exit.Success():
-		l.outcome = Succeeded
+	}
+	l.outcome = l.ending()
+	if l.outcome == Stopped && m.origin != nil {
+		m.origin.Stopped = append(m.origin.Stopped, e.id.Rank)
+		slices.Sort(m.origin.Stopped)
 	}
 	m.emit(Event{Kind: EventExited, Rank: e.id.Rank, Generation: e.id.Generation, PID: l.pid, Exit: l.exit})
+}
+
+// ending makes an outcome of an exit.
+func (l *life) ending() Outcome {
+	switch {
+	case errors.Is(l.exit.Err, ErrAbandoned):
+		return Abandoned
+	case l.failure != nil:
+		return Failed
+	case l.answers(l.exit):
+		return Stopped
+	case l.exit.Success():
+		return Succeeded
+	}
+	return Failed
 }
 
 // progress looks whether the group is complete, or its start is.
@@ -171,12 +182,19 @@ func (m *machine) onBadExitLate(ev event) {
 	m.settle()
 }
 
-// onStartTimeout: the ranks that are not ready fail together, as one failure that names them.
+// onStartTimeout: the ranks that are not ready fail, each with an error that names them all, until the strategy stops
+// them. Those that it ignores are waited for no longer.
 func (m *machine) onStartTimeout(event) {
 	late := m.pick(unready)
-	f := m.fail(late[0], Origin)
-	f.Err = fmt.Errorf("%w (%v): %s", ErrStartTimeout, m.startTimeout, m.describe(late))
-	m.decide(f)
+	err := fmt.Errorf("%w (%v): %s", ErrStartTimeout, m.startTimeout, m.describe(late))
+	for _, id := range late {
+		if m.phase != starting {
+			return
+		}
+		f := m.fail(id, Origin)
+		f.Err = err
+		m.decide(f)
+	}
 }
 
 func (m *machine) describe(ids []process.ID) string {
@@ -201,28 +219,34 @@ func (m *machine) decide(f *Failure) {
 	m.emitFailed(f)
 	d, err := m.ask(f)
 	f.Directive = d
+	if d.Action == Ignore {
+		f.Kind = Ignored
+	}
 	known := *f
 	m.emit(Event{Kind: EventDecided, Rank: f.Rank, Generation: f.Generation, Action: d.Action, After: d.After,
 		Reason: d.Reason, Failure: &known})
 	if d.Action == Ignore {
-		f.Kind = Ignored
 		m.progress()
 		return
 	}
+	m.present().Failed = m.now
 	m.origin, m.next, m.after, m.reason = f, d.Action, d.After, fmt.Sprintf("rank %v failed", f.ID())
 	m.setScope(f, d)
-	if d.Action == Restart {
+	switch {
+	case err != nil:
+		m.conclude(Failed, fmt.Errorf("%w, asked about %w", err, f))
+	case d.Action == Terminate:
+		m.conclude(Failed, f)
+	default:
 		m.restarts = append(m.restarts, m.now)
-	} else {
-		m.end = f
-	}
-	if err != nil {
-		m.end = fmt.Errorf("%w, asked about %w", err, f)
 	}
 	m.stopScope(d.Linger)
 }
 
-// setScope: a start is all or nothing, so a failure during one takes everybody along that has not been ready yet.
+// conclude says how the group will have ended, and what Run returns then.
+func (m *machine) conclude(o Outcome, err error) { m.verdict, m.end = o, err }
+
+// setScope: a start is all or nothing, so a failure during one takes the whole newborn generation along.
 func (m *machine) setScope(f *Failure, d Directive) {
 	all := d.Action == Terminate || len(d.Ranks) == 0
 	for rank := range m.scope {
@@ -247,60 +271,6 @@ func (m *machine) stopScope(linger time.Duration) {
 	m.settle()
 }
 
-func (m *machine) onLinger(event) { m.askScope() }
-
-// askScope asks those of the scope to stop that were not asked yet, all at once. A rank that raised is on its way out: it
-// gets a moment to end by itself, with its own exit status and its exit handlers run, before it is asked too.
-func (m *machine) askScope() {
-	m.disarm(lingerTimer)
-	if m.any(func(rank int, l *life) bool { return m.scopeAlive(rank, l) && !l.asked && l.failure != nil }) {
-		m.arm(exitTimer, m.exitTime)
-	}
-	m.askThose(func(l *life) bool { return l.failure == nil })
-}
-
-func (m *machine) onExitTime(event) { m.askAll() }
-
-func (m *machine) askAll() { m.askThose(func(*life) bool { return true }) }
-
-// askThose asks ranks of the scope, once each. The grace begins anew, so that each of them has all of it.
-func (m *machine) askThose(who func(*life) bool) {
-	ids := m.pick(func(rank int, l *life) bool { return m.scopeAlive(rank, l) && !l.asked && who(l) })
-	if len(ids) == 0 {
-		return
-	}
-	for _, id := range ids {
-		l := &m.lives[id.Rank]
-		l.asked = true
-		m.emit(Event{Kind: EventStop, Rank: id.Rank, Generation: id.Generation, PID: l.pid, Reason: m.reason})
-	}
-	m.do(efStop{ids, m.reason})
-	m.arm(graceTimer, m.grace)
-}
-
-func (m *machine) onGrace(event) {
-	ids := m.pick(func(rank int, l *life) bool { return m.scopeAlive(rank, l) && l.asked })
-	for _, id := range ids {
-		m.emit(Event{Kind: EventKill, Rank: id.Rank, Generation: id.Generation, PID: m.lives[id.Rank].pid})
-	}
-	m.disarm(graceTimer)
-	m.do(efKill{ids})
-	m.arm(killTimer, m.killWait)
-}
-
-// onKillWait gives up on processes that not even SIGKILL ends. Nothing may be started beside them (G-1).
-func (m *machine) onKillWait(event) {
-	ids := m.pick(m.scopeAlive)
-	for _, id := range ids {
-		m.emit(Event{Kind: EventAbandon, Rank: id.Rank, Generation: id.Generation, PID: m.lives[id.Rank].pid})
-	}
-	if m.next == Restart {
-		m.end = fmt.Errorf("%w: %s", ErrAbandoned, m.reason)
-	}
-	m.terminate()
-	m.do(efAbandon{ids})
-}
-
 // settle goes on when nothing of the scope is left (G-1).
 func (m *machine) settle() {
 	if m.phase != stopping || m.any(m.scopeAlive) {
@@ -309,9 +279,7 @@ func (m *machine) settle() {
 	for _, t := range []timer{lingerTimer, exitTimer, graceTimer, killTimer} {
 		m.disarm(t)
 	}
-	if len(m.generations) > 0 {
-		m.present().Reaped = m.now
-	}
+	m.present().Reaped = m.now
 	m.emitGroup(Event{Kind: EventReaped})
 	switch {
 	case m.next == Terminate:
@@ -327,39 +295,37 @@ func (m *machine) settle() {
 
 func (m *machine) onBackoff(event) { m.spawn(m.reason) }
 
-func (m *machine) onDeadline(ev event) {
-	m.stopBecause(fmt.Errorf("%w (%v)", ErrTimeout, m.timeout), false)
+func (m *machine) onDeadline(event) {
+	m.stopBecause(TimedOut, fmt.Errorf("%w (%v)", ErrTimeout, m.timeout))
 }
 
 func (m *machine) onStop(ev event) {
 	e := ev.(evStop)
-	m.stopBecause(e.cause, e.kill)
-}
-
-// onStopAgain: who is being stopped already is not asked twice; a stop in earnest is a kill.
-func (m *machine) onStopAgain(ev event) {
-	e := ev.(evStop)
-	m.stopBecause(e.cause, e.kill)
+	m.stopBecause(Interrupted, e.cause)
+	if e.kill {
+		m.killAll()
+	}
 }
 
 // stopBecause ends the group from outside. The error of a group that was ending anyway stays what it was.
-func (m *machine) stopBecause(cause error, kill bool) {
+func (m *machine) stopBecause(o Outcome, cause error) {
 	m.emitGroup(Event{Kind: EventStopping, Reason: cause.Error()})
 	if m.phase != stopping || m.next != Terminate {
-		m.origin, m.reason, m.end = nil, cause.Error(), cause
+		m.origin, m.reason = nil, cause.Error()
+		m.conclude(o, cause)
 	}
 	m.terminate()
-	if kill && m.phase == stopping && m.any(alive) {
-		m.askAll()
-		m.onGrace(nil)
-	}
 }
 
-// terminate widens whatever is going on to the end of the group.
+// terminate widens whatever is going on to the end of the group. Who was asked already is not asked again.
 func (m *machine) terminate() {
 	m.next = Terminate
 	m.scopeAll()
 	m.disarm(backoffTimer)
+	if !m.any(alive) {
+		m.finish()
+		return
+	}
 	m.stopScope(0)
 }
 
@@ -369,9 +335,20 @@ func (m *machine) finish() {
 	for t := range timers {
 		m.disarm(t)
 	}
-	if len(m.generations) > 0 {
+	if len(m.generations) > 0 && m.present().Reaped.IsZero() {
 		m.present().Reaped = m.now
 	}
 	m.emitGroup(Event{Kind: EventDone, Err: m.end})
 	m.do(efDone{m.end})
+}
+
+// abort ends a machine whose shell can go on no longer: whoever lived has been killed.
+func (m *machine) abort(o Outcome, err error) {
+	for rank := range m.lives {
+		if l := &m.lives[rank]; l.alive() {
+			l.state, l.outcome = ended, Stopped
+		}
+	}
+	m.conclude(o, err)
+	m.phase = done
 }

@@ -1,9 +1,8 @@
 package supervisor
 
 import (
-	"errors"
 	"fmt"
-	"sync"
+	"runtime/debug"
 
 	"github.com/asynkron/protoactor-go/actor"
 )
@@ -14,43 +13,15 @@ import (
 //
 // There is one, for all groups of the program, because the engine keeps every guardian for ever. Its address is the
 // engine's map key, so it must not be of size zero.
-type guardian struct {
-	groups sync.Map // *Group by id of the root actor
-}
+type guardian struct{ _ byte }
 
 var theGuardian = &guardian{}
 
-// HandleFailure is called on the goroutine of the actor that failed.
-func (g *guardian) HandleFailure(_ *actor.ActorSystem, s actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics,
-	reason, _ any,
+// HandleFailure stops the root.
+func (*guardian) HandleFailure(_ *actor.ActorSystem, s actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics,
+	_, _ any,
 ) {
-	if group, ok := g.groups.Load(child.Id); ok {
-		group.(*Group).fail(reason)
-	}
 	s.StopChildren(child)
-}
-
-// fail keeps the first reason.
-func (g *Group) fail(reason any) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.crash != nil {
-		return
-	}
-	if err, ok := reason.(error); ok {
-		g.crash = err
-	} else {
-		g.crash = fmt.Errorf("supervisor: internal error: %v", reason)
-	}
-}
-
-func (g *Group) crashed() error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.crash == nil {
-		return fmt.Errorf("%w: the root actor was stopped from outside", ErrStopped)
-	}
-	return g.crash
 }
 
 // escalate is the root's strategy for its rank actors: their panics are bugs, too.
@@ -59,16 +30,57 @@ type escalate struct{ _ byte }
 var theEscalation = &escalate{}
 
 // HandleFailure passes the failure on to the root, and so to the guardian.
-func (*escalate) HandleFailure(_ *actor.ActorSystem, s actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics,
+func (*escalate) HandleFailure(_ *actor.ActorSystem, s actor.Supervisor, _ *actor.PID, _ *actor.RestartStatistics,
 	reason, message any,
 ) {
-	s.EscalateFailure(errors.Join(fmt.Errorf("supervisor: internal error in actor %v: %v", child, reason)), message)
+	s.EscalateFailure(reason, message)
+}
+
+// guarded is around every actor of a group and notes its panics with their stack. An actor that panics while it is being
+// stopped must come to its end all the same: the engine would leave it there, and its parent would wait for ever.
+func (g *Group) guarded(receive actor.ReceiverFunc) actor.ReceiverFunc {
+	return func(ctx actor.ReceiverContext, envelope *actor.MessageEnvelope) {
+		defer func() {
+			p := recover()
+			if p == nil {
+				return
+			}
+			c := &crash{ctx.Self().Id, p, debug.Stack()}
+			g.crashed(c)
+			switch envelope.Message.(type) {
+			case *actor.Stopping, *actor.Stopped:
+			default:
+				panic(c)
+			}
+		}()
+		receive(ctx, envelope)
+	}
+}
+
+// crashed keeps the first crash.
+func (g *Group) crashed(c *crash) { g.crash.CompareAndSwap(nil, c) }
+
+// A crash is a panic of one of our actors, or of what it called: a launcher, an observer.
+type crash struct {
+	actor string
+	value any
+	stack []byte
+}
+
+// Error returns the panic with its stack: it is a bug report.
+func (c *crash) Error() string {
+	return fmt.Sprintf("supervisor: internal error in actor %s: %v\n%s", c.actor, c.value, c.stack)
+}
+
+// Unwrap returns the error that was the panic's value, nil for another value.
+func (c *crash) Unwrap() error {
+	err, _ := c.value.(error)
+	return err
 }
 
 // spawnRoot starts the root actor under the guardian.
 func spawnRoot(g *Group, r *root) *actor.PID {
-	props := actor.PropsFromProducer(func() actor.Actor { return r },
-		actor.WithGuardian(theGuardian), actor.WithSupervisor(theEscalation),
-		actor.WithOnInit(func(ctx actor.Context) { theGuardian.groups.Store(ctx.Self().Id, g) }))
+	props := actor.PropsFromProducer(func() actor.Actor { return r }, actor.WithGuardian(theGuardian),
+		actor.WithSupervisor(theEscalation), actor.WithReceiverMiddleware(g.guarded))
 	return g.system.Root.Spawn(props)
 }

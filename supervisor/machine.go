@@ -33,13 +33,15 @@ type machine struct {
 	after  time.Duration
 	reason string
 
-	end error // what Run returns, once it is certain that the group ends
-	out struct {
+	verdict Outcome // how the group ends, once that is certain; zero means well
+	end     error   // what Run returns then
+	out     struct {
 		effects []effect
 		events  int
 	}
 	now    time.Time
 	serial [timers]int
+	due    [timers]time.Time // zero for a timer that is not set
 }
 
 // config is what does not change.
@@ -75,12 +77,12 @@ type life struct {
 	generation int
 	state      lifeState
 	pid        int
-	asked      bool // we asked it to stop
+	rung       rung      // how far we have gone to end it
+	until      time.Time // how long it may stay there
 	failure    *Failure
 	exit       *process.Exit
 	outcome    Outcome
 	value      []byte
-	returned   bool
 }
 
 type lifeState int
@@ -94,6 +96,9 @@ const (
 )
 
 func (l *life) alive() bool { return l.state != unborn && l.state != ended }
+
+// answers reports whether an exit is the answer to our asking.
+func (l *life) answers(x *process.Exit) bool { return x.Stopped && l.rung >= asked }
 
 type timer int
 
@@ -179,16 +184,21 @@ func newMachine(c config) *machine {
 // step takes one event and returns what is to be done about it, in order.
 func (m *machine) step(now time.Time, ev event) []effect {
 	m.now, m.out.effects = now, nil
-	if !m.ghost(ev) {
-		table[m.phase][m.classify(ev)].do(m, ev)
+	if m.ghost(ev) {
+		return m.out.effects
 	}
+	if t, ok := ev.(evTimer); ok {
+		m.disarm(t.timer) // it has fired
+	}
+	table[m.phase][m.classify(ev)].do(m, ev)
 	return m.out.effects
 }
 
-// ghost drops what an older generation, or a life that has ended, still says (G-3), and timers that were set again.
+// ghost drops what an older generation, or a life that has ended, still says (G-3), and timers that were set again. After
+// the end it does so in silence: done is the last event.
 func (m *machine) ghost(ev event) bool {
 	if t, ok := ev.(evTimer); ok {
-		return m.serial[t.timer] != t.serial
+		return !m.isSet(t.timer) || m.serial[t.timer] != t.serial
 	}
 	id, of := lifeOf(ev)
 	if !of {
@@ -198,7 +208,14 @@ func (m *machine) ghost(ev event) bool {
 		return false
 	}
 	m.ghosts++
-	m.emit(Event{Kind: EventGhost, Rank: id.Rank, Generation: id.Generation, Reason: fmt.Sprintf("%v", ev.row())})
+	if m.phase == done {
+		return true
+	}
+	what := ev.row().String()
+	if _, exited := ev.(evExited); exited {
+		what = "exited"
+	}
+	m.emit(Event{Kind: EventGhost, Rank: id.Rank, Generation: id.Generation, Reason: what})
 	return true
 }
 
@@ -218,11 +235,10 @@ func lifeOf(ev event) (id process.ID, ok bool) {
 	return process.ID{}, false
 }
 
-// classify tells a good exit from a bad one. A rank that raised does not end well whatever its exit code; one that ends
-// because we stopped it ends as it was told (G-6).
+// classify tells a good exit from a bad one. A rank that ends because we asked it to ends as it was told (G-6); that its
+// process was signalled by somebody else's stop is no excuse.
 func (m *machine) classify(ev event) row {
-	x, ok := ev.(evExited)
-	if ok && !x.exit.Success() && !x.exit.Stopped {
+	if x, ok := ev.(evExited); ok && !x.exit.Success() && !m.lives[x.id.Rank].answers(&x.exit) {
 		return badExitRow
 	}
 	return ev.row()
@@ -246,11 +262,14 @@ func (m *machine) emitGroup(e Event) {
 
 func (m *machine) arm(t timer, after time.Duration) {
 	m.serial[t]++
+	m.due[t] = m.now.Add(after)
 	m.do(efTimer{t, after, m.serial[t]})
 }
 
 // disarm makes the timer that is set a ghost.
-func (m *machine) disarm(t timer) { m.serial[t]++ }
+func (m *machine) disarm(t timer) { m.due[t] = time.Time{} }
+
+func (m *machine) isSet(t timer) bool { return !m.due[t].IsZero() }
 
 // pick returns the lives that a predicate holds for, by rank.
 func (m *machine) pick(keep func(rank int, l *life) bool) []process.ID {
@@ -272,8 +291,12 @@ func (m *machine) any(is func(rank int, l *life) bool) bool {
 	return false
 }
 
-func alive(_ int, l *life) bool   { return l.alive() }
-func unready(_ int, l *life) bool { return l.state == spawned || l.state == started }
+func alive(_ int, l *life) bool { return l.alive() }
+
+// unready holds for those that a start waits for. Who failed and was ignored is waited for no longer.
+func unready(_ int, l *life) bool {
+	return (l.state == spawned || l.state == started) && l.failure == nil
+}
 
 func (m *machine) scopeAlive(rank int, l *life) bool { return m.scope[rank] && l.alive() }
 
@@ -302,9 +325,6 @@ func (m *machine) fail(id process.ID, kind Kind) *Failure {
 	f := &Failure{Seq: len(m.failures) + 1, Kind: kind, Rank: id.Rank, Generation: id.Generation, PID: l.pid, At: m.now}
 	m.failures = append(m.failures, f)
 	l.failure, l.outcome = f, Failed
-	if g := m.present(); g.Failed.IsZero() {
-		g.Failed = m.now
-	}
 	return f
 }
 

@@ -2,8 +2,8 @@ package supervisor
 
 import (
 	"encoding/json"
-	"errors"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/go-muster/muster/actors/process"
@@ -64,11 +64,7 @@ type GenerationReport struct {
 func (m *machine) report() Report {
 	r := Report{
 		Outcome: m.outcome(), Generation: max(0, m.generation), Restarts: max(0, m.generation), Ghosts: m.ghosts,
-		Generations: append([]GenerationReport(nil), m.generations...),
-	}
-	for _, f := range m.failures {
-		known := *f
-		r.Failures = append(r.Failures, &known)
+		Failures: m.copyFailures(), Generations: slices.Clone(m.generations),
 	}
 	for rank, l := range m.lives {
 		r.Ranks = append(r.Ranks, RankReport{Rank: rank, Generation: l.generation, PID: l.pid, Outcome: l.outcome, Exit: l.exit})
@@ -76,19 +72,30 @@ func (m *machine) report() Report {
 	return r
 }
 
+// copyFailures copies the failures with what they have of each other: the machine goes on writing into its own.
+func (m *machine) copyFailures() []*Failure {
+	known := make([]*Failure, len(m.failures))
+	for i, f := range m.failures {
+		copied := *f
+		known[i] = &copied
+	}
+	for _, f := range known {
+		f.Stopped, f.Collateral = slices.Clone(f.Stopped), slices.Clone(f.Collateral)
+		for i, c := range f.Collateral {
+			f.Collateral[i] = known[c.Seq-1]
+		}
+	}
+	return known
+}
+
 func (m *machine) outcome() Outcome {
-	var failure *Failure
 	switch {
 	case m.phase != done:
 		return Running
-	case m.end == nil:
+	case m.verdict == "":
 		return Succeeded
-	case errors.As(m.end, &failure), errors.Is(m.end, ErrStrategy), errors.Is(m.end, ErrAbandoned):
-		return Failed
-	case errors.Is(m.end, ErrTimeout):
-		return TimedOut
 	}
-	return Interrupted
+	return m.verdict
 }
 
 // results returns the value of each rank's last life, nil where it returned none.

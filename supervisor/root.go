@@ -3,7 +3,6 @@ package supervisor
 import (
 	"fmt"
 	"math/rand/v2"
-	"runtime/debug"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -23,6 +22,9 @@ type root struct {
 	port    *process.Port
 	ranks   map[int]*actor.PID
 	timers  [timers]*time.Timer
+
+	containment string
+	closing     bool // the engine is stopping us: what still comes starts nothing
 }
 
 // Messages to the root actor, besides those of its rank actors.
@@ -39,6 +41,7 @@ type (
 func newRoot(g *Group, s Spec, o options) *root {
 	return &root{
 		spec: s, options: o, group: g, start: time.Now(), ranks: map[int]*actor.PID{},
+		containment: o.launcher.Containment(),
 		machine: newMachine(config{
 			size: len(s.Ranks), strategy: s.Strategy, grace: s.Grace, startTimeout: s.StartTimeout, timeout: s.Timeout,
 			exitTime: exitTime, killWait: killWait, random: rand.Float64,
@@ -46,16 +49,12 @@ func newRoot(g *Group, s Spec, o options) *root {
 	}
 }
 
-// Receive handles one message. A panic is a bug of ours: it goes to the guardian with its stack.
+// Receive handles one message. A panic is a bug of ours: see guardian.
 func (r *root) Receive(ctx actor.Context) {
-	defer func() {
-		if p := recover(); p != nil {
-			panic(&crash{p, debug.Stack()})
-		}
-	}()
 	switch m := ctx.Message().(type) {
+	case *actor.Stopping:
+		r.closing = true
 	case *actor.Stopped:
-		theGuardian.groups.Delete(ctx.Self().Id)
 		r.stopped()
 	case *inquiry:
 		m.answer <- r.report()
@@ -64,7 +63,7 @@ func (r *root) Receive(ctx actor.Context) {
 			ctx.Send(pid, &actors.Signal{Signal: m.signal})
 		}
 	default:
-		if ev := translate(m); ev != nil {
+		if ev := translate(m); ev != nil && !r.closing {
 			r.step(ctx, ev)
 		}
 	}
@@ -118,7 +117,6 @@ func (r *root) perform(ctx actor.Context, e effect) {
 			r.options.observe(e.event)
 		}
 	case efDone:
-		r.group.err = e.err
 		ctx.Stop(ctx.Self())
 	}
 }
@@ -139,9 +137,8 @@ func (r *root) spawn(ctx actor.Context, ids []process.ID) {
 	for _, id := range ids {
 		command := r.spec.Ranks[id.Rank]
 		command.Env = append(environment(r.environment(id)), command.Env...)
-		r.ranks[id.Rank] = ctx.Spawn(actors.Rank(actors.Config{
-			ID: id, Command: command, Launcher: r.options.launcher, Output: r.options.output,
-		}))
+		props := actors.Rank(actors.Config{ID: id, Command: command, Launcher: r.options.launcher, Output: r.options.output})
+		r.ranks[id.Rank] = ctx.Spawn(props.Configure(actor.WithReceiverMiddleware(r.group.guarded)))
 	}
 }
 
@@ -166,34 +163,26 @@ func (r *root) arm(ctx actor.Context, e efTimer) {
 
 // stopped is the end of the root actor, after that of its ranks (G-4).
 func (r *root) stopped() {
+	g := r.group
+	defer close(g.done)
 	for _, t := range r.timers {
 		if t != nil {
 			t.Stop()
 		}
 	}
 	r.port.Release()
-	g := r.group
-	if r.machine.phase != done {
-		g.err = g.crashed()
+	switch c := g.crash.Load(); {
+	case c != nil:
+		r.machine.abort(Failed, c)
+	case r.machine.phase != done:
+		r.machine.abort(Interrupted, fmt.Errorf("%w: the root actor was stopped from outside", ErrStopped))
 	}
-	g.final, g.values = r.report(), r.machine.results()
-	close(g.done)
+	g.err, g.final, g.values = r.machine.end, r.report(), r.machine.results()
 }
 
 func (r *root) report() Report {
 	report := r.machine.report()
-	report.Run, report.Name, report.Containment = r.spec.RunID, r.spec.Name, r.options.launcher.Containment()
+	report.Run, report.Name, report.Containment = r.spec.RunID, r.spec.Name, r.containment
 	report.Start, report.Seconds = r.start, time.Since(r.start).Seconds()
 	return report
-}
-
-// A crash is a panic of one of our actors.
-type crash struct {
-	value any
-	stack []byte
-}
-
-// Error returns the panic with its stack: it is a bug report.
-func (c *crash) Error() string {
-	return fmt.Sprintf("supervisor: internal error: %v\n%s", c.value, c.stack)
 }

@@ -5,7 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
-	"sync"
+	"sync/atomic"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -39,8 +39,7 @@ type Group struct {
 	final  Report
 	values [][]byte
 
-	mu    sync.Mutex
-	crash error // what the guardian saw: a bug of ours
+	crash atomic.Pointer[crash] // the first panic of one of our actors: a bug
 }
 
 // Start starts the group and returns at once. The context ends the group gracefully; its cause is then what Wait returns.
@@ -109,7 +108,14 @@ func (g *Group) Results() [][]byte {
 	return g.values
 }
 
-func (g *Group) send(m any) { g.system.Root.Send(g.pid, m) }
+// send tells the root actor. Nobody is told after the end: a dead letter costs the engine a goroutine for a second.
+func (g *Group) send(m any) {
+	select {
+	case <-g.done:
+	default:
+		g.system.Root.Send(g.pid, m)
+	}
+}
 
 func newRunID() string {
 	var b [8]byte

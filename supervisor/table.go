@@ -60,12 +60,12 @@ var (
 	lateStart    = cell{"the slowest ranks fail: Decide", (*machine).onStartTimeout}
 	askNow       = cell{"ask the scope to stop", (*machine).onLinger}
 	askRaised    = cell{"ask those that raised and live on", (*machine).onExitTime}
-	killNow      = cell{"kill who is left", (*machine).onGrace}
-	abandonNow   = cell{"abandon who is left; next = terminate", (*machine).onKillWait}
+	killNow      = cell{"kill those whose grace is over", (*machine).onGrace}
+	abandonNow   = cell{"abandon those that SIGKILL did not end; next = terminate", (*machine).onKillWait}
 	respawn      = cell{"generation + 1, spawn the scope → starting", (*machine).onBackoff}
 	timeUp       = cell{"stop all → stopping, terminate", (*machine).onDeadline}
 	stopAll      = cell{"stop all → stopping, terminate", (*machine).onStop}
-	stopHarder   = cell{"next = terminate, for all", (*machine).onStopAgain}
+	stopHarder   = cell{"next = terminate, for all", (*machine).onStop}
 )
 
 // table is total: every event has a cell in every phase.

@@ -1,0 +1,363 @@
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+)
+
+// simSlack is how late an order may come: the timer's own lateness.
+const simSlack = 2 * simLate
+
+// A watch knows what the machine was told and what it did, and nothing of how it thinks.
+type watch struct {
+	err        error
+	steps      int
+	seq        int
+	generation int
+	ghosts     int
+
+	decisions int       // restarts and terminates since the last spawn
+	final     bool      // a terminate was among them
+	gaveUp    bool      // somebody was abandoned
+	decided   time.Time // when the last decision was made
+	linger    time.Duration
+	scope     map[int]bool // that the last decision and what joined it meant; nil without one
+	stops     int          // how often the group was stopped from outside
+	stopped   time.Time    // when it first was
+	kills     int
+	done      bool
+	result    error
+}
+
+// known is what the machine has been told of a life, and has done about it.
+type known struct {
+	told    bool      // its exit
+	ready   bool      // or as good
+	raised  time.Time // when its exception was told, before anybody asked it to stop
+	failed  bool      // the machine said so
+	ignored bool
+	well    bool // the exit was a success
+	asked   time.Time
+	killed  time.Time
+	gaveUp  bool
+}
+
+func (w *world) failf(format string, a ...any) {
+	if w.err == nil {
+		w.err = fmt.Errorf(format, a...)
+		w.note("VIOLATION: %v", w.err)
+	}
+}
+
+func (w *world) require(ok bool, format string, a ...any) {
+	if !ok {
+		w.failf(format, a...)
+	}
+}
+
+// A frozen machine is what a ghost must not change.
+type frozen struct {
+	report Report
+	phase  phase
+	due    [timers]time.Time
+	serial [timers]int
+}
+
+func (w *world) freeze(stale bool) (f frozen) {
+	if !stale {
+		return f
+	}
+	f = frozen{w.m.report(), w.m.phase, w.m.due, w.m.serial}
+	f.report.Ghosts = 0
+	return f
+}
+
+// checkStep looks at all that an event led to.
+func (w *world) checkStep(ev event, b *body, stale bool, before frozen, effects []effect) {
+	if w.done {
+		w.require(len(effects) == 0, "G-4: after done came %v", render(effects))
+	}
+	if stale {
+		w.ghosts++
+		w.require(reflect.DeepEqual(before, w.freeze(true)), "G-3: a ghost changed something")
+		w.require(w.m.ghosts == w.ghosts, "G-3: %d ghosts were counted, there were %d", w.m.ghosts, w.ghosts)
+	}
+	var failedBefore bool
+	if b != nil {
+		failedBefore = b.failed
+	}
+	w.hear(ev, b, stale)
+	for _, e := range effects {
+		w.require(!w.done, "G-4: after done came %v", render([]effect{e}))
+		w.checkEffect(e, b, stale)
+	}
+	if !stale {
+		w.checkWord(ev, b, failedBefore)
+	}
+	if stop, ok := ev.(evStop); ok && !w.done {
+		w.checkStopped(stop)
+	}
+}
+
+// hear notes what the machine is told.
+func (w *world) hear(ev event, b *body, stale bool) {
+	if stale || w.done {
+		return
+	}
+	switch ev := ev.(type) {
+	case evReady:
+		b.ready = true
+	case evRaised:
+		if b.raised.IsZero() && b.asked.IsZero() && !b.failed && ev.exception != nil {
+			b.raised = w.now
+		}
+	case evExited:
+		b.told, b.ready, b.well = true, true, ev.exit.Success()
+	case evStop:
+		w.outside()
+		if ev.kill {
+			w.kills++
+		}
+	}
+}
+
+func (w *world) outside() {
+	if w.stops++; w.stops == 1 {
+		w.stopped = w.now
+	}
+}
+
+// checkWord: an exception and a bad exit are failures now (G-7, G-8), an answer is none (G-6).
+func (w *world) checkWord(ev event, b *body, failedBefore bool) {
+	switch ev := ev.(type) {
+	case evRaised:
+		w.require(b.failed, "G-7: %v raised, and nobody took it for a failure", b.id)
+	case evExited:
+		answer := ev.exit.Stopped && !b.asked.IsZero()
+		switch {
+		case failedBefore:
+		case answer || ev.exit.Success():
+			w.require(!b.failed, "G-6: the exit of %v was taken for a failure", b.id)
+		default:
+			w.require(b.failed, "G-8: the bad exit of %v was taken for none", b.id)
+		}
+	}
+}
+
+// checkStopped: everybody is told at once (G-9), but for those that raised a moment ago.
+func (w *world) checkStopped(stop evStop) {
+	for _, b := range w.lives {
+		if b == nil || b.told {
+			continue
+		}
+		leaving := !b.raised.IsZero() && w.now.Before(b.raised.Add(simExitTime+simSlack)) && !stop.kill
+		w.require(leaving || !b.asked.IsZero(), "G-9: %v was not asked when the group was stopped", b.id)
+		w.require(!stop.kill || !b.killed.IsZero(), "G-9: %v was not killed when the group was", b.id)
+	}
+}
+
+func (w *world) checkEffect(e effect, b *body, stale bool) {
+	switch e := e.(type) {
+	case efEvent:
+		w.require(e.event.Seq == w.seq+1, "event %d came after event %d", e.event.Seq, w.seq)
+		w.require(e.event.At.Equal(w.now), "event %d has another time", e.event.Seq)
+		w.seq = e.event.Seq
+		if stale {
+			w.require(e.event.Kind == EventGhost && e.event.Rank == b.id.Rank, "G-3: a ghost led to %v", e.event.Kind)
+			return
+		}
+		w.checkEvent(e.event)
+	case efSpawn:
+		w.checkSpawn(e)
+	case efStop:
+		w.checkAsk(e)
+	case efKill:
+		w.checkKill(e)
+	case efAbandon:
+		w.checkAbandon(e)
+	case efDone:
+		w.checkDone(e)
+	}
+}
+
+func (w *world) checkEvent(e Event) {
+	switch e.Kind {
+	case EventFailed:
+		b := w.lives[e.Rank]
+		w.require(!b.failed, "%v failed twice", b.id)
+		b.failed = true
+		if w.scope != nil {
+			w.scope[e.Rank] = true
+		}
+	case EventDecided:
+		w.checkDecision(e)
+	case EventRunning:
+		for _, b := range w.lives {
+			w.require(b.ready || b.ignored, "the group is running without %v", b.id)
+		}
+	case EventStopping:
+		if w.stops == 0 { // the deadline
+			w.outside()
+		}
+	case EventGhost:
+		w.failf("G-3: a living rank was taken for a ghost")
+	case EventDone:
+		w.require(w.everybody(func(b *body) bool { return b.told }), "G-4: done before the last exit")
+	}
+}
+
+func (w *world) everybody(is func(*body) bool) bool {
+	for _, b := range w.lives {
+		if b != nil && !is(b) {
+			return false
+		}
+	}
+	return true
+}
+
+func (w *world) checkDecision(e Event) {
+	b := w.lives[e.Rank]
+	w.require(b.asked.IsZero(), "G-6: %v, which we stopped, was made the origin", b.id)
+	w.require(w.stops == 0, "G-2: a decision after the group was stopped")
+	w.require(w.decisions == 0, "G-2: a second decision in generation %d", w.generation)
+	if e.Action == Ignore {
+		b.ignored = true
+		return
+	}
+	w.decisions++
+	d := e.Failure.Directive
+	w.final, w.decided, w.linger = d.Action == Terminate, w.now, d.Linger
+	w.scope = map[int]bool{e.Rank: true}
+	for _, rank := range d.Ranks {
+		w.scope[rank] = true
+	}
+	for rank := range w.lives {
+		if len(d.Ranks) == 0 || w.final {
+			w.scope[rank] = true
+		}
+	}
+}
+
+func (w *world) checkSpawn(e efSpawn) {
+	w.require(w.stops == 0 && !w.final, "a spawn after the end was certain")
+	w.require(!w.gaveUp, "G-1: a spawn beside an abandoned process")
+	w.generation++
+	spawned := map[int]bool{}
+	for _, id := range e.ids {
+		w.require(id.Generation == w.generation && !spawned[id.Rank], "spawn of %v in generation %d", id, w.generation)
+		spawned[id.Rank] = true
+	}
+	for rank := range w.scope {
+		w.require(spawned[rank], "rank %d was to be restarted", rank)
+	}
+	for rank := range spawned {
+		if old := w.lives[rank]; old != nil {
+			w.require(!old.alive && old.told, "G-1: a spawn of rank %d while %v lives", rank, old.id)
+		}
+	}
+	w.decisions, w.scope = 0, nil
+}
+
+func (w *world) checkAsk(e efStop) {
+	for _, id := range e.ids {
+		b := w.lives[id.Rank]
+		w.require(b.id == id && !b.told, "%v, which is gone, was asked to stop", id)
+		w.require(b.asked.IsZero(), "%v was asked twice", id)
+		leaving := !b.raised.IsZero() && w.now.Before(b.raised.Add(simExitTime))
+		w.require(!leaving || w.kills > 0, "%v was asked before its moment was over", id)
+		w.require(w.stops > 0 || w.gaveUp || w.scope[id.Rank] || w.newborn(b), "%v was asked for no reason", id)
+		b.asked = w.now
+	}
+}
+
+// newborn: a start is rolled back as a whole.
+func (w *world) newborn(b *body) bool { return b.id.Generation == w.generation }
+
+func (w *world) checkKill(e efKill) {
+	for _, id := range e.ids {
+		b := w.lives[id.Rank]
+		w.require(b.id == id && !b.told, "%v, which is gone, was killed", id)
+		w.require(b.killed.IsZero(), "%v was killed twice", id)
+		w.require(!b.asked.IsZero(), "%v was killed without having been asked", id)
+		w.require(w.kills > 0 || !w.now.Before(b.asked.Add(simGrace)), "%v was killed %v after it was asked", id,
+			w.now.Sub(b.asked))
+		b.killed = w.now
+	}
+}
+
+func (w *world) checkAbandon(e efAbandon) {
+	w.gaveUp = w.gaveUp || len(e.ids) > 0
+	for _, id := range e.ids {
+		b := w.lives[id.Rank]
+		w.require(b.id == id && !b.told && !b.gaveUp, "%v, which is gone, was abandoned", id)
+		w.require(!b.killed.IsZero() && !w.now.Before(b.killed.Add(simKillWait)), "%v was abandoned before its time", id)
+		b.gaveUp = true
+	}
+}
+
+func (w *world) checkDone(e efDone) {
+	w.require(w.everybody(func(b *body) bool { return b.told && (!b.alive || b.gaveUp) }), "G-4: done while somebody lives")
+	w.done, w.result = true, e.err
+}
+
+// checkTime: before the clock goes on, everybody must have been told what was due.
+func (w *world) checkTime(next time.Time) {
+	for _, b := range w.lives {
+		if b == nil || b.told {
+			continue
+		}
+		if from, due := w.askedBy(b); due && b.asked.IsZero() {
+			w.require(!next.After(from.Add(simSlack)), "%v was not asked to stop in time", b.id)
+		}
+		if !b.asked.IsZero() && b.killed.IsZero() {
+			w.require(!next.After(b.asked.Add(simGrace+simSlack)), "%v was not killed in time", b.id)
+		}
+		if !b.killed.IsZero() && !b.gaveUp {
+			w.require(!next.After(b.killed.Add(simKillWait+simSlack)), "%v was not abandoned in time", b.id)
+		}
+	}
+}
+
+// askedBy is when a life must have been asked at the latest.
+func (w *world) askedBy(b *body) (from time.Time, due bool) {
+	switch {
+	case w.stops > 0:
+		from = w.stopped
+	case w.scope[b.id.Rank]:
+		from = w.decided.Add(w.linger + simSlack)
+	default:
+		return from, false
+	}
+	if leaving := b.raised.Add(simExitTime); !b.raised.IsZero() && leaving.After(from) {
+		from = leaving
+	}
+	return from, true
+}
+
+// checkEnd holds what the group says of itself against what happened.
+func (w *world) checkEnd() {
+	if w.err != nil {
+		return
+	}
+	w.require(w.done, "the run has not ended")
+	if !w.done {
+		return
+	}
+	limit := epoch.Add(simHorizon + simExitTime + simGrace + simKillWait + 2*simLatency + 4*simSlack)
+	r := w.m.report()
+	w.require(!r.Generations[len(r.Generations)-1].Reaped.After(limit), "the end came late")
+	w.require((w.result == nil) == !(w.final || w.stops > 0 || w.gaveUp), "the group's end is %v", w.result)
+	w.require((w.result == nil) == (r.Outcome == Succeeded), "%v, and yet %v", w.result, r.Outcome)
+	if w.result == nil {
+		w.require(w.everybody(func(b *body) bool { return b.well || b.ignored }), "G-8: success without proof")
+	}
+	for i, f := range r.Failures {
+		w.require(f.Seq == i+1, "failure %d has number %d", i+1, f.Seq)
+	}
+	var failure *Failure
+	if errors.As(w.result, &failure) {
+		w.require(failure.Kind == Origin, "the end was %v failure", failure.Kind)
+	}
+}

@@ -1,0 +1,138 @@
+package supervisor
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/go-muster/muster/actors/process"
+)
+
+// A rung says how far a life has come on the ladder by which we end it. Every life climbs by itself and has all of its
+// time on each rung, whatever becomes of the group meanwhile: nobody's grace is cut short or drawn out by another's.
+type rung int
+
+const (
+	unasked   rung = iota
+	leaving        // it raised: for a moment it may end by itself
+	asked          // it has its grace
+	killed         // it has killWait
+	abandoned      // its last word is about to come
+)
+
+// The timers of the rungs on which a life has a time.
+var rungTimer = map[rung]timer{leaving: exitTimer, asked: graceTimer, killed: killTimer}
+
+// climb moves lives to a rung, where they have until then.
+func (m *machine) climb(ids []process.ID, to rung, until time.Time) {
+	for _, id := range ids {
+		l := &m.lives[id.Rank]
+		l.rung, l.until = to, until
+	}
+}
+
+// overdue returns the lives whose time on a rung is over.
+func (m *machine) overdue(r rung) []process.ID {
+	return m.pick(func(_ int, l *life) bool { return l.alive() && l.rung == r && !l.until.After(m.now) })
+}
+
+// wake sets the timer of a rung for the first life whose time on it ends.
+func (m *machine) wake(r rung) {
+	var first time.Time
+	for _, id := range m.pick(func(_ int, l *life) bool { return l.alive() && l.rung == r }) {
+		if until := m.lives[id.Rank].until; first.IsZero() || until.Before(first) {
+			first = until
+		}
+	}
+	switch t := rungTimer[r]; {
+	case first.IsZero():
+		m.disarm(t)
+	case !first.Equal(m.due[t]):
+		m.arm(t, first.Sub(m.now))
+	}
+}
+
+// askScope asks those of the scope that were not asked yet, all at once. A rank that raised is on its way out: it gets a
+// moment from then to end by itself, with its own exit status and its exit handlers run, before it is asked too.
+func (m *machine) askScope() {
+	m.disarm(lingerTimer)
+	var now []process.ID
+	for _, id := range m.pick(func(rank int, l *life) bool { return m.scopeAlive(rank, l) && l.rung == unasked }) {
+		if until := m.lives[id.Rank].excusedUntil(m.exitTime); until.After(m.now) {
+			m.climb([]process.ID{id}, leaving, until)
+		} else {
+			now = append(now, id)
+		}
+	}
+	m.askThose(now)
+	m.wake(leaving)
+}
+
+// excusedUntil is zero for a life that raised nothing.
+func (l *life) excusedUntil(exitTime time.Duration) time.Time {
+	if l.failure == nil || l.failure.Exception == nil {
+		return time.Time{}
+	}
+	return l.failure.At.Add(exitTime)
+}
+
+func (m *machine) askThose(ids []process.ID) {
+	if len(ids) == 0 {
+		return
+	}
+	for _, id := range ids {
+		m.emit(Event{Kind: EventStop, Rank: id.Rank, Generation: id.Generation, PID: m.lives[id.Rank].pid, Reason: m.reason})
+	}
+	m.do(efStop{ids, m.reason})
+	m.climb(ids, asked, m.now.Add(m.grace))
+	m.wake(asked)
+}
+
+func (m *machine) killThose(ids []process.ID) {
+	if len(ids) == 0 {
+		return
+	}
+	for _, id := range ids {
+		m.emit(Event{Kind: EventKill, Rank: id.Rank, Generation: id.Generation, PID: m.lives[id.Rank].pid})
+	}
+	m.do(efKill{ids})
+	m.climb(ids, killed, m.now.Add(m.killWait))
+	m.wake(killed)
+}
+
+// killAll goes up the ladder in one go.
+func (m *machine) killAll() {
+	m.askThose(m.pick(func(_ int, l *life) bool { return l.alive() && l.rung < asked }))
+	m.killThose(m.pick(func(_ int, l *life) bool { return l.alive() && l.rung < killed }))
+	m.wake(leaving)
+	m.wake(asked)
+}
+
+func (m *machine) onLinger(event) { m.askScope() }
+
+func (m *machine) onExitTime(event) {
+	m.askThose(m.overdue(leaving))
+	m.wake(leaving)
+}
+
+func (m *machine) onGrace(event) {
+	m.killThose(m.overdue(asked))
+	m.wake(asked)
+}
+
+// onKillWait gives up on processes that not even SIGKILL ends. Nothing may be started beside them (G-1).
+func (m *machine) onKillWait(event) {
+	ids := m.overdue(killed)
+	m.climb(ids, abandoned, time.Time{})
+	m.wake(killed)
+	if len(ids) == 0 {
+		return // it died of it, in the meantime
+	}
+	for _, id := range ids {
+		m.emit(Event{Kind: EventAbandon, Rank: id.Rank, Generation: id.Generation, PID: m.lives[id.Rank].pid})
+	}
+	m.do(efAbandon{ids})
+	if m.next == Restart {
+		m.conclude(Failed, fmt.Errorf("%w, after %w", ErrAbandoned, m.origin))
+	}
+	m.terminate()
+}

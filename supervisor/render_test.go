@@ -1,0 +1,138 @@
+package supervisor
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/go-muster/muster/actors/process"
+)
+
+// render writes what one step did, a line each: effects behind an arrow, events without, neighbours that say the same of
+// different lives on one line.
+func render(effects []effect) string {
+	var lines []string
+	var last, lastTail string
+	for _, e := range effects {
+		head, id, tail := describeEffect(e)
+		if n := len(lines); id != "" && n > 0 && head == last && tail == lastTail {
+			lines[n-1] = strings.TrimSuffix(lines[n-1], tail) + " " + id + tail
+			continue
+		}
+		last, lastTail = head, tail
+		if id != "" {
+			head += " " + id
+		}
+		lines = append(lines, head+tail)
+	}
+	return strings.Join(lines, "\n")
+}
+
+func describeEffect(e effect) (head, id, tail string) {
+	switch e := e.(type) {
+	case efSpawn:
+		return "→ spawn" + list(e.ids), "", ""
+	case efStop:
+		return "→ stop" + list(e.ids), "", ""
+	case efKill:
+		return "→ kill" + list(e.ids), "", ""
+	case efAbandon:
+		return "→ abandon" + list(e.ids), "", ""
+	case efTimer:
+		return fmt.Sprintf("→ timer %v %v", e.timer, e.after), "", ""
+	case efDone:
+		return fmt.Sprintf("→ done: %v", e.err), "", ""
+	case efEvent:
+		return describeEvent(e.event)
+	}
+	panic(fmt.Sprintf("an effect that nobody wrote down: %T", e))
+}
+
+func list(ids []process.ID) string {
+	var b strings.Builder
+	for _, id := range ids {
+		fmt.Fprintf(&b, " %v", id)
+	}
+	return b.String()
+}
+
+func describeEvent(e Event) (head, id, tail string) {
+	id = process.ID{Rank: e.Rank, Generation: e.Generation}.String()
+	if e.Rank < 0 {
+		id = ""
+	}
+	switch e.Kind {
+	case EventFailed:
+		tail = fmt.Sprintf(": %v (%s)", e.Failure.cause(), e.Failure.Kind)
+	case EventDecided:
+		tail = fmt.Sprintf(": %v", e.Action)
+		if e.After > 0 {
+			tail += fmt.Sprintf(" after %v", e.After)
+		}
+		if e.Reason != "" {
+			tail += fmt.Sprintf(" (%s)", e.Reason)
+		}
+	case EventExited:
+		tail = ": " + describeExit(e.Exit)
+	case EventStop, EventStopping, EventGhost:
+		tail = fmt.Sprintf(" (%s)", e.Reason)
+	case EventWaiting:
+		tail = fmt.Sprintf(" %v", e.After)
+	case EventDone:
+		tail = fmt.Sprintf(": %v", e.Err)
+	}
+	return string(e.Kind), id, tail
+}
+
+func describeExit(x *process.Exit) string {
+	s := x.Error()
+	if x.Success() {
+		s = "well"
+	}
+	if x.Stopped {
+		s += ", stopped"
+	}
+	return s
+}
+
+// summary writes a report for people.
+func summary(r Report) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s, generation %d, ghosts %d\n", r.Outcome, r.Generation, r.Ghosts)
+	for _, f := range r.Failures {
+		fmt.Fprintf(&b, "failure %d %s %v", f.Seq, f.Kind, f)
+		for _, c := range f.Collateral {
+			fmt.Fprintf(&b, ", collateral %v", c.ID())
+		}
+		if f.Stopped != nil {
+			fmt.Fprintf(&b, ", stopped %v", f.Stopped)
+		}
+		b.WriteByte('\n')
+	}
+	for _, k := range r.Ranks {
+		fmt.Fprintf(&b, "rank %d@%d %s", k.Rank, k.Generation, k.Outcome)
+		if k.Exit != nil {
+			fmt.Fprintf(&b, ": %s", describeExit(k.Exit))
+		}
+		b.WriteByte('\n')
+	}
+	for _, g := range r.Generations {
+		fmt.Fprintf(&b, "generation %d:%s%s%s%s", g.Generation, moment(" started", g.Started), moment(" ready", g.Ready),
+			moment(" failed", g.Failed), moment(" reaped", g.Reaped))
+		if g.Reason != "" {
+			fmt.Fprintf(&b, " (%s)", g.Reason)
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// epoch is when every virtual clock starts.
+var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func moment(what string, t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf("%s %v", what, t.Sub(epoch))
+}

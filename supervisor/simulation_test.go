@@ -1,0 +1,103 @@
+package supervisor
+
+import (
+	"flag"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+var (
+	seeds = flag.Int("seeds", 10_000, "how many worlds the simulation runs through")
+	first = flag.Uint64("seed", 0, "the seed of the first of them")
+)
+
+// TestSimulation runs the machine in random worlds and checks G-1 to G-4 and G-6 to G-9, that everybody has its full
+// grace, and that every run ends. A failure prints its seed and all that happened. To soak, or to see one seed again:
+//
+//	go test ./supervisor -run Simulation -seeds 5000000
+//	go test ./supervisor -run Simulation -seeds 1 -seed 4711 -v
+func TestSimulation(t *testing.T) {
+	var total census
+	for seed := *first; seed < *first+uint64(*seeds); seed++ {
+		w := newWorld(seed)
+		if err := w.run(); err != nil {
+			t.Fatalf("seed %d: %v\n%s", seed, err, replay(seed, (*machine).step))
+		}
+		total.count(w)
+	}
+	t.Logf("%+v", total)
+	if *seeds >= 10_000 {
+		total.check(t)
+	}
+	if *seeds == 1 && testing.Verbose() {
+		t.Log("\n" + replay(*first, (*machine).step))
+	}
+}
+
+// replay runs one world again and writes down all that happens.
+func replay(seed uint64, step func(*machine, time.Time, event) []effect) string {
+	w := newWorld(seed)
+	w.step, w.log = step, &strings.Builder{}
+	w.note("%d ranks, %T, timeout %v, %+v", w.m.size, w.m.strategy, w.m.timeout, w.mood)
+	_ = w.run()
+	return w.log.String()
+}
+
+// A census tells whether the worlds had all sorts of things in them.
+type census struct {
+	Worlds, Steps, Generations, Ghosts, Failures, Collateral, Abandoned, Killed, Succeeded, Stopped, Partial int
+}
+
+func (c *census) count(w *world) {
+	r := w.m.report()
+	c.Worlds++
+	c.Steps += w.steps
+	c.Generations += len(r.Generations)
+	c.Ghosts += r.Ghosts
+	c.Failures += len(r.Failures)
+	for _, f := range r.Failures {
+		c.Collateral += len(f.Collateral)
+	}
+	partial := false
+	for _, b := range w.lives {
+		c.Abandoned += one(b.gaveUp)
+		c.Killed += one(!b.killed.IsZero())
+		partial = partial || b.id.Generation != r.Generation
+	}
+	c.Partial += one(partial)
+	c.Succeeded += one(r.Outcome == Succeeded)
+	c.Stopped += one(r.Outcome == Interrupted)
+}
+
+func one(is bool) int {
+	if is {
+		return 1
+	}
+	return 0
+}
+
+// check: a simulation in which nothing happens proves nothing.
+func (c *census) check(t *testing.T) {
+	for what, n := range map[string]int{
+		"generations": c.Generations - c.Worlds, "ghosts": c.Ghosts, "failures": c.Failures, "collateral": c.Collateral,
+		"abandoned": c.Abandoned, "killed": c.Killed, "succeeded": c.Succeeded, "stopped": c.Stopped, "partial": c.Partial,
+	} {
+		if n < c.Worlds/100 {
+			t.Errorf("%d %s in %d worlds are too few", n, what, c.Worlds)
+		}
+	}
+}
+
+func ExampleStrategyFunc() {
+	strategy := StrategyFunc(func(s State, f *Failure) Directive {
+		if f.Exit != nil && f.Exit.Code == 2 {
+			return Directive{Reason: "bad usage is final"} // terminate
+		}
+		return AllForOne{Restarts: 5, Backoff: Backoff{Min: time.Second}}.Decide(s, f)
+	})
+	d := strategy.Decide(State{Size: 4, Random: 0.5}, &Failure{Rank: 1})
+	fmt.Println(d.Action, d.After, d.Reason)
+	// Output: restart 750ms restart 1 of 5
+}

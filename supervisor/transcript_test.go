@@ -1,0 +1,308 @@
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+
+	"github.com/go-muster/muster/actors/process"
+	"github.com/go-muster/muster/transport"
+)
+
+// TestTranscripts holds the machine to the conversations in testdata/*.txt: what it was told, and below the line all that
+// it did. A line behind an arrow is an effect, the other lines are events, "=" is a new phase. To write the answers anew:
+//
+//	go test ./supervisor -run Transcripts -rewrite
+//
+// The commands are the cases of script.run.
+func TestTranscripts(t *testing.T) {
+	paths, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no transcripts: %v", err)
+	}
+	for _, path := range paths {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".txt"), func(t *testing.T) {
+			var s script
+			datadriven.RunTest(t, path, s.run)
+		})
+	}
+}
+
+// A script is one conversation: a machine, a virtual clock and the timers that a shell would have set.
+type script struct {
+	m      *machine
+	now    time.Time
+	timers [timers]struct {
+		at     time.Time
+		serial int
+	}
+}
+
+func (s *script) run(t *testing.T, d *datadriven.TestData) string {
+	switch d.Cmd {
+	case "start":
+		*s = script{m: newMachine(startConfig(t, d)), now: epoch}
+		return s.tell(evStart{})
+	case "new": // a machine that was not started
+		*s = script{m: newMachine(startConfig(t, d)), now: epoch}
+		return ""
+	case "advance":
+		d, err := time.ParseDuration(d.CmdArgs[0].Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.advance(d)
+	case "stop", "kill":
+		return s.tell(evStop{cause: stopped(strings.Join(words(d), " ")), kill: d.Cmd == "kill"})
+	case "report":
+		return summary(s.m.report())
+	case "results":
+		return fmt.Sprintf("%q", s.m.results())
+	case "timer": // one that fires although it was disarmed, or was set again
+		return s.stray(t, d)
+	}
+	var out []string
+	for _, id := range s.ids(t, d) {
+		out = append(out, s.tell(s.event(t, d, id)))
+	}
+	return strings.Join(out, "\n")
+}
+
+// event is what a rank tells.
+func (s *script) event(t *testing.T, d *datadriven.TestData, id process.ID) event {
+	switch d.Cmd {
+	case "started":
+		return evStarted{id, pid(id)}
+	case "ready":
+		return evReady{id}
+	case "returned":
+		return evReturned{id, []byte(value(d, "value"))}
+	case "raised":
+		return evRaised{id: id, exception: &transport.Exception{Type: value(d, "type"), Message: "boom"}}
+	case "broken":
+		return evRaised{id: id, err: process.ErrLink}
+	case "exited":
+		return evExited{id, pid(id), exitOf(t, d)}
+	}
+	d.Fatalf(t, "no command")
+	return nil
+}
+
+func pid(id process.ID) int { return 100 + 10*id.Generation + id.Rank }
+
+func exitOf(t *testing.T, d *datadriven.TestData) process.Exit {
+	var x process.Exit
+	for _, arg := range d.CmdArgs {
+		switch arg.Key {
+		case "code":
+			x.Code, _ = strconv.Atoi(arg.Vals[0])
+		case "signal":
+			x.Code, x.Signal = -1, map[string]syscall.Signal{
+				"TERM": syscall.SIGTERM, "KILL": syscall.SIGKILL, "ABRT": syscall.SIGABRT,
+			}[arg.Vals[0]]
+		case "stopped":
+			x.Stopped = true
+		case "lost":
+			x.Code, x.Err = -1, errors.New("the exit status is lost")
+		case "unlaunched":
+			x.Code, x.Err = -1, errors.New("fork: no more processes")
+		case "abandoned":
+			x.Code, x.Err, x.Stopped = -1, ErrAbandoned, true
+		}
+	}
+	return x
+}
+
+// tell gives the machine one event and writes down what it does.
+func (s *script) tell(ev event) string {
+	before := s.m.phase
+	effects := s.m.step(s.now, ev)
+	for _, e := range effects {
+		if e, ok := e.(efTimer); ok {
+			s.timers[e.timer].at, s.timers[e.timer].serial = s.now.Add(e.after), e.serial
+		}
+	}
+	out := render(effects)
+	if s.m.phase != before {
+		out += "\n= " + s.m.phase.String()
+	}
+	if out == "" {
+		return "nothing"
+	}
+	return strings.TrimPrefix(out, "\n")
+}
+
+// advance lets the clock run and fires the timers that are due, earliest first.
+func (s *script) advance(d time.Duration) string {
+	end := s.now.Add(d)
+	var out []string
+	for {
+		next := -1
+		for i, t := range s.timers {
+			if t.serial > 0 && !t.at.After(end) && (next < 0 || t.at.Before(s.timers[next].at)) {
+				next = i
+			}
+		}
+		if next < 0 {
+			break
+		}
+		t := s.timers[next]
+		s.timers[next].serial = 0
+		s.now = t.at
+		if did := s.tell(evTimer{timer(next), t.serial}); did != "nothing" {
+			out = append(out, fmt.Sprintf("%v: %v timer", s.now.Sub(epoch), timer(next)), did)
+		}
+	}
+	s.now = end
+	if out == nil {
+		return "nothing"
+	}
+	return strings.Join(out, "\n")
+}
+
+func (s *script) stray(t *testing.T, d *datadriven.TestData) string {
+	for i := range timers {
+		if i.String() == d.CmdArgs[0].Key {
+			return s.tell(evTimer{i, s.m.serial[i]})
+		}
+	}
+	d.Fatalf(t, "no such timer")
+	return ""
+}
+
+// ids reads "1", which means the newest life of rank 1, "1@0" and "all".
+func (s *script) ids(t *testing.T, d *datadriven.TestData) []process.ID {
+	var ids []process.ID
+	for _, word := range words(d) {
+		if word == "all" {
+			for rank := range s.m.lives {
+				ids = append(ids, process.ID{Rank: rank, Generation: s.m.lives[rank].generation})
+			}
+			continue
+		}
+		rank, generation, old := strings.Cut(word, "@")
+		n, err := strconv.Atoi(rank)
+		if err != nil {
+			continue
+		}
+		id := process.ID{Rank: n, Generation: s.m.lives[n].generation}
+		if old {
+			id.Generation, _ = strconv.Atoi(generation)
+		}
+		ids = append(ids, id)
+	}
+	if ids == nil {
+		d.Fatalf(t, "whom?")
+	}
+	return ids
+}
+
+func words(d *datadriven.TestData) []string {
+	var words []string
+	for _, arg := range d.CmdArgs {
+		if arg.Vals == nil {
+			words = append(words, arg.Key)
+		}
+	}
+	return words
+}
+
+func value(d *datadriven.TestData, key string) string {
+	for _, arg := range d.CmdArgs {
+		if arg.Key == key {
+			return arg.Vals[0]
+		}
+	}
+	return ""
+}
+
+// startConfig reads the arguments of start. Times are short and round: grace 5s, exit time 1s, kill wait 10s, start 60s.
+func startConfig(t *testing.T, d *datadriven.TestData) config {
+	c := config{
+		size: 1, grace: 5 * time.Second, exitTime: time.Second, killWait: 10 * time.Second, startTimeout: time.Minute,
+		random: func() float64 { return 0.5 },
+	}
+	answer := scripted{}
+	for _, arg := range d.CmdArgs {
+		var err error
+		switch arg.Key {
+		case "ranks":
+			c.size, err = strconv.Atoi(arg.Vals[0])
+		case "grace":
+			c.grace, err = time.ParseDuration(arg.Vals[0])
+		case "timeout":
+			c.timeout, err = time.ParseDuration(arg.Vals[0])
+		default:
+			err = answer.set(arg.Key, arg.Vals)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.strategy = answer.strategy()
+	return c
+}
+
+// scripted is a strategy from the words of a script.
+type scripted struct {
+	name     string
+	restarts int
+	within   time.Duration
+	backoff  Backoff
+	d        Directive
+}
+
+func (s *scripted) set(key string, values []string) (err error) {
+	switch key {
+	case "strategy":
+		s.name = values[0]
+	case "restarts":
+		s.restarts, err = strconv.Atoi(values[0])
+	case "within":
+		s.within, err = time.ParseDuration(values[0])
+	case "backoff":
+		s.backoff.Min, _ = time.ParseDuration(values[0])
+		s.backoff.Max, err = time.ParseDuration(values[1])
+	case "linger":
+		s.d.Linger, err = time.ParseDuration(values[0])
+	case "after":
+		s.d.After, err = time.ParseDuration(values[0])
+	case "scope":
+		for _, v := range values {
+			rank, _ := strconv.Atoi(v)
+			s.d.Ranks = append(s.d.Ranks, rank)
+		}
+	default:
+		return fmt.Errorf("what is %s?", key)
+	}
+	return err
+}
+
+func (s *scripted) strategy() Strategy {
+	switch s.name {
+	case "all-for-one":
+		return AllForOne{s.restarts, s.within, s.backoff, s.d.Linger}
+	case "one-for-one":
+		return OneForOne{s.restarts, s.within, s.backoff}
+	case "rest-for-one":
+		return RestForOne{s.restarts, s.within, s.backoff}
+	case "panic":
+		return StrategyFunc(func(State, *Failure) Directive { panic("no idea") })
+	case "restart":
+		s.d.Action = Restart
+	case "ignore":
+		s.d.Action = Ignore
+	case "nonsense":
+		s.d.Action = 7
+	default:
+		return FailFast{Linger: s.d.Linger}
+	}
+	return StrategyFunc(func(State, *Failure) Directive { return s.d })
+}

@@ -1,0 +1,394 @@
+package supervisor
+
+import (
+	"container/heap"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/go-muster/muster/actors/process"
+	"github.com/go-muster/muster/transport"
+)
+
+// A world is a virtual machine room: a clock, processes with minds of their own, and messages that take their time. It
+// drives one machine from a seed and checks all that it does (see invariant_test.go). Everything a process tells may be
+// late, out of order, told twice, or told again long after; only the exit is always the last first telling of a life, as
+// a rank actor guarantees.
+type world struct {
+	watch
+	*rand.Rand
+	m    *machine
+	step func(*machine, time.Time, event) []effect // (*machine).step, or a mutant of it
+
+	now   time.Time
+	queue queue
+	armed [timers]int // the serial of the timer that the shell has set
+	lives []*body     // the newest of each rank
+	log   *strings.Builder
+	mood  mood
+}
+
+// A mood is what the processes of one world are like.
+type mood struct {
+	fail, hang, rude, quirk float64 // how likely
+	span                    time.Duration
+}
+
+const (
+	simGrace    = 2 * time.Second
+	simExitTime = time.Second
+	simKillWait = 3 * time.Second
+	simStart    = 5 * time.Second
+	simHorizon  = 40 * time.Second // then somebody stops the group
+	simLatency  = 40 * time.Millisecond
+	simLate     = 3 * time.Millisecond // of timers
+)
+
+// A body is a process in truth, and what the checks know of its life.
+type body struct {
+	id    process.ID
+	alive bool // in truth, its process tree included
+	last  time.Time
+	reach bool // our signal met it alive
+	ended bool // its exit is on the way
+	known      // to the machine
+}
+
+// An item is something that will happen.
+type item struct {
+	at time.Time
+	n  uint64 // decides between the same times, at random
+	do func()
+}
+
+type queue []item
+
+func (q queue) Len() int      { return len(q) }
+func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
+func (q queue) Less(i, j int) bool {
+	if c := q[i].at.Compare(q[j].at); c != 0 {
+		return c < 0
+	}
+	return q[i].n < q[j].n
+}
+func (q *queue) Push(x any) { *q = append(*q, x.(item)) }
+func (q *queue) Pop() any {
+	old := *q
+	x := old[len(old)-1]
+	*q = old[:len(old)-1]
+	return x
+}
+
+func newWorld(seed uint64) *world {
+	w := &world{Rand: rand.New(rand.NewPCG(seed, 1)), now: epoch, step: (*machine).step}
+	w.mood = mood{
+		fail: w.pick(0, 0.1, 0.3, 0.8), hang: w.pick(0, 0.05, 0.3), rude: w.pick(0, 0.2, 0.6), quirk: w.pick(0, 0.2),
+		span: time.Duration(w.pick(float64(time.Millisecond), float64(time.Second), float64(8*time.Second))),
+	}
+	c := config{
+		size: 1 + w.IntN(8), grace: simGrace, exitTime: simExitTime, killWait: simKillWait, startTimeout: simStart,
+		random: w.Float64,
+	}
+	if w.chance(0.2) {
+		c.timeout = w.upTo(30 * time.Second)
+	}
+	c.strategy = w.strategy(c.size)
+	w.m = newMachine(c)
+	w.lives = make([]*body, c.size)
+	w.generation = -1
+	return w
+}
+
+func (w *world) chance(p float64) bool              { return w.Float64() < p }
+func (w *world) pick(of ...float64) float64         { return of[w.IntN(len(of))] }
+func (w *world) upTo(d time.Duration) time.Duration { return time.Duration(w.Int64N(int64(d) + 1)) }
+func (w *world) after(d time.Duration, do func())   { w.at(w.now.Add(d), do) }
+func (w *world) at(t time.Time, do func())          { heap.Push(&w.queue, item{t, w.Uint64(), do}) }
+func (w *world) latency() time.Duration             { return w.upTo(simLatency) }
+func (w *world) note(format string, a ...any) {
+	if w.log != nil {
+		fmt.Fprintf(w.log, "%8.3fs  %s\n", w.now.Sub(epoch).Seconds(), fmt.Sprintf(format, a...))
+	}
+}
+
+// strategy is one of ours, or one that answers at random. All have a budget, so that a run has an end worth waiting for.
+func (w *world) strategy(size int) Strategy {
+	restarts, within := w.IntN(6), time.Duration(w.pick(0, float64(10*time.Second)))
+	b := Backoff{Min: w.upTo(2*time.Second) * time.Duration(w.IntN(2)), Max: 4 * time.Second}
+	linger := w.upTo(3*time.Second) * time.Duration(w.IntN(2))
+	if within > 0 {
+		restarts = min(restarts, 2)
+	}
+	switch w.IntN(6) {
+	case 0:
+		return AllForOne{restarts, within, b, linger}
+	case 1:
+		return OneForOne{restarts, within, b}
+	case 2:
+		return RestForOne{restarts, within, b}
+	case 3:
+		return FailFast{linger}
+	}
+	fault := w.pick(0, 0, 0, 0.1)
+	return StrategyFunc(func(s State, f *Failure) Directive { return w.whim(s, fault, restarts) })
+}
+
+func (w *world) whim(s State, fault float64, restarts int) Directive {
+	d := Directive{Action: Action(w.IntN(3)), Reason: "a whim"}
+	switch {
+	case w.chance(fault):
+		panic("a whim")
+	case w.chance(fault):
+		d.Ranks = []int{s.Size}
+	case d.Action == Restart && len(s.Restarts) >= restarts:
+		d.Action = Terminate
+	}
+	d.After = w.upTo(time.Second) * time.Duration(w.IntN(2))
+	d.Linger = w.upTo(2*time.Second) * time.Duration(w.IntN(2))
+	for rank := range s.Size {
+		if w.chance(0.3) {
+			d.Ranks = append(d.Ranks, rank)
+		}
+	}
+	return d
+}
+
+// run lives until nothing is left to happen.
+func (w *world) run() error {
+	w.after(0, func() { w.tell(evStart{}, nil) })
+	for range w.IntN(3) {
+		if w.chance(0.4) {
+			w.after(w.upTo(simHorizon), func() { w.stop(w.chance(0.3)) })
+		}
+	}
+	w.after(simHorizon, func() { w.stop(false) })
+	for w.err == nil && len(w.queue) > 0 {
+		next := heap.Pop(&w.queue).(item)
+		w.checkTime(next.at)
+		w.now = next.at
+		next.do()
+		if w.steps > 50_000 {
+			w.failf("no end in sight")
+		}
+	}
+	w.checkEnd()
+	return w.err
+}
+
+func (w *world) stop(kill bool) {
+	w.tell(evStop{cause: fmt.Errorf("%w: no. %d", ErrStopped, w.stops), kill: kill}, nil)
+}
+
+// tell gives the machine an event, performs what it asks for, and checks it.
+func (w *world) tell(ev event, b *body) {
+	w.steps++
+	stale := b != nil && (b.told || w.lives[b.id.Rank] != b)
+	before := w.freeze(stale)
+	w.note("%s", describeInput(ev))
+	effects := w.step(w.m, w.now, ev)
+	if w.log != nil && len(effects) > 0 {
+		w.log.WriteString("            " + strings.ReplaceAll(render(effects), "\n", "\n            ") + "\n")
+	}
+	w.checkStep(ev, b, stale, before, effects)
+	for _, e := range effects {
+		w.perform(e)
+	}
+}
+
+func describeInput(ev event) string {
+	id, _ := lifeOf(ev)
+	switch ev := ev.(type) {
+	case evTimer:
+		return fmt.Sprintf("%v timer", ev.timer)
+	case evStop:
+		return fmt.Sprintf("stop, kill %v", ev.kill)
+	case evExited:
+		return fmt.Sprintf("%v exited: %s", id, describeExit(&ev.exit))
+	case evRaised:
+		if ev.err != nil {
+			return fmt.Sprintf("%v broke: %v", id, ev.err)
+		}
+		return fmt.Sprintf("%v raised %v", id, ev.exception)
+	}
+	return fmt.Sprintf("%v %v", ev.row(), id)
+}
+
+// perform does what the shell and the rank actors do.
+func (w *world) perform(e effect) {
+	switch e := e.(type) {
+	case efSpawn:
+		for _, id := range e.ids {
+			w.launch(id)
+		}
+	case efStop:
+		for _, id := range e.ids {
+			b := w.lives[id.Rank]
+			w.after(w.latency(), func() { w.asked(b) })
+		}
+	case efKill:
+		for _, id := range e.ids {
+			b := w.lives[id.Rank]
+			w.after(w.latency(), func() { w.killed(b) })
+		}
+	case efAbandon:
+		for _, id := range e.ids {
+			b := w.lives[id.Rank]
+			w.after(w.latency(), func() { w.exit(b, process.Exit{Code: -1, Err: ErrAbandoned, Stopped: true}) })
+		}
+	case efTimer:
+		w.arm(e)
+	}
+}
+
+// arm sets a timer. One that was set before is stopped, which sometimes comes too late.
+func (w *world) arm(e efTimer) {
+	w.armed[e.timer] = e.serial
+	deaf := w.chance(0.3)
+	w.after(e.after+w.upTo(simLate), func() {
+		if deaf || w.armed[e.timer] == e.serial {
+			w.tell(evTimer{e.timer, e.serial}, nil)
+		}
+	})
+}
+
+// launch begins a life, and says how it will go if nobody meddles.
+func (w *world) launch(id process.ID) {
+	b := &body{id: id, last: w.now}
+	w.lives[id.Rank] = b
+	if w.chance(w.mood.fail * 0.1) {
+		w.after(w.latency(), func() { w.exit(b, process.Exit{Code: -1, Err: errors.New("fork: no more processes")}) })
+		return
+	}
+	b.alive = true
+	w.say(b, evStarted{id, pid(id)})
+	if !w.chance(w.mood.hang * 0.2) {
+		w.after(w.upTo(w.mood.span/2+time.Millisecond), func() { w.say(b, evReady{id}) })
+	}
+	w.after(w.upTo(w.mood.span), func() { w.work(b) })
+}
+
+// work is the end that a process has in mind.
+func (w *world) work(b *body) {
+	switch {
+	case w.chance(w.mood.hang):
+	case !w.chance(w.mood.fail):
+		if w.chance(0.5) {
+			w.say(b, evReturned{b.id, []byte{1}})
+		}
+		w.die(b, process.Exit{})
+	case w.chance(0.5):
+		w.raise(b)
+	case w.chance(0.2):
+		w.say(b, evRaised{id: b.id, err: process.ErrLink})
+		w.after(w.upTo(time.Second), func() { w.die(b, process.Exit{Err: process.ErrLink}) })
+	default:
+		w.die(b, w.badExit())
+	}
+}
+
+// raise tells an exception and, unless the process hangs in its exit, ends; now and then even with code 0.
+func (w *world) raise(b *body) {
+	w.say(b, evRaised{id: b.id, exception: &transport.Exception{Type: "ValueError"}})
+	if w.chance(0.3) {
+		return
+	}
+	exit := process.Exit{Code: w.IntN(2)}
+	w.after(w.upTo(w.mood.span+simExitTime), func() { w.die(b, exit) })
+}
+
+func (w *world) badExit() process.Exit {
+	switch w.IntN(3) {
+	case 0:
+		return process.Exit{Code: 1 + w.IntN(3)}
+	case 1:
+		return process.Exit{Code: -1, Signal: syscall.SIGSEGV}
+	}
+	return process.Exit{Code: -1, Err: errors.New("the exit status is lost")}
+}
+
+// asked is the polite signal at the process.
+func (w *world) asked(b *body) {
+	if !b.alive {
+		return
+	}
+	b.reach = true
+	switch {
+	case w.chance(w.mood.rude): // it has better things to do
+	case w.chance(w.mood.fail * 0.3):
+		w.raise(b)
+	default:
+		exit := process.Exit{Code: -1, Signal: syscall.SIGTERM}
+		if w.chance(0.3) {
+			exit = process.Exit{Code: w.IntN(2)}
+		}
+		w.after(w.upTo(time.Duration(w.pick(1, 1, 2))*simGrace/2), func() { w.die(b, exit) })
+	}
+}
+
+func (w *world) killed(b *body) {
+	if !b.alive {
+		return
+	}
+	b.reach = true
+	if !w.chance(w.mood.rude * 0.1) {
+		w.after(w.latency(), func() { w.die(b, process.Exit{Code: -1, Signal: syscall.SIGKILL}) })
+	}
+}
+
+// die ends a process in truth. What it was told to do does not matter if the status got lost.
+func (w *world) die(b *body, exit process.Exit) {
+	if !b.alive {
+		return
+	}
+	b.alive = false
+	exit.Stopped = b.reach && exit.Err == nil
+	w.exit(b, exit)
+}
+
+// say tells something of a life, some time; perhaps twice, perhaps again when nobody wants to hear it.
+func (w *world) say(b *body, ev event) {
+	if !b.alive {
+		return
+	}
+	times := []time.Duration{w.latency()}
+	if w.chance(w.mood.quirk) {
+		times = append(times, w.latency())
+	}
+	if w.chance(w.mood.quirk) {
+		w.after(w.upTo(20*time.Second), func() {
+			if b.told {
+				w.tell(ev, b)
+			}
+		})
+	}
+	for _, d := range times {
+		if t := w.now.Add(d); t.After(b.last) {
+			b.last = t
+		}
+		w.after(d, func() {
+			if !b.told {
+				w.tell(ev, b)
+			}
+		})
+	}
+}
+
+// exit tells the exit, after all else, once; perhaps it echoes.
+func (w *world) exit(b *body, exit process.Exit) {
+	if b.ended {
+		return
+	}
+	b.ended = true
+	ev := evExited{b.id, pid(b.id), exit}
+	at := w.now.Add(w.latency())
+	if at.Before(b.last) {
+		at = b.last
+	}
+	w.at(at.Add(1), func() { w.tell(ev, b) })
+	if w.chance(w.mood.quirk) {
+		w.at(at.Add(2+w.upTo(10*time.Second)), func() { w.tell(ev, b) })
+	}
+}
