@@ -23,10 +23,11 @@ What must hold:
   - The way to the program's first line is short: this file has two pages, parted by a form feed, and BOOT compiles the
     first alone. The second, and the modules it imports, is for exceptions.
 
-It differs from plain Python where Python leaves no choice: three frames more are on the stack, sys.orig_argv shows the
+It differs from plain Python where Python leaves no choice: a few frames more are on the stack, sys.orig_argv shows the
 real command line, and a source that is not valid in its encoding is reported in the words of compile().
 """
 
+import _signal
 import _socket
 import _thread
 import os
@@ -178,19 +179,28 @@ class Link(_socket.socket):
 
     def write(self, kind, body):
         """Write one message. What keeps a frame from being written whole breaks the link."""
-        for frame in frames(kind, body):
-            with self.lock:
-                if self.pid != os.getpid():
-                    return
-                try:
-                    if self.same_file() != self.file:
-                        raise OSError("the program has closed the socket")
-                    self.sendall(frame, getattr(_socket, "MSG_NOSIGNAL", 0))
-                except OSError:
-                    self.drop()
-                except BaseException:  # a signal's handler raised it
-                    self.drop()
-                    raise
+        if self.pid != os.getpid():
+            return  # before the lock: in a forked child a thread may hold it that does not exist there
+        mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())  # no handler raises in between
+        try:
+            for frame in frames(kind, body):
+                with self.lock:
+                    self.write_frame(frame)
+        finally:
+            _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
+
+    def write_frame(self, frame):
+        if not self.pid:
+            return
+        try:
+            if self.same_file() != self.file:
+                raise OSError("the program has closed the socket")
+            self.sendall(frame, getattr(_socket, "MSG_NOSIGNAL", 0))
+        except OSError:
+            self.drop()
+        except BaseException:  # of a handler after all: another thread received the signal
+            self.drop()
+            raise
 
     def hello(self):
         sdk = "python/%d.%d.%d" % sys.version_info[:3]
@@ -229,7 +239,8 @@ class Link(_socket.socket):
         return data
 
     def beat(self, seconds):
-        """Send heartbeats for as long as there is a link: a thread of its own."""
+        """Send heartbeats for as long as there is a link: a thread of its own, which leaves signals to the others."""
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
         seq = 0
         while self.pid:
             time.sleep(seconds)
@@ -237,7 +248,8 @@ class Link(_socket.socket):
             self.send(HEARTBEAT, seq=seq, time=time.time_ns())
 
     def watch(self):
-        """End the process when the supervisor is gone: a thread of its own."""
+        """End the process when the supervisor is gone: a thread of its own, which leaves signals to the others."""
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
         try:
             while self.recv(4096):
                 pass
@@ -250,21 +262,22 @@ class Link(_socket.socket):
         self.over = True
         self.send(RESULT)
 
-    def raised(self, error):
-        """Tell an exception: all of it, or as much as can be told."""
+    def describe(self, error):
+        """Return an exception as a message: all of it, or as much as can be told."""
         if self.pid != os.getpid():
-            return
-        self.over = True
+            return b""
         now = {**self.who, "pid": self.pid, "host": os.uname().nodename, "time": time.time_ns()}
         try:
             second_page()
-            body = report(error, now)
-        except BaseException:  # out of memory
-            body = pack({"type": type(error).__name__, "truncated": True, **now})
-        try:
+            return report(error, now)
+        except BaseException:  # out of memory, or interrupted
+            return pack({"type": type(error).__name__, "truncated": True, **now})
+
+    def raised(self, body):
+        """Tell an exception, once."""
+        if not self.over:
+            self.over = True
             self.write(EXCEPTION, body)
-        except BaseException:  # a signal's handler raised it: too late, the process is about to end
-            pass
 
 
 def integer(text):
@@ -276,19 +289,26 @@ def integer(text):
 
 # ---- What Python does with what escapes
 
-def stand_in(link):
-    """Stand in for sys.excepthook, which Python calls for what escapes once all frames are left."""
-    theirs = sys.excepthook
+def stand_in(link, error):
+    """Stand in for sys.excepthook, which Python calls for what escapes once all frames are left.
+
+    The message is made before, while Python has not yet seen what escapes: to import a module or to evaluate a text
+    after that would make it forget that it is to die of SIGINT.
+    """
+    theirs = getattr(sys, "excepthook", sys.__excepthook__)
+    error.with_traceback(without_ours(error.__traceback__))  # a class may forbid to set attributes
+    body = link.describe(error)
+    if theirs is not sys.__excepthook__:
+        link.raised(body)  # first: who knows what theirs does
 
     def hook(kind, error, trace):
         sys.excepthook = theirs
-        sys.last_traceback = error.__traceback__ = without_ours(trace)
-        if theirs is sys.__excepthook__:
+        sys.last_traceback = without_ours(trace)
+        error.with_traceback(sys.last_traceback)
+        try:
             show(theirs, error)  # first: a supervisor that is told may end the process at once
-            link.raised(error)
-        else:
-            link.raised(error)  # first: who knows what theirs does
-            show(theirs, error)
+        finally:
+            link.raised(body)
 
     sys.excepthook = hook
 
@@ -300,11 +320,16 @@ def show(hook, error):
     except SystemExit:
         raise
     except BaseException as second:
-        second.__traceback__ = without_ours(second.__traceback__)
-        print("Error in sys.excepthook:", file=sys.stderr)
+        second.with_traceback(without_ours(second.__traceback__))
+        complain("Error in sys.excepthook:\n")
         sys.__excepthook__(type(second), second, second.__traceback__)
-        print("\nOriginal exception was:", file=sys.stderr)
+        complain("\nOriginal exception was:\n")
         sys.__excepthook__(type(error), error, error.__traceback__)
+
+
+def complain(text):
+    if sys.stderr is not None:  # as where the process was started without one
+        sys.stderr.write(text)
 
 
 def without_ours(trace):
@@ -320,9 +345,9 @@ def run_file(path, link):
     """A script, or a directory or archive that holds a `__main__`."""
     sys.argv[0] = path
     if importable(path):
-        put_first(os.path.join(os.getcwd(), path), always=True)
+        put_first(os.path.join(here(), path), always=True)
         return run_main("__main__", False)
-    name = os.path.join(os.getcwd(), path)
+    name = os.path.join(here(), path)
     put_first(os.path.dirname(os.path.realpath(path)))
     loader, code = load(name, link)
     main = vars(sys.modules["__main__"])
@@ -332,7 +357,7 @@ def run_file(path, link):
 
 def run_module(name, link):
     sys.argv[0] = "-m"
-    put_first(os.getcwd())
+    put_first(here())
     return run_main(name, True)
 
 
@@ -349,6 +374,13 @@ def run_main(name, alter_argv):
     import runpy
 
     return lambda: runpy._run_module_as_main(name, alter_argv)  # as Python does: its frames are part of tracebacks
+
+
+def here():
+    try:
+        return os.getcwd()
+    except OSError:  # the directory was removed
+        return ""
 
 
 def importable(path):
@@ -377,9 +409,9 @@ def load(name, link):
     try:
         source = loader.get_data(name)
     except OSError as error:
-        link.raised(error.with_traceback(None))
+        link.raised(link.describe(error.with_traceback(None)))
         python = getattr(sys, "orig_argv", [sys.executable])[0]
-        print("%s: can't open file %r: [Errno %d] %s" % (python, name, error.errno, error.strerror), file=sys.stderr)
+        complain("%s: can't open file %r: [Errno %d] %s\n" % (python, name, error.errno, error.strerror))
         raise SystemExit(2)
     return loader, loader.get_code("__main__") if compiled else compile(source, name, "exec", dont_inherit=True)
 
@@ -415,12 +447,12 @@ def main():
         link.result()
     except SystemExit as end:
         if missing(end):
-            link.raised(missing(end))
-        elif end.code is None or end.code == 0:
+            link.raised(link.describe(missing(end)))
+        elif end.code is None or isinstance(end.code, int) and end.code == 0:
             link.result()
         raise
-    except BaseException:
-        stand_in(link)
+    except BaseException as error:
+        stand_in(link, error)
         raise
 
 
@@ -520,11 +552,17 @@ def printed(error, chain=True):
     import io
     import traceback
 
-    if not chain or sys.version_info >= (3, 12):  # from then on Python itself prints with this module
+    if not chain or sys.version_info >= (3, 13):  # from then on Python itself prints with this module
         return "".join(traceback.format_exception(type(error), error, error.__traceback__, chain=chain))
-    stderr, sys.stderr = sys.stderr, io.StringIO()
+    stderr, ours = sys.stderr, _thread.get_ident()
+
+    class Copy(io.StringIO):
+        def write(self, text):
+            return super().write(text) if _thread.get_ident() == ours else stderr.write(text)
+
+    sys.stderr = Copy()
     try:
-        show(sys.__excepthook__, error)
+        sys.__excepthook__(type(error), error, error.__traceback__)
         return sys.stderr.getvalue()
     finally:
         sys.stderr = stderr
