@@ -1,6 +1,8 @@
 package actors
 
 import (
+	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -25,16 +27,27 @@ type Config struct {
 	Output func(process.ID, process.Stream, []byte)
 }
 
+// errAgain is the end of an actor that the engine starts for a life that is over.
+var errAgain = errors.New("actors: the actor of this rank failed, or its props were used twice")
+
 // Rank returns the props of an actor that owns one process for its whole life. It launches the process when it starts,
 // tells its parent Started, Ready, Raised, Broken, Returned and, last, Exited, and then stops itself.
+//
+// The props are for one actor. An actor that panicked ends its process; when its parent's strategy starts it again, it
+// launches nothing and tells Exited, so that nothing the old process still says can be taken for the new one's (G-3).
 func Rank(c Config) *actor.Props {
+	var begun atomic.Bool
 	return actor.PropsFromProducer(func() actor.Actor {
-		return &rank{Config: c, credits: make(chan struct{}, credits), exited: make(chan struct{}), gone: make(chan struct{})}
+		return &rank{
+			Config: c, again: begun.Swap(true),
+			credits: make(chan struct{}, credits), exited: make(chan struct{}), gone: make(chan struct{}),
+		}
 	})
 }
 
 type rank struct {
 	Config
+	again   bool // this life had an actor before
 	process process.Process
 	told    told
 	credits chan struct{} // one for each message on its way from the worker to the actor
@@ -73,9 +86,12 @@ func (r *rank) Receive(ctx actor.Context) {
 }
 
 func (r *rank) launch(ctx actor.Context) {
+	if r.again {
+		r.end(ctx, process.Exit{Code: -1, Err: errAgain})
+		return
+	}
 	p, err := r.Launcher.Launch(r.ID, r.Command, &observer{rank: r, root: ctx.ActorSystem().Root, self: ctx.Self()})
 	if err != nil {
-		close(r.exited)
 		r.end(ctx, process.Exit{Code: -1, Err: err})
 		return
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"strings"
+
+	"github.com/go-muster/muster/actors/process/stage"
 )
 
 // A Command says what one rank runs. It is data: it can be written as JSON and sent to another host.
@@ -22,6 +24,20 @@ type Command struct {
 	Speaks bool `json:"speaks,omitempty"`
 	// Plain leaves out the socket on descriptor 3.
 	Plain bool `json:"plain,omitempty"`
+	// Stdin is a file for standard input; empty means the null device, /dev/stdin the supervisor's own.
+	Stdin string `json:"stdin,omitempty"`
+	// StopSignal is what Stop sends to the process group; 0 means SIGTERM.
+	StopSignal Signal `json:"stop_signal,omitempty"`
+	// DumpSignal is sent to the process itself before Kill, so that it writes its stacks to standard error: SIGQUIT makes
+	// Go programs do so, SIGABRT Python's faulthandler. It has dumpTime for that. 0 means no dump.
+	DumpSignal Signal `json:"dump_signal,omitempty"`
+	// Setup is made in the process before its program begins: processors, limits, priority (Linux).
+	Setup stage.Settings `json:"setup,omitzero"`
+	// User and Group are the numeric ids the process runs under; nil means the supervisor's. Only root may change them.
+	User  *uint32 `json:"user,omitempty"`
+	Group *uint32 `json:"group,omitempty"`
+	// Unset names variables of the supervisor's environment that the process does not get.
+	Unset []string `json:"unset,omitempty"`
 	// Argument is the msgpack encoding of a function's argument; it travels over the socket.
 	Argument []byte `json:"argument,omitempty"`
 }

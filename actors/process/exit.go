@@ -19,9 +19,15 @@ type Exit struct {
 
 	// Stopped says that our Stop or Kill reached the process while it was alive: its exit is an answer.
 	Stopped bool
+	// OOM says that the kernel's out-of-memory killer ended it.
+	OOM bool
 	// Err says why there is no exit code, or why it proves nothing: the process could not be launched, the link broke,
 	// a function ended without its result, the process was abandoned.
 	Err error
+
+	// MaxRSS is the largest resident size that was seen, in bytes: when the worker reported its end or was asked to stop, or
+	// from the kernel's account when that is certain to be the process's own. 0 means not known.
+	MaxRSS int64
 
 	CPU    time.Duration // user and system time of the process and of those of its children that it waited for
 	Stderr []byte        // the last lines of standard error, at most 8 KiB
@@ -42,6 +48,8 @@ func (e *Exit) Error() string {
 	switch {
 	case e.Err != nil:
 		return e.Err.Error()
+	case e.OOM:
+		return fmt.Sprintf("signal: %v (%s) by the kernel, which ran out of memory", e.Signal, SignalName(e.Signal))
 	case e.Signal != 0 && e.Core:
 		return fmt.Sprintf("signal: %v (%s, core dumped)", e.Signal, SignalName(e.Signal))
 	case e.Signal != 0:
@@ -63,14 +71,35 @@ func (e Exit) MarshalJSON() ([]byte, error) {
 		KilledBy string     `json:"killed_by"`
 		Error    string     `json:"error,omitempty"`
 		Left     []Leftover `json:"left,omitempty"`
-	}{Code: e.Code, Signal: SignalName(e.Signal), Core: e.Core, Left: e.Left}
-	if e.Stopped {
-		out.KilledBy = "supervisor"
-	}
+	}{Code: e.Code, Signal: SignalName(e.Signal), Core: e.Core, OOM: e.OOM, KilledBy: string(e.KilledBy()), Left: e.Left}
 	if e.Err != nil {
 		out.Error = e.Err.Error()
 	}
 	return json.Marshal(out)
+}
+
+// A Killer is who ended a process.
+type Killer string
+
+// The killers.
+const (
+	ByNobody     Killer = ""           // it ended by itself, or of a fault of its own
+	BySupervisor Killer = "supervisor" // our Stop or Kill reached it alive
+	ByOOM        Killer = "oom"        // the kernel, for memory
+	ByStranger   Killer = "stranger"   // a signal that programs do not send themselves, and that was not ours
+)
+
+// KilledBy tells who ended the process, as far as that can be known: the system does not say who sent a signal.
+func (e *Exit) KilledBy() Killer {
+	switch {
+	case e.OOM:
+		return ByOOM
+	case e.Stopped:
+		return BySupervisor
+	case e.Signal == syscall.SIGKILL, e.Signal == syscall.SIGTERM, e.Signal == syscall.SIGINT, e.Signal == syscall.SIGHUP:
+		return ByStranger
+	}
+	return ByNobody
 }
 
 // SignalName returns a signal's name, "SIGTERM", "" for 0 and "signal 99" for one without a name.

@@ -29,3 +29,23 @@ func WithoutSignalGroup(t *testing.T) {
 
 // Bindable is what makes a port good enough to be promised.
 var Bindable = bindable
+
+// OwnCgroup is where the trees stand.
+func OwnCgroup(t *testing.T) string {
+	own, err := ownCgroup()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return own
+}
+
+// WatchdogPID is the pid of a launcher's watchdog, 0 when there is none.
+func WatchdogPID(l Launcher) int {
+	g := l.(local).guard
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.dog == nil {
+		return 0
+	}
+	return g.dog.PID()
+}

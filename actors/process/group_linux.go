@@ -33,6 +33,7 @@ var pidfds = true
 type group struct {
 	pid   int
 	pidfd *os.File // of the leader, registered with the poller; nil where the kernel has none
+	leaf  *leaf    // what holds everybody, those who left the group as well; nil where there is none
 
 	mu      sync.Mutex
 	reaped  bool     // the leader's pid means nothing any more
@@ -40,11 +41,12 @@ type group struct {
 	killed  bool     // kill was called
 	reached bool     // stop or kill met a living leader
 	gone    bool     // the group is empty
-	watched *os.File // pidfd of the leftover that sweep waits for
+	peak    int64    // bytes: the leader's largest resident size that was seen
+	watched *os.File // what sweep waits on: a leftover's pidfd, or the leaf's events
 }
 
-func newGroup(pid, pidfd int) *group {
-	g := &group{pid: pid}
+func newGroup(pid, pidfd int, l *leaf) *group {
+	g := &group{pid: pid, leaf: l}
 	switch {
 	case pidfd < 0:
 	case pidfds && unix.SetNonblock(pidfd, true) == nil:
@@ -56,6 +58,9 @@ func newGroup(pid, pidfd int) *group {
 }
 
 func (g *group) close() {
+	if g.leaf != nil {
+		g.leaf.remove()
+	}
 	if g.pidfd != nil {
 		g.pidfd.Close()
 	}
@@ -68,7 +73,7 @@ func (g *group) close() {
 // group cannot be named by pidfd, that includes the end of the whole group.
 func (g *group) wait() Exit {
 	err := g.awaitLeader()
-	if g.named() {
+	if g.named() || g.leaf != nil {
 		exit := g.reap(err)
 		exit.Left = g.sweep()
 		return exit
@@ -154,9 +159,10 @@ func (g *group) reap(err error) Exit {
 	if err != nil { // somebody reaped our child: there is no proof of anything (G-8)
 		return Exit{Code: -1, Err: fmt.Errorf("process: the exit status of pid %d is lost: %w", g.pid, err)}
 	}
-	exit := Exit{Code: -1, Stopped: g.reached, CPU: cpu(&usage)}
+	exit := Exit{Code: -1, Stopped: g.reached, CPU: cpu(&usage), MaxRSS: maxRSS(g.peak, usage.Maxrss<<10)}
 	if status.Signaled() {
 		exit.Signal, exit.Core = status.Signal(), status.CoreDump()
+		exit.OOM = exit.Signal == unix.SIGKILL && !g.reached && oomKilled(g.pid, g.leaf)
 	} else {
 		exit.Code = status.ExitStatus()
 	}
@@ -167,13 +173,16 @@ func cpu(u *unix.Rusage) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// stop asks the whole group to end. SIGCONT lets a stopped process act on SIGTERM.
-func (g *group) stop() {
+// stop asks the whole group to end. SIGCONT lets a stopped process act on the signal.
+func (g *group) stop(polite Signal) {
+	if polite == 0 {
+		polite = unix.SIGTERM
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.reach()
 	g.asked = true
-	_ = g.send(unix.SIGTERM)
+	_ = g.send(polite)
 	_ = g.send(unix.SIGCONT)
 }
 
@@ -184,6 +193,9 @@ func (g *group) kill() {
 	g.reach()
 	g.killed = true
 	_ = g.send(unix.SIGKILL)
+	if g.leaf != nil && !g.gone {
+		_ = g.leaf.kill()
+	}
 	if g.watched != nil {
 		_ = g.watched.SetReadDeadline(time.Now())
 	}
@@ -195,6 +207,25 @@ func (g *group) signal(sig Signal) error {
 	return g.send(sig)
 }
 
+// dump asks the leader alone for its last words. It returns an error when there is nobody to ask.
+func (g *group) dump(sig Signal) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.reach(); g.reaped {
+		return os.ErrProcessDone
+	}
+	return unix.Kill(g.pid, sig) // not reaped: the number is ours
+}
+
+// measure looks how much memory the leader has used, while it can be seen.
+func (g *group) measure() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.reaped {
+		g.peak = max(g.peak, peakRSS(g.pid))
+	}
+}
+
 // reach notes whether the leader is alive to be told: an exit that came before our signal was no answer to it.
 func (g *group) reach() {
 	if g.reaped || g.reached {
@@ -202,6 +233,7 @@ func (g *group) reach() {
 	}
 	over, err := ended(unix.P_PID, g.pid, unix.WEXITED|unix.WNOWAIT)
 	g.reached = err == nil && !over
+	g.peak = max(g.peak, peakRSS(g.pid))
 }
 
 // send signals the group while it is certain to be ours, and its leader if that has left it. Called with mu held.

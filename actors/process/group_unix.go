@@ -8,8 +8,6 @@ import (
 	"syscall"
 )
 
-const containment = "group"
-
 // A group is the process group of one rank. This system has no pidfd and no parent-death signal: waiting holds a thread,
 // and what leaves the group, or outlives a supervisor that was killed, is not ours to find.
 type group struct {
@@ -21,7 +19,7 @@ type group struct {
 	reached bool
 }
 
-func spawn(path string, c Command, env []string, files []*os.File) (*group, error) {
+func spawn(_ *guard, path string, c Command, env []string, files []*os.File) (*group, error) {
 	p, err := os.StartProcess(path, c.Args, &os.ProcAttr{
 		Dir: c.Dir, Env: env, Files: files, Sys: &syscall.SysProcAttr{Setpgid: true},
 	})
@@ -32,6 +30,10 @@ func spawn(path string, c Command, env []string, files []*os.File) (*group, erro
 }
 
 func (g *group) close() {}
+
+func (g *group) measure() {}
+
+func (g *group) dump(sig Signal) error { return g.tell(sig) }
 
 func (g *group) wait() Exit {
 	state, err := g.process.Wait()
@@ -51,8 +53,11 @@ func (g *group) wait() Exit {
 	return exit
 }
 
-func (g *group) stop() {
-	_ = g.tell(syscall.SIGTERM)
+func (g *group) stop(polite Signal) {
+	if polite == 0 {
+		polite = syscall.SIGTERM
+	}
+	_ = g.tell(polite)
 	_ = g.signal(syscall.SIGCONT)
 }
 

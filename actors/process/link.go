@@ -36,9 +36,11 @@ func (p *localProcess) heard(m transport.Message) {
 		}
 	case *transport.Exception:
 		p.said.raised = true
+		p.group.measure() // it is about to end
 		m.Rank, m.Generation, m.PID = p.id.Rank, p.id.Generation, p.group.pid
 	case *transport.Result:
 		p.said.result = true
+		p.group.measure()
 	}
 	p.observer.Message(m)
 }

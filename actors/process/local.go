@@ -16,6 +16,9 @@ import (
 // is read for this long, then closed; who is still in its group is asked to end at once, and killed after this.
 const drainTime = 250 * time.Millisecond
 
+// dumpTime is how long a process has for the dump of its stacks before it is killed.
+const dumpTime = time.Second
+
 var (
 	// ErrNoResult is the condition of a function that ended with exit code 0 and without its result: it called os.Exit.
 	ErrNoResult = errors.New("process: the function ended its process without a result (os.Exit?)")
@@ -26,13 +29,22 @@ var (
 	ErrMainNotCalled = errors.New("process: this process was started as a rank, but its main has not called worker.Main")
 )
 
-// Local returns the Launcher that starts processes on this machine.
-func Local() Launcher { return local{} }
+// Local returns the Launcher that starts processes on this machine, with every protection that the system has. All its
+// users share one guard.
+func Local() Launcher { return theLocal() }
 
-type local struct{}
+var theLocal = sync.OnceValue(func() Launcher { return LocalWith(Layers{}) })
 
-// Containment returns the layers that this system has.
-func (local) Containment() string { return containment }
+// LocalWith returns a Launcher of its own that leaves some protections out.
+func LocalWith(l Layers) Launcher { return local{newGuard(l)} }
+
+type local struct{ guard *guard }
+
+// Containment returns the level of protection that this system has: see docs/operations.md.
+func (l local) Containment() string { return l.guard.level() }
+
+// Guard puts the guard up, if it is not up yet.
+func (l local) Guard(report func(string)) (release func()) { return l.guard.enter(report) }
 
 // Check looks for the program as Launch will.
 func (local) Check(c Command) error {
@@ -48,21 +60,24 @@ func find(c Command) (path string, err error) {
 }
 
 // Launch starts the process and the goroutines that read from it, each of which ends with the process.
-func (local) Launch(id ID, c Command, o Observer) (Process, error) {
+func (l local) Launch(id ID, c Command, o Observer) (Process, error) {
 	path, err := find(c)
 	if err != nil {
 		return nil, err
 	}
-	p := &localProcess{id: id, command: c, observer: o}
+	p := &localProcess{id: id, command: c, observer: o, release: l.Guard(nil)}
 	var files childFiles
 	defer files.close()
 	if err := p.open(&files); err != nil {
 		p.closeAll()
+		p.release()
 		return nil, fmt.Errorf("process: start %v: %w", id, err)
 	}
 	p.theirs = endNames(files.list[1:])
-	if p.group, err = spawn(path, c, environment(c, &files), files.list); err != nil {
+	env := environment(c, &files, l.guard.mark)
+	if p.group, err = spawn(l.guard, path, c, env, files.list); err != nil {
 		p.closeAll()
+		p.release()
 		return nil, startError(id, path, err)
 	}
 	p.run()
@@ -70,8 +85,8 @@ func (local) Launch(id ID, c Command, o Observer) (Process, error) {
 }
 
 // environment is the supervisor's own, without what is meant for the supervisor alone, and the command's on top.
-func environment(c Command, files *childFiles) []string {
-	own := []string{transport.EnvFD, transport.EnvCrashFD, transport.EnvEntry}
+func environment(c Command, files *childFiles, mark string) []string {
+	own := append([]string{transport.EnvFD, transport.EnvCrashFD, transport.EnvEntry, transport.EnvTree}, c.Unset...)
 	env := make([]string, 0, len(os.Environ())+len(c.Env)+len(own))
 	for _, kv := range os.Environ() {
 		if !names(kv, own) {
@@ -79,6 +94,9 @@ func environment(c Command, files *childFiles) []string {
 		}
 	}
 	env = append(env, c.Env...)
+	if mark != "" {
+		env = append(env, mark)
+	}
 	if files.link > 0 {
 		env = append(env, transport.EnvFD+"="+strconv.Itoa(files.link))
 	}
@@ -127,11 +145,13 @@ type localProcess struct {
 	conn     *transport.Conn // nil without a socket
 	ends     []*os.File      // our ends of everything, for deadlines
 	theirs   []string        // what the system calls the other ends: see holders
+	release  func()          // of the guard
 
 	stdout, stderr pump
 	crash          *os.File
 	tail           tail
 
+	dumped  sync.Once      // before Kill
 	readers sync.WaitGroup // the goroutines that read from the process
 	said    said
 }
@@ -145,11 +165,11 @@ type said struct {
 
 // open creates the streams, the socket and the crash pipe.
 func (p *localProcess) open(files *childFiles) error {
-	null, err := os.Open(os.DevNull)
+	stdin, err := openStdin(p.command.Stdin)
 	if err != nil {
 		return err
 	}
-	files.add(null)
+	files.add(stdin)
 	for _, s := range []*pump{&p.stdout, &p.stderr} {
 		r, w, err := os.Pipe()
 		if err != nil {
@@ -162,6 +182,14 @@ func (p *localProcess) open(files *childFiles) error {
 		return nil
 	}
 	return p.openLink(files)
+}
+
+// openStdin opens what a process reads.
+func openStdin(path string) (*os.File, error) {
+	if path == "" {
+		path = os.DevNull
+	}
+	return os.Open(path)
 }
 
 func (p *localProcess) openLink(files *childFiles) error {
@@ -229,6 +257,7 @@ func (p *localProcess) finish() {
 	p.group.close()
 	p.lastWords(&exit)
 	exit.Stderr = p.tail.Lines()
+	p.release()
 	p.observer.Exited(exit)
 }
 
@@ -287,11 +316,23 @@ func (p *localProcess) Stop(reason string, grace time.Duration) {
 		stop := &transport.Stop{Reason: reason, Grace: grace}
 		go func() { _ = p.conn.Send(stop) }() // ends when it is read, or when finish closes the socket
 	}
-	p.group.stop()
+	p.group.stop(p.command.StopSignal)
 }
 
-// Kill sends SIGKILL.
-func (p *localProcess) Kill() { p.group.kill() }
+// Kill sends SIGKILL, after the dump that the command asks for.
+func (p *localProcess) Kill() {
+	if p.command.DumpSignal == 0 {
+		p.group.kill()
+		return
+	}
+	p.dumped.Do(func() {
+		if p.group.dump(p.command.DumpSignal) != nil {
+			p.group.kill()
+			return
+		}
+		time.AfterFunc(dumpTime, p.group.kill)
+	})
+}
 
 // Signal sends sig to the group.
 func (p *localProcess) Signal(sig Signal) error { return p.group.signal(sig) }

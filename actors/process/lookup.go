@@ -22,6 +22,9 @@ func lookup(c Command) (string, error) {
 			return "", err
 		}
 	}
+	if err := c.checkSetup(); err != nil {
+		return "", err
+	}
 	path := c.Args[0]
 	if !strings.ContainsRune(path, filepath.Separator) {
 		found, err := exec.LookPath(path)
@@ -38,6 +41,19 @@ func lookup(c Command) (string, error) {
 		seen = filepath.Join(c.Dir, path)
 	}
 	return path, checkProgram(seen)
+}
+
+// checkSetup finds what is certain to fail in what a command asks for besides its program.
+func (c Command) checkSetup() error {
+	if c.Stdin != "" {
+		if _, err := os.Stat(c.Stdin); err != nil { // to open a fifo would wait for its writer
+			return fmt.Errorf("process: standard input: %w", err)
+		}
+	}
+	if (c.User != nil || c.Group != nil) && os.Geteuid() != 0 {
+		return fmt.Errorf("process: only root may run a rank as another user: %w", fs.ErrPermission)
+	}
+	return c.Setup.Check()
 }
 
 func checkDir(dir string) error {

@@ -181,7 +181,7 @@ func launch(t *testing.T, c process.Command) life {
 
 func launchWith(t *testing.T, c process.Command, r *recorder) life {
 	t.Helper()
-	p, err := process.Local().Launch(process.ID{Rank: 3, Generation: 1}, c, r)
+	p, err := launcher.Launch(process.ID{Rank: 3, Generation: 1}, c, r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +200,7 @@ func launchAll(t *testing.T, n int, command func(i int) process.Command) []life 
 	for i := range lives {
 		starting.Go(func() {
 			lives[i].recorder = newRecorder(t)
-			lives[i].Process, errs[i] = process.Local().Launch(process.ID{Rank: i}, command(i), lives[i].recorder)
+			lives[i].Process, errs[i] = launcher.Launch(process.ID{Rank: i}, command(i), lives[i].recorder)
 		})
 	}
 	starting.Wait()

@@ -5,9 +5,9 @@ import (
 	"runtime"
 	"sync"
 	"syscall"
-)
 
-const containment = "group+deathsig"
+	"github.com/go-muster/muster/actors/process/stage"
+)
 
 // A birth is a request to the spawner threads.
 type birth struct {
@@ -39,22 +39,73 @@ func spawner(queue <-chan *birth) {
 	}
 }
 
-// spawn forks and executes a program as the leader of a new process group which dies with us.
-func spawn(path string, c Command, env []string, files []*os.File) (*group, error) {
+// spawn forks and executes a program as the leader of a new process group which dies with us, in a cgroup of its own where
+// there is one. Where the kernel refuses that (an old one, or a filter on clone3), the process starts without.
+func spawn(g *guard, path string, c Command, env []string, files []*os.File) (*group, error) {
+	l, err := g.leaf()
+	if err != nil {
+		return nil, err
+	}
+	born, err := bear(g, l, path, c, env, files)
+	if err == nil || l == nil {
+		return born, err
+	}
+	l.remove()
+	if !refused(err) {
+		return nil, err
+	}
+	without, werr := bear(g, nil, path, c, env, files)
+	if werr != nil {
+		return nil, err
+	}
+	g.uproot()
+	return without, nil
+}
+
+func bear(g *guard, l *leaf, path string, c Command, env []string, files []*os.File) (*group, error) {
 	pidfd := -1
-	b := &birth{path: path, argv: c.Args, done: make(chan error), attr: &syscall.ProcAttr{
+	sys := &syscall.SysProcAttr{Setpgid: true, PidFD: &pidfd}
+	if !g.layers.NoDeathsig {
+		sys.Pdeathsig = syscall.SIGKILL
+	}
+	if c.User != nil || c.Group != nil {
+		sys.Credential = credential(c)
+	}
+	path, argv, err := stage.Wrap(path, c.Args, c.Setup)
+	if err != nil {
+		return nil, err
+	}
+	if l != nil {
+		sys.UseCgroupFD, sys.CgroupFD = true, int(l.handle.Fd())
+	}
+	b := &birth{path: path, argv: argv, done: make(chan error), attr: &syscall.ProcAttr{
 		Dir:   c.Dir,
 		Env:   env,
 		Files: descriptors(files),
-		Sys:   &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, PidFD: &pidfd},
+		Sys:   sys,
 	}}
 	births() <- b
-	err := <-b.done
+	err = <-b.done
 	runtime.KeepAlive(files)
 	if err != nil {
 		return nil, err
 	}
-	return newGroup(b.pid, pidfd), nil
+	if l != nil {
+		l.born()
+	}
+	return newGroup(b.pid, pidfd, l), nil
+}
+
+// credential is who the process runs as. Supplementary groups are the supervisor's and not for everybody: they are left.
+func credential(c Command) *syscall.Credential {
+	who := &syscall.Credential{Uid: uint32(os.Geteuid()), Gid: uint32(os.Getegid())}
+	if c.User != nil {
+		who.Uid = *c.User
+	}
+	if c.Group != nil {
+		who.Gid = *c.Group
+	}
+	return who
 }
 
 func descriptors(files []*os.File) []uintptr {

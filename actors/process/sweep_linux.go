@@ -22,8 +22,9 @@ func (g *group) sweep() []Leftover {
 		_ = g.signal(unix.SIGCONT)
 		patience = time.Now().Add(drainTime)
 	}
-	for rest := left; len(rest) > 0; rest = g.leftovers() {
-		if errors.Is(g.awaitOne(rest[0].PID, patience), os.ErrDeadlineExceeded) {
+	g.askEscaped(left)
+	for rest := left; g.occupied(rest); rest = g.leftovers() {
+		if errors.Is(g.awaitEnd(rest, patience), os.ErrDeadlineExceeded) {
 			g.kill()
 			patience = time.Time{} // SIGKILL has no answer: only the end is awaited
 		}
@@ -43,6 +44,12 @@ func (g *group) beingStopped() bool {
 // leftovers lists the living members of the group. The kernel is asked first whether there are any, which is the rule and
 // costs next to nothing; it can tell once the leader was reaped.
 func (g *group) leftovers() []Leftover {
+	if g.leaf != nil {
+		if !g.leaf.populated() {
+			return nil
+		}
+		return g.leaf.members()
+	}
 	if g.named() && errors.Is(g.signal(0), os.ErrProcessDone) {
 		return nil
 	}
@@ -74,6 +81,34 @@ func (g *group) awaitOne(pid int, patience time.Time) error {
 		return err
 	}
 	return conn.Read(func(fd uintptr) bool { return readable(int(fd)) })
+}
+
+// occupied reports whether somebody lives: a leaf knows, a group has been looked through.
+func (g *group) occupied(rest []Leftover) bool {
+	if g.leaf != nil {
+		return g.leaf.populated()
+	}
+	return len(rest) > 0
+}
+
+// awaitEnd waits for the end of everybody in the leaf, which is an event, or of one in the group.
+func (g *group) awaitEnd(rest []Leftover, patience time.Time) error {
+	if g.leaf == nil {
+		return g.awaitOne(rest[0].PID, patience)
+	}
+	g.watch(g.leaf.events, patience)
+	defer g.watch(nil, time.Time{})
+	return g.leaf.awaitEmpty()
+}
+
+// askEscaped asks those in the leaf to end whom no signal to the group has reached.
+func (g *group) askEscaped(left []Leftover) {
+	for _, p := range left {
+		if _, pgid, alive := stat(strconv.Itoa(p.PID)); g.leaf != nil && alive && (pgid != g.pid || !g.named()) {
+			g.leaf.signal(p.PID, unix.SIGTERM)
+			g.leaf.signal(p.PID, unix.SIGCONT)
+		}
+	}
 }
 
 // watch makes f what kill interrupts. A kill that came before has told everybody in the group already.

@@ -174,6 +174,7 @@ func underShell(t *testing.T, mode string) process.Command {
 // TestEscape: a process that left the group and holds every stream costs the drain, no more. It is named: its end is
 // beyond this level of containment (T5, G-5).
 func TestEscape(t *testing.T) {
+	withLayers(t, bare)
 	for _, test := range []struct{ name, script string }{
 		{"it sleeps", `exec sleep 60`},
 		{"it writes without end to standard output", `while :; do echo x; done`},

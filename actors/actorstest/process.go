@@ -1,0 +1,133 @@
+package actorstest
+
+import (
+	"context"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/go-muster/muster/actors"
+	"github.com/go-muster/muster/actors/process"
+	"github.com/go-muster/muster/transport"
+)
+
+// A Process is a process that the test plays. What it says reaches its observer before the call returns; so a call waits
+// as long as the observer holds the process back. One call at a time, except for Order.
+type Process struct {
+	ID      process.ID
+	Command process.Command
+
+	launcher *Launcher
+	observer process.Observer
+	pid      int
+
+	mu      sync.Mutex
+	changed chan struct{} // closed and replaced with each order
+	orders  []any         // not yet taken
+	stopped bool
+	exited  bool
+}
+
+// PID returns a number that no real process has.
+func (p *Process) PID() int { return p.pid }
+
+// Say lets the worker send a message.
+func (p *Process) Say(m transport.Message) {
+	if p.launcher.lives(p, false) {
+		p.observer.Message(m)
+	}
+}
+
+// Ready lets the worker report that it is about to run user code.
+func (p *Process) Ready() { p.Say(&transport.Ready{}) }
+
+// Raise lets the worker report an exception. The process lives on until Exit.
+func (p *Process) Raise(x *transport.Exception) {
+	x.Rank, x.Generation, x.PID = p.ID.Rank, p.ID.Generation, p.pid
+	p.Say(x)
+}
+
+// Return lets the worker report the result of its work. The process lives on until Exit.
+func (p *Process) Return(value []byte) { p.Say(&transport.Result{Value: value}) }
+
+// Print lets the process write whole lines to a stream.
+func (p *Process) Print(s process.Stream, lines string) {
+	if p.launcher.lives(p, false) {
+		p.observer.Output(s, []byte(lines))
+	}
+}
+
+// Break lets the worker break the protocol.
+func (p *Process) Break(err error) {
+	if p.launcher.lives(p, false) {
+		p.observer.Broken(err)
+	}
+}
+
+// Exit ends the process. As with a real one, Stopped is set when it was told to stop or killed before.
+func (p *Process) Exit(e process.Exit) {
+	if p.launcher.lives(p, true) {
+		p.end(e)
+	}
+}
+
+func (p *Process) end(e process.Exit) {
+	p.mu.Lock()
+	p.exited = true
+	e.Stopped = e.Stopped || p.stopped
+	p.mu.Unlock()
+	p.observer.Exited(e)
+}
+
+// Order takes the next order that the process was given, an [actors.Stop], [actors.Kill] or [actors.Signal], and waits for
+// one if there is none. It returns nil when ctx is done first.
+func (p *Process) Order(ctx context.Context) any {
+	for {
+		p.mu.Lock()
+		changed := p.changed
+		if len(p.orders) > 0 {
+			order := p.orders[0]
+			p.orders = p.orders[1:]
+			p.mu.Unlock()
+			return order
+		}
+		p.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// order takes an order down. A process that is gone hears none.
+func (p *Process) order(order any, stops bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.exited {
+		return false
+	}
+	p.stopped = p.stopped || stops
+	p.orders = append(p.orders, order)
+	close(p.changed)
+	p.changed = make(chan struct{})
+	return true
+}
+
+// A handle is the side of a process that its owner has.
+type handle struct{ p *Process }
+
+func (h handle) PID() int { return h.p.pid }
+
+func (h handle) Stop(reason string, grace time.Duration) {
+	h.p.order(actors.Stop{Reason: reason, Grace: grace}, true)
+}
+
+func (h handle) Kill() { h.p.order(actors.Kill{}, true) }
+
+func (h handle) Signal(sig process.Signal) error {
+	if !h.p.order(actors.Signal{Signal: sig}, false) {
+		return os.ErrProcessDone
+	}
+	return nil
+}

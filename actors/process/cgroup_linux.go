@@ -1,0 +1,228 @@
+package process
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/go-muster/muster/actors/process/watchdog"
+)
+
+// A tree is the cgroup v2 directory under which the leaves of this program's processes stand: a sibling of nothing, a
+// child of our own cgroup, so that whoever delegated that to us (systemd, a container) need not know.
+type tree struct {
+	dir  string
+	next atomic.Int64
+}
+
+const treePrefix = "muster-"
+
+// planted numbers the trees of this program.
+var planted atomic.Int64
+
+// plantTree creates the tree and removes those of dead programs. It returns why there can be none: no cgroup v2, not
+// writable, a kernel before 5.14.
+func plantTree() (*tree, error) {
+	own, err := ownCgroup()
+	if err != nil {
+		return nil, err
+	}
+	sweepDeadTrees(own)
+	dir := filepath.Join(own, fmt.Sprintf("%s%d-%d-%d", treePrefix, os.Getpid(), startTime(os.Getpid()), planted.Add(1)))
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("process: cgroup: %w", err)
+	}
+	if err := unix.Access(filepath.Join(dir, "cgroup.kill"), unix.W_OK); err != nil {
+		_ = os.Remove(dir)
+		return nil, fmt.Errorf("process: cgroup.kill (Linux 5.14): %w", err)
+	}
+	return &tree{dir: dir}, nil
+}
+
+// remove takes the tree down. It is empty when every process has ended; if it is not, it stays for the next sweep.
+func (t *tree) remove() error { return watchdog.Remove(t.dir) }
+
+// ownCgroup returns our own cgroup in the v2 hierarchy, which may be mounted alone or beside v1 controllers.
+func ownCgroup() (string, error) {
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return "", fmt.Errorf("process: cgroup: %w", err)
+	}
+	own, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return "", fmt.Errorf("process: cgroup: %w", err)
+	}
+	root, point, ok := cgroup2Mount(string(mounts))
+	path, in := cgroup2Path(string(own))
+	if !ok || !in {
+		return "", fmt.Errorf("process: no cgroup v2 hierarchy: %w", errors.ErrUnsupported)
+	}
+	below, err := filepath.Rel(root, path)
+	if err != nil || strings.HasPrefix(below, "..") {
+		return "", fmt.Errorf("process: our cgroup %s is not below the mounted %s: %w", path, root, errors.ErrUnsupported)
+	}
+	return filepath.Join(point, below), nil
+}
+
+// cgroup2Mount finds the mounted part of the hierarchy and where: fields 4 and 5 of a mountinfo line, whose file system
+// type follows a lone dash.
+func cgroup2Mount(mountinfo string) (root, point string, ok bool) {
+	for line := range strings.Lines(mountinfo) {
+		before, after, _ := strings.Cut(line, " - ")
+		fields, types := strings.Fields(before), strings.Fields(after)
+		if len(fields) > 4 && len(types) > 0 && types[0] == "cgroup2" {
+			return fields[3], fields[4], true
+		}
+	}
+	return "", "", false
+}
+
+func cgroup2Path(cgroup string) (string, bool) {
+	for line := range strings.Lines(cgroup) {
+		if path, ok := strings.CutPrefix(line, "0::"); ok {
+			return strings.TrimSuffix(path, "\n"), true
+		}
+	}
+	return "", false
+}
+
+// sweepDeadTrees ends and removes what programs left behind that were killed together with their watchdog. The name of a
+// tree holds pid and start time of its program: that pid living at another time is somebody else.
+func sweepDeadTrees(own string) {
+	trees, _ := filepath.Glob(filepath.Join(own, treePrefix+"*"))
+	for _, dir := range trees {
+		var pid int
+		var start uint64
+		if _, err := fmt.Sscanf(filepath.Base(dir), treePrefix+"%d-%d", &pid, &start); err != nil {
+			continue
+		}
+		if startTime(pid) != start {
+			_ = watchdog.KillCgroup(dir)
+			_ = watchdog.Remove(dir) // what is still dying is left to the next sweep
+		}
+	}
+}
+
+// startTime returns when a process began, in clock ticks since the machine did: field 22 of stat. 0 means no process.
+func startTime(pid int) uint64 {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0
+	}
+	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
+	if len(fields) < 20 {
+		return 0
+	}
+	ticks, _ := strconv.ParseUint(string(fields[19]), 10, 64)
+	return ticks
+}
+
+// A leaf is the cgroup of one process and all its descendants: nobody leaves it by a fork, a new session or a new group.
+type leaf struct {
+	dir    string
+	handle *os.File // of the directory, for clone; closed once the process exists
+	events *os.File // cgroup.events, registered with the poller
+}
+
+func (t *tree) leaf() (*leaf, error) {
+	l := &leaf{dir: filepath.Join(t.dir, strconv.FormatInt(t.next.Add(1), 10))}
+	if err := os.Mkdir(l.dir, 0o755); err != nil {
+		return nil, fmt.Errorf("process: cgroup: %w", err)
+	}
+	var err error
+	if l.handle, err = openNow(l.dir, unix.O_DIRECTORY|unix.O_RDONLY); err == nil {
+		l.events, err = openNow(filepath.Join(l.dir, "cgroup.events"), unix.O_RDONLY|unix.O_NONBLOCK)
+	}
+	if err != nil {
+		l.remove()
+		return nil, fmt.Errorf("process: cgroup: %w", err)
+	}
+	return l, nil
+}
+
+// openNow opens with exactly these flags; a file that is non-blocking goes to the poller.
+func openNow(path string, flags int) (*os.File, error) {
+	fd, err := unix.Open(path, flags|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+// born closes what only the birth needed.
+func (l *leaf) born() {
+	l.handle.Close()
+	l.handle = nil
+}
+
+// kill ends everything in the leaf at once, forks in flight included.
+func (l *leaf) kill() error { return watchdog.KillCgroup(l.dir) }
+
+// awaitEmpty waits until no living process is in the leaf, or until the read deadline of events. cgroup.events has a poll
+// method that reports each change.
+func (l *leaf) awaitEmpty() error {
+	conn, err := l.events.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var result error
+	err = conn.Read(func(fd uintptr) bool {
+		var populated bool
+		populated, result = readPopulated(int(fd))
+		return !populated || result != nil
+	})
+	if err != nil {
+		return err
+	}
+	return result
+}
+
+func (l *leaf) populated() bool {
+	conn, err := l.events.SyscallConn()
+	if err != nil {
+		return false
+	}
+	populated := false
+	_ = conn.Control(func(fd uintptr) { populated, _ = readPopulated(int(fd)) })
+	return populated
+}
+
+func readPopulated(fd int) (bool, error) {
+	var buf [128]byte
+	n, err := unix.Pread(fd, buf[:], 0)
+	if err != nil {
+		return false, os.NewSyscallError("read cgroup.events", err)
+	}
+	return bytes.Contains(buf[:n], []byte("populated 1")), nil
+}
+
+// members lists the processes in the leaf.
+func (l *leaf) members() []Leftover {
+	var left []Leftover
+	for _, pid := range watchdog.Members(l.dir) {
+		if comm, _, alive := stat(strconv.Itoa(pid)); alive {
+			left = append(left, Leftover{PID: pid, Name: comm})
+		}
+	}
+	return left
+}
+
+// signal signals a process that is in the leaf.
+func (l *leaf) signal(pid int, sig Signal) { _ = watchdog.SignalMember(l.dir, pid, sig) }
+
+// remove closes the leaf and removes its directory. A zombie that nobody has reaped yet keeps it: the tree takes it along.
+func (l *leaf) remove() {
+	for _, f := range []*os.File{l.handle, l.events} {
+		if f != nil {
+			f.Close()
+		}
+	}
+	_ = watchdog.Remove(l.dir)
+}

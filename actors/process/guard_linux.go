@@ -1,0 +1,181 @@
+package process
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/go-muster/muster/actors/process/watchdog"
+	"github.com/go-muster/muster/transport"
+)
+
+// A guard is what stands around the processes of one launcher while there are any: the cgroup tree in which each has
+// a leaf, and the watchdog that ends them when this program is killed.
+type guard struct {
+	layers Layers
+	mark   string // "MUSTER_TREE=…", in the environment of every descendant that does not clean its own
+
+	mu    sync.Mutex
+	users int
+	tree  *tree
+	dog   *watchdog.Watchdog
+	gone  chan struct{}        // closed when the watchdog was reaped
+	heard map[int]func(string) // who is told of what happens to the guard itself
+	next  int
+}
+
+func newGuard(l Layers) *guard {
+	var b [12]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return &guard{layers: l, mark: transport.EnvTree + "=" + hex.EncodeToString(b[:]), heard: map[int]func(string){}}
+}
+
+// enter puts the guard up for the first user. Each layer that cannot be had is left out: level tells.
+func (g *guard) enter(report func(string)) (leave func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.users++; g.users == 1 {
+		g.raise()
+	}
+	id := g.next
+	g.next++
+	if report != nil {
+		g.heard[id] = report
+	}
+	var once sync.Once
+	return func() { once.Do(func() { g.leave(id) }) }
+}
+
+func (g *guard) raise() {
+	if !g.layers.NoCgroup {
+		g.tree, _ = plantTree()
+	}
+	if !g.layers.NoWatchdog {
+		g.post()
+	}
+}
+
+// post starts a watchdog and minds it. Called with mu held.
+func (g *guard) post() {
+	dog, err := watchdog.Start()
+	if err != nil {
+		return
+	}
+	if err := dog.Tell(g.orders()); err != nil {
+		dog.Stop()
+	}
+	g.dog, g.gone = dog, make(chan struct{})
+	go g.mind(dog, g.gone) // ends with the watchdog
+}
+
+func (g *guard) orders() watchdog.Orders {
+	o := watchdog.Orders{Mark: g.mark}
+	if g.tree != nil {
+		o.Cgroup = g.tree.dir
+	}
+	return o
+}
+
+// mind waits for the end of a watchdog. One that we did not dismiss was killed, and is replaced.
+func (g *guard) mind(dog *watchdog.Watchdog, gone chan<- struct{}) {
+	dog.Wait()
+	close(gone)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.dog != dog {
+		return
+	}
+	g.dog = nil
+	g.post()
+	text := fmt.Sprintf("the watchdog (pid %d) was killed", dog.PID())
+	if g.dog != nil {
+		text += fmt.Sprintf(" and has been replaced (pid %d)", g.dog.PID())
+	}
+	for _, report := range g.heard {
+		report(text)
+	}
+}
+
+// leave takes the guard down after the last user. What of the tree cannot be removed yet, because some zombie in it waits
+// for a parent that is not us, is the watchdog's last order.
+func (g *guard) leave(id int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.heard, id)
+	if g.users--; g.users > 0 {
+		return
+	}
+	dog, tree := g.dog, g.tree
+	g.dog, g.tree = nil, nil
+	switch {
+	case dog == nil && tree != nil:
+		_ = tree.remove()
+	case dog != nil && (tree == nil || tree.remove() == nil):
+		dog.Stop()
+		<-g.gone
+	case dog != nil:
+		dog.Release()
+	}
+}
+
+// leaf returns a cgroup for one process, nil where there is none. Its error is that of a machine at its limits: on that
+// a process must not start with less protection than the others.
+func (g *guard) leaf() (*leaf, error) {
+	g.mu.Lock()
+	t := g.tree
+	g.mu.Unlock()
+	if t == nil {
+		return nil, nil
+	}
+	l, err := t.leaf()
+	if err != nil && refused(err) {
+		g.uproot()
+		return nil, nil
+	}
+	return l, err
+}
+
+// refused tells "you may not" from "there is no room": after the former it is no use to try again.
+func refused(err error) bool {
+	for _, no := range []error{
+		unix.EPERM, unix.EACCES, unix.EROFS, unix.ENOSYS, unix.EINVAL, unix.EOPNOTSUPP, unix.EBUSY, unix.ENODEV, unix.ENOENT,
+	} {
+		if errors.Is(err, no) {
+			return true
+		}
+	}
+	return false
+}
+
+// uproot gives the tree up: the kernel lets us make cgroups but not start a process in one.
+func (g *guard) uproot() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.tree == nil {
+		return
+	}
+	_ = g.tree.remove()
+	g.tree = nil
+	g.layers.NoCgroup = true
+	if g.dog != nil {
+		_ = g.dog.Tell(g.orders())
+	}
+}
+
+// level says what there is; without users, what there would be, for which a tree is tried but no process started.
+func (g *guard) level() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.users > 0 {
+		return level(g.tree != nil, g.dog != nil, !g.layers.NoDeathsig)
+	}
+	tree, err := plantTree()
+	if err == nil {
+		_ = tree.remove()
+	}
+	return level(err == nil && !g.layers.NoCgroup, !g.layers.NoWatchdog, !g.layers.NoDeathsig)
+}

@@ -1,0 +1,27 @@
+//go:build !linux
+
+package stage
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Wrap returns the program itself, and an error that wraps errors.ErrUnsupported when there are settings.
+func Wrap(path string, argv []string, s Settings) (string, []string, error) {
+	if !s.Empty() {
+		return "", nil, fmt.Errorf("stage: settings of a process: %w", errors.ErrUnsupported)
+	}
+	return path, argv, nil
+}
+
+func (s Settings) check() []error {
+	if s.Empty() {
+		return nil
+	}
+	return []error{errors.ErrUnsupported}
+}
+
+func known(string) bool { return true }
+
+func names() []string { return nil }
