@@ -295,6 +295,10 @@ func (m *machine) settle() {
 
 func (m *machine) onBackoff(event) { m.spawn(m.reason) }
 
+func (m *machine) onNotice(ev event) {
+	m.emitGroup(Event{Kind: EventNotice, Reason: ev.(evNotice).text})
+}
+
 func (m *machine) onDeadline(event) {
 	m.stopBecause(TimedOut, fmt.Errorf("%w (%v)", ErrTimeout, m.timeout))
 }
@@ -345,7 +349,7 @@ func (m *machine) finish() {
 // abort ends a machine whose shell can go on no longer: whoever lived has been killed.
 func (m *machine) abort(o Outcome, err error) {
 	for rank := range m.lives {
-		if l := &m.lives[rank]; l.alive() {
+		if l := &m.lives[rank]; l.state != ended {
 			l.state, l.outcome = ended, Stopped
 		}
 	}

@@ -76,8 +76,8 @@ func (w *world) freeze(stale bool) (f frozen) {
 
 // checkStep looks at all that an event led to.
 func (w *world) checkStep(ev event, b *body, stale bool, before frozen, effects []effect) {
-	if w.done {
-		w.require(len(effects) == 0, "G-4: after done came %v", render(effects))
+	if w.done && len(effects) > 0 {
+		w.failf("G-4: after done came %v", render(effects))
 	}
 	if stale {
 		w.ghosts++
@@ -90,7 +90,9 @@ func (w *world) checkStep(ev event, b *body, stale bool, before frozen, effects 
 	}
 	w.hear(ev, b, stale)
 	for _, e := range effects {
-		w.require(!w.done, "G-4: after done came %v", render([]effect{e}))
+		if w.done {
+			w.failf("G-4: after done came %v", render([]effect{e}))
+		}
 		w.checkEffect(e, b, stale)
 	}
 	if !stale {
@@ -187,6 +189,9 @@ func (w *world) checkEvent(e Event) {
 	case EventFailed:
 		b := w.lives[e.Rank]
 		w.require(!b.failed, "%v failed twice", b.id)
+		if errors.Is(e.Failure.Err, ErrStartTimeout) {
+			w.require(!b.ready && !w.now.Before(b.born.Add(simStart)), "%v is not late", b.id)
+		}
 		b.failed = true
 		if w.scope != nil {
 			w.scope[e.Rank] = true
@@ -307,6 +312,9 @@ func (w *world) checkTime(next time.Time) {
 	for _, b := range w.lives {
 		if b == nil || b.told {
 			continue
+		}
+		if !b.ready && !b.failed && w.scope == nil && w.stops == 0 {
+			w.require(!next.After(b.born.Add(simStart+simSlack)), "%v is late, and nobody cares", b.id)
 		}
 		if from, due := w.askedBy(b); due && b.asked.IsZero() {
 			w.require(!next.After(from.Add(simSlack)), "%v was not asked to stop in time", b.id)

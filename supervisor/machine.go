@@ -148,6 +148,7 @@ type (
 		cause error
 		kill  bool
 	}
+	evNotice struct{ text string }
 )
 
 // Effects.

@@ -74,7 +74,7 @@ func describeEvent(e Event) (head, id, tail string) {
 		}
 	case EventExited:
 		tail = ": " + describeExit(e.Exit)
-	case EventStop, EventStopping, EventGhost:
+	case EventStop, EventStopping, EventGhost, EventNotice:
 		tail = fmt.Sprintf(" (%s)", e.Reason)
 	case EventWaiting:
 		tail = fmt.Sprintf(" %v", e.After)
@@ -101,6 +101,9 @@ func summary(r Report) string {
 	fmt.Fprintf(&b, "%s, generation %d, ghosts %d\n", r.Outcome, r.Generation, r.Ghosts)
 	for _, f := range r.Failures {
 		fmt.Fprintf(&b, "failure %d %s %v", f.Seq, f.Kind, f)
+		if f.Exit != nil && f.Exit != f.cause() {
+			fmt.Fprintf(&b, ", %s", describeExit(f.Exit))
+		}
 		for _, c := range f.Collateral {
 			fmt.Fprintf(&b, ", collateral %v", c.ID())
 		}
@@ -110,7 +113,7 @@ func summary(r Report) string {
 		b.WriteByte('\n')
 	}
 	for _, k := range r.Ranks {
-		fmt.Fprintf(&b, "rank %d@%d %s", k.Rank, k.Generation, k.Outcome)
+		fmt.Fprintf(&b, "rank %d@%d pid %d %s", k.Rank, k.Generation, k.PID, k.Outcome)
 		if k.Exit != nil {
 			fmt.Fprintf(&b, ": %s", describeExit(k.Exit))
 		}

@@ -24,7 +24,8 @@ type root struct {
 	timers  [timers]*time.Timer
 
 	containment string
-	closing     bool // the engine is stopping us: what still comes starts nothing
+	unguard     func() // gives the launcher's guard back
+	closing     bool   // the engine is stopping us: what still comes starts nothing
 }
 
 // Messages to the root actor, besides those of its rank actors.
@@ -36,12 +37,12 @@ type (
 	signal  struct{ signal process.Signal }
 	inquiry struct{ answer chan<- Report }
 	fired   struct{ event evTimer }
+	notice  struct{ text string } // of the launcher's guard
 )
 
 func newRoot(g *Group, s Spec, o options) *root {
 	return &root{
 		spec: s, options: o, group: g, start: time.Now(), ranks: map[int]*actor.PID{},
-		containment: o.launcher.Containment(),
 		machine: newMachine(config{
 			size: len(s.Ranks), strategy: s.Strategy, grace: s.Grace, startTimeout: s.StartTimeout, timeout: s.Timeout,
 			exitTime: exitTime, killWait: killWait, random: rand.Float64,
@@ -52,6 +53,9 @@ func newRoot(g *Group, s Spec, o options) *root {
 // Receive handles one message. A panic is a bug of ours: see guardian.
 func (r *root) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
+	case *actor.Started:
+		r.guard(ctx)
+		r.step(ctx, evStart{})
 	case *actor.Stopping:
 		r.closing = true
 	case *actor.Stopped:
@@ -72,8 +76,6 @@ func (r *root) Receive(ctx actor.Context) {
 // translate turns a message into an event, nil for one that is none.
 func translate(m any) event {
 	switch m := m.(type) {
-	case *actor.Started:
-		return evStart{}
 	case *actors.Started:
 		return evStarted{m.ID, m.PID}
 	case *actors.Ready:
@@ -90,8 +92,17 @@ func translate(m any) event {
 		return evStop{m.cause, m.kill}
 	case *fired:
 		return m.event
+	case *notice:
+		return evNotice{m.text}
 	}
 	return nil
+}
+
+// guard puts the launcher's guard up for the life of the group.
+func (r *root) guard(ctx actor.Context) {
+	system, self := ctx.ActorSystem(), ctx.Self()
+	r.unguard = r.options.launcher.Guard(func(text string) { system.Root.Send(self, &notice{text}) })
+	r.containment = r.options.launcher.Containment()
 }
 
 func (r *root) step(ctx actor.Context, ev event) {
@@ -161,16 +172,24 @@ func (r *root) arm(ctx actor.Context, e efTimer) {
 	})
 }
 
-// stopped is the end of the root actor, after that of its ranks (G-4).
+// stopped is the end of the root actor, after that of its ranks (G-4). The answer comes first: whatever follows may panic.
 func (r *root) stopped() {
-	g := r.group
-	defer close(g.done)
+	defer close(r.group.done)
+	r.conclude()
 	for _, t := range r.timers {
 		if t != nil {
 			t.Stop()
 		}
 	}
 	r.port.Release()
+	if r.unguard != nil {
+		r.group.final.Containment = r.options.launcher.Containment() // the kernel may have refused what was there before
+		r.unguard()
+	}
+}
+
+func (r *root) conclude() {
+	g := r.group
 	switch c := g.crash.Load(); {
 	case c != nil:
 		r.machine.abort(Failed, c)

@@ -19,13 +19,14 @@ const (
 	backoffTimerRow
 	deadlineTimerRow
 	stopRow
+	noticeRow
 	rows
 )
 
 func (r row) String() string {
 	return [rows]string{
 		"start", "started", "ready", "returned", "raised", "good exit", "bad exit", "start timer", "linger timer",
-		"exit timer", "grace timer", "kill timer", "back-off timer", "deadline", "stop",
+		"exit timer", "grace timer", "kill timer", "back-off timer", "deadline", "stop", "notice",
 	}[r]
 }
 
@@ -37,6 +38,7 @@ func (evRaised) row() row   { return raisedRow }
 func (evExited) row() row   { return goodExitRow } // until classify has looked
 func (e evTimer) row() row  { return startTimerRow + row(e.timer) }
 func (evStop) row() row     { return stopRow }
+func (evNotice) row() row   { return noticeRow }
 
 // A cell says what an event does in a phase.
 type cell struct {
@@ -46,26 +48,36 @@ type cell struct {
 
 // The cells. "Nothing" is a decision like the others.
 var (
-	nothing      = cell{"–", func(*machine, event) {}}
-	begin        = cell{"spawn all → starting", (*machine).onStart}
-	noteStarted  = cell{"note the pid", (*machine).onStarted}
-	noteReady    = cell{"note; last one → running", (*machine).onReady}
-	noteValue    = cell{"keep the result", (*machine).onReturned}
-	decideRaised = cell{"Decide → ignore, or stop the scope → stopping", (*machine).onRaised}
-	joinRaised   = cell{"joins the failure as collateral", (*machine).onRaisedLate}
-	markGood     = cell{"mark; last of all → done", (*machine).onGoodExit}
-	decideExit   = cell{"Decide → ignore, or stop the scope → stopping", (*machine).onBadExit}
-	markStopped  = cell{"mark; last of the scope → waiting, starting or done", (*machine).onExitStopping}
-	joinExit     = cell{"joins; last of the scope → waiting, starting or done", (*machine).onBadExitLate}
-	lateStart    = cell{"the slowest ranks fail: Decide", (*machine).onStartTimeout}
-	askNow       = cell{"ask the scope to stop", (*machine).onLinger}
-	askRaised    = cell{"ask those that raised and live on", (*machine).onExitTime}
-	killNow      = cell{"kill those whose grace is over", (*machine).onGrace}
-	abandonNow   = cell{"abandon those that SIGKILL did not end; next = terminate", (*machine).onKillWait}
-	respawn      = cell{"generation + 1, spawn the scope → starting", (*machine).onBackoff}
-	timeUp       = cell{"stop all → stopping, terminate", (*machine).onDeadline}
-	stopAll      = cell{"stop all → stopping, terminate", (*machine).onStop}
-	stopHarder   = cell{"next = terminate, for all", (*machine).onStop}
+	nothing       = cell{"–", func(*machine, event) {}}
+	passOn        = cell{"tell", (*machine).onNotice}
+	begin         = cell{"spawn all → starting", (*machine).onStart}
+	noteStarted   = cell{"note the pid", (*machine).onStarted}
+	awaitReady    = cell{"note; last one → running", (*machine).onReady}
+	noteReady     = cell{"note", (*machine).onReady}
+	noteValue     = cell{"keep the result", (*machine).onReturned}
+	decideRaised  = cell{"Decide → ignore, or end the scope → stopping", (*machine).onRaised}
+	decideExit    = cell{"Decide → ignore, or end the scope → stopping", (*machine).onBadExit}
+	joinRaised    = cell{"joins the failure as collateral", (*machine).onRaisedLate}
+	joinExit      = cell{"joins; last of the scope → waiting, starting or done", (*machine).onBadExitLate}
+	reviveRaised  = cell{"joins, and is ended → stopping", (*machine).onRaisedLate}
+	reviveExit    = cell{"joins; the wait begins anew", (*machine).onBadExitLate}
+	startWithout  = cell{"mark; last one missing → running; last of all → done", (*machine).onGoodExit}
+	markGood      = cell{"mark; last of all → done", (*machine).onGoodExit}
+	markStopped   = cell{"mark; last of the scope → waiting, starting or done", (*machine).onExitStopping}
+	markOutside   = cell{"mark", (*machine).onExitStopping}
+	lateStart     = cell{"those that are not ready fail: Decide", (*machine).onStartTimeout}
+	askNow        = cell{"ask the scope to stop", (*machine).onLinger}
+	askRaised     = cell{"ask those that raised and live on", (*machine).onExitTime}
+	killNow       = cell{"kill those whose grace is over", (*machine).onGrace}
+	abandonNow    = cell{"abandon those that SIGKILL did not end; next = terminate", (*machine).onKillWait}
+	respawn       = cell{"generation + 1, spawn the scope → starting", (*machine).onBackoff}
+	timeUp        = cell{"end all → stopping, terminate", (*machine).onDeadline}
+	timeUpAnyway  = cell{"next = terminate, for all", (*machine).onDeadline}
+	timeUpWaiting = cell{"end who lives → stopping, or done", (*machine).onDeadline}
+	stopAll       = cell{"end all → stopping, terminate", (*machine).onStop}
+	stopAnyway    = cell{"next = terminate, for all", (*machine).onStop}
+	stopWaiting   = cell{"end who lives → stopping, or done", (*machine).onStop}
+	stopIdle      = cell{"→ done", (*machine).onStop}
 )
 
 // table is total: every event has a cell in every phase.
@@ -73,37 +85,37 @@ var table = [phases][rows]cell{
 	idle: {
 		startRow: begin, startedRow: nothing, readyRow: nothing, returnedRow: nothing, raisedRow: nothing,
 		goodExitRow: nothing, badExitRow: nothing, startTimerRow: nothing, lingerTimerRow: nothing,
-		exitTimerRow: nothing, graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: nothing, deadlineTimerRow: nothing,
-		stopRow: stopAll,
+		exitTimerRow: nothing, graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: nothing,
+		deadlineTimerRow: nothing, stopRow: stopIdle, noticeRow: nothing,
 	},
 	starting: {
-		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: decideRaised,
-		goodExitRow: markGood, badExitRow: decideExit, startTimerRow: lateStart, lingerTimerRow: nothing,
-		exitTimerRow: nothing, graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: nothing, deadlineTimerRow: timeUp,
-		stopRow: stopAll,
+		startRow: nothing, startedRow: noteStarted, readyRow: awaitReady, returnedRow: noteValue, raisedRow: decideRaised,
+		goodExitRow: startWithout, badExitRow: decideExit, startTimerRow: lateStart, lingerTimerRow: nothing,
+		exitTimerRow: nothing, graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: nothing,
+		deadlineTimerRow: timeUp, stopRow: stopAll, noticeRow: passOn,
 	},
 	running: {
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: decideRaised,
 		goodExitRow: markGood, badExitRow: decideExit, startTimerRow: nothing, lingerTimerRow: nothing,
-		exitTimerRow: nothing, graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: nothing, deadlineTimerRow: timeUp,
-		stopRow: stopAll,
+		exitTimerRow: nothing, graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: nothing,
+		deadlineTimerRow: timeUp, stopRow: stopAll, noticeRow: passOn,
 	},
 	stopping: {
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: joinRaised,
 		goodExitRow: markStopped, badExitRow: joinExit, startTimerRow: nothing, lingerTimerRow: askNow,
-		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing, deadlineTimerRow: timeUp,
-		stopRow: stopHarder,
+		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing,
+		deadlineTimerRow: timeUpAnyway, stopRow: stopAnyway, noticeRow: passOn,
 	},
 	waiting: { // ranks out of the directive's scope may be alive
-		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: joinRaised,
-		goodExitRow: markStopped, badExitRow: joinExit, startTimerRow: nothing, lingerTimerRow: nothing,
-		exitTimerRow: nothing, graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: respawn, deadlineTimerRow: timeUp,
-		stopRow: stopAll,
+		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: reviveRaised,
+		goodExitRow: markOutside, badExitRow: reviveExit, startTimerRow: nothing, lingerTimerRow: nothing,
+		exitTimerRow: nothing, graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: respawn,
+		deadlineTimerRow: timeUpWaiting, stopRow: stopWaiting, noticeRow: passOn,
 	},
 	done: {
 		startRow: nothing, startedRow: nothing, readyRow: nothing, returnedRow: nothing, raisedRow: nothing,
 		goodExitRow: nothing, badExitRow: nothing, startTimerRow: nothing, lingerTimerRow: nothing,
-		exitTimerRow: nothing, graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: nothing, deadlineTimerRow: nothing,
-		stopRow: nothing,
+		exitTimerRow: nothing, graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: nothing,
+		deadlineTimerRow: nothing, stopRow: nothing, noticeRow: nothing,
 	},
 }

@@ -89,7 +89,9 @@ func (s *script) event(t *testing.T, d *datadriven.TestData, id process.ID) even
 	case "broken":
 		return evRaised{id: id, err: process.ErrLink}
 	case "exited":
-		return evExited{id, pid(id), exitOf(t, d)}
+		return exitOf(id, d)
+	case "notice":
+		return evNotice{value(d, "text")}
 	}
 	d.Fatalf(t, "no command")
 	return nil
@@ -97,8 +99,9 @@ func (s *script) event(t *testing.T, d *datadriven.TestData, id process.ID) even
 
 func pid(id process.ID) int { return 100 + 10*id.Generation + id.Rank }
 
-func exitOf(t *testing.T, d *datadriven.TestData) process.Exit {
-	var x process.Exit
+func exitOf(id process.ID, d *datadriven.TestData) evExited {
+	ev := evExited{id: id, pid: pid(id)}
+	x := &ev.exit
 	for _, arg := range d.CmdArgs {
 		switch arg.Key {
 		case "code":
@@ -112,12 +115,12 @@ func exitOf(t *testing.T, d *datadriven.TestData) process.Exit {
 		case "lost":
 			x.Code, x.Err = -1, errors.New("the exit status is lost")
 		case "unlaunched":
-			x.Code, x.Err = -1, errors.New("fork: no more processes")
+			ev.pid, x.Code, x.Err = 0, -1, errors.New("fork: no more processes")
 		case "abandoned":
 			x.Code, x.Err, x.Stopped = -1, ErrAbandoned, true
 		}
 	}
-	return x
+	return ev
 }
 
 // tell gives the machine one event and writes down what it does.

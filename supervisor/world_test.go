@@ -40,7 +40,7 @@ type mood struct {
 const (
 	simGrace    = 2 * time.Second
 	simExitTime = time.Second
-	simKillWait = 3 * time.Second
+	simKillWait = 1500 * time.Millisecond
 	simStart    = 5 * time.Second
 	simHorizon  = 40 * time.Second // then somebody stops the group
 	simLatency  = 40 * time.Millisecond
@@ -51,10 +51,11 @@ const (
 type body struct {
 	id    process.ID
 	alive bool // in truth, its process tree included
-	last  time.Time
-	reach bool // our signal met it alive
-	ended bool // its exit is on the way
-	known      // to the machine
+	born  time.Time
+	last  time.Time // when the last that it told will be heard
+	reach bool      // our signal met it alive
+	ended bool      // its exit is on the way
+	known           // to the machine
 }
 
 // An item is something that will happen.
@@ -85,8 +86,8 @@ func (q *queue) Pop() any {
 func newWorld(seed uint64) *world {
 	w := &world{Rand: rand.New(rand.NewPCG(seed, 1)), now: epoch, step: (*machine).step}
 	w.mood = mood{
-		fail: w.pick(0, 0.1, 0.3, 0.8), hang: w.pick(0, 0.05, 0.3), rude: w.pick(0, 0.2, 0.6), quirk: w.pick(0, 0.2),
-		span: time.Duration(w.pick(float64(time.Millisecond), float64(time.Second), float64(8*time.Second))),
+		fail: w.pick(0, 0.2, 0.5, 0.8), hang: w.pick(0, 0.05, 0.3), rude: w.pick(0, 0.2, 0.6), quirk: w.pick(0, 0.2),
+		span: time.Duration(w.pick(float64(time.Millisecond), float64(time.Second), float64(8*time.Second), float64(20*time.Second))),
 	}
 	c := config{
 		size: 1 + w.IntN(8), grace: simGrace, exitTime: simExitTime, killWait: simKillWait, startTimeout: simStart,
@@ -114,6 +115,13 @@ func (w *world) note(format string, a ...any) {
 	}
 }
 
+func (w *world) noteEffects(effects []effect) {
+	const margin = "            "
+	if len(effects) > 0 {
+		w.log.WriteString(margin + strings.ReplaceAll(render(effects), "\n", "\n"+margin) + "\n")
+	}
+}
+
 // strategy is one of ours, or one that answers at random. All have a budget, so that a run has an end worth waiting for.
 func (w *world) strategy(size int) Strategy {
 	restarts, within := w.IntN(6), time.Duration(w.pick(0, float64(10*time.Second)))
@@ -122,14 +130,14 @@ func (w *world) strategy(size int) Strategy {
 	if within > 0 {
 		restarts = min(restarts, 2)
 	}
-	switch w.IntN(6) {
+	switch w.IntN(8) {
 	case 0:
 		return AllForOne{restarts, within, b, linger}
-	case 1:
+	case 1, 2:
 		return OneForOne{restarts, within, b}
-	case 2:
-		return RestForOne{restarts, within, b}
 	case 3:
+		return RestForOne{restarts, within, b}
+	case 4:
 		return FailFast{linger}
 	}
 	fault := w.pick(0, 0, 0, 0.1)
@@ -187,10 +195,10 @@ func (w *world) tell(ev event, b *body) {
 	w.steps++
 	stale := b != nil && (b.told || w.lives[b.id.Rank] != b)
 	before := w.freeze(stale)
-	w.note("%s", describeInput(ev))
 	effects := w.step(w.m, w.now, ev)
-	if w.log != nil && len(effects) > 0 {
-		w.log.WriteString("            " + strings.ReplaceAll(render(effects), "\n", "\n            ") + "\n")
+	if w.log != nil {
+		w.note("%s", describeInput(ev))
+		w.noteEffects(effects)
 	}
 	w.checkStep(ev, b, stale, before, effects)
 	for _, e := range effects {
@@ -246,6 +254,9 @@ func (w *world) perform(e effect) {
 // arm sets a timer. One that was set before is stopped, which sometimes comes too late.
 func (w *world) arm(e efTimer) {
 	w.armed[e.timer] = e.serial
+	if e.timer == backoffTimer && w.chance(0.1) {
+		w.after(w.upTo(e.after), func() { w.stop(w.chance(0.3)) })
+	}
 	deaf := w.chance(0.3)
 	w.after(e.after+w.upTo(simLate), func() {
 		if deaf || w.armed[e.timer] == e.serial {
@@ -256,7 +267,7 @@ func (w *world) arm(e efTimer) {
 
 // launch begins a life, and says how it will go if nobody meddles.
 func (w *world) launch(id process.ID) {
-	b := &body{id: id, last: w.now}
+	b := &body{id: id, last: w.now, born: w.now}
 	w.lives[id.Rank] = b
 	if w.chance(w.mood.fail * 0.1) {
 		w.after(w.latency(), func() { w.exit(b, process.Exit{Code: -1, Err: errors.New("fork: no more processes")}) })

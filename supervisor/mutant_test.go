@@ -1,0 +1,193 @@
+package supervisor
+
+import (
+	"slices"
+	"testing"
+	"time"
+)
+
+// A mutant is a machine with a mistake in it.
+type mutant struct {
+	name string
+	rule string                                    // that it breaks
+	cell func(*[phases][rows]cell)                 // changes the table
+	step func(*machine, time.Time, event) []effect // stands for the machine's
+}
+
+func does(f func(*machine, event)) cell { return cell{"a mistake", f} }
+
+var mutants = []mutant{
+	{name: "restarts without waiting for the scope", rule: "G-1", cell: func(t *[phases][rows]cell) {
+		t[stopping][goodExitRow] = does(func(m *machine, ev event) {
+			m.end1(ev.(evExited))
+			if m.next == Restart {
+				m.spawn(m.reason)
+				return
+			}
+			m.settle()
+		})
+	}},
+	{name: "restarts the rank that ended, by itself", rule: "G-1", cell: func(t *[phases][rows]cell) {
+		t[stopping][badExitRow] = does(func(m *machine, ev event) {
+			m.onBadExitLate(ev)
+			if m.phase == stopping && m.next == Restart {
+				m.spawn(m.reason)
+			}
+		})
+	}},
+	{name: "forgets to stop the back-off when a rank joins", rule: "G-1", cell: func(t *[phases][rows]cell) {
+		t[waiting][raisedRow] = does(func(m *machine, ev event) {
+			f := m.fail(ev.(evRaised).id, Collateral)
+			f.Exception, f.Err = ev.(evRaised).exception, ev.(evRaised).err
+			m.emitFailed(f)
+			m.scope[f.Rank] = true
+		})
+	}},
+	{name: "restarts beside an abandoned process", rule: "G-1", cell: func(t *[phases][rows]cell) {
+		t[stopping][killTimerRow] = does(func(m *machine, _ event) { m.do(efAbandon{m.overdue(killed)}) })
+	}},
+	{name: "decides about every failure", rule: "G-2", cell: func(t *[phases][rows]cell) {
+		t[stopping][raisedRow], t[stopping][badExitRow] = decideRaised, decideExit
+	}},
+	{name: "decides about a failure during the back-off", rule: "G-2", cell: func(t *[phases][rows]cell) {
+		t[waiting][raisedRow], t[waiting][badExitRow] = decideRaised, decideExit
+	}},
+	{name: "takes no word for a ghost's", rule: "G-3", step: func(m *machine, now time.Time, ev event) []effect {
+		m.now, m.out.effects = now, nil
+		if t, ok := ev.(evTimer); !ok || m.isSet(t.timer) {
+			table[m.phase][m.classify(ev)].do(m, ev)
+		}
+		return m.out.effects
+	}},
+	{name: "counts no ghosts", rule: "G-3", step: func(m *machine, now time.Time, ev event) []effect {
+		effects := m.step(now, ev)
+		m.ghosts = 0
+		return effects
+	}},
+	{name: "takes a timer that was set again for the new one", rule: "grace", step: func(m *machine, now time.Time, ev event) []effect {
+		if t, ok := ev.(evTimer); ok && t.timer == startTimer {
+			ev = evTimer{t.timer, m.serial[t.timer]}
+		}
+		return m.step(now, ev)
+	}},
+	{name: "is done as soon as it is stopped in the back-off", rule: "G-4", cell: func(t *[phases][rows]cell) {
+		t[waiting][stopRow] = does(func(m *machine, ev event) {
+			m.conclude(Interrupted, ev.(evStop).cause)
+			m.finish()
+		})
+	}},
+	{name: "is done twice", rule: "G-4", cell: func(t *[phases][rows]cell) {
+		t[done][stopRow] = does(func(m *machine, _ event) { m.finish() })
+	}},
+	{name: "takes answers for failures", rule: "G-6", step: func(m *machine, now time.Time, ev event) []effect {
+		if x, ok := ev.(evExited); ok {
+			x.exit.Stopped = false
+			ev = x
+		}
+		return m.step(now, ev)
+	}},
+	{name: "waits for the exit after an exception", rule: "G-7", cell: func(t *[phases][rows]cell) {
+		t[running][raisedRow] = nothing
+	}},
+	{name: "takes a bad exit for a good one", rule: "G-8", cell: func(t *[phases][rows]cell) {
+		t[running][badExitRow] = markGood
+	}},
+	{name: "excuses whoever was stopped, by us or not", rule: "G-8", cell: func(t *[phases][rows]cell) {
+		t[stopping][badExitRow] = markStopped
+	}},
+	{name: "does not answer in the back-off", rule: "G-9", cell: func(t *[phases][rows]cell) {
+		t[waiting][stopRow] = nothing
+	}},
+	{name: "does not answer during the start", rule: "G-9", cell: func(t *[phases][rows]cell) {
+		t[starting][stopRow] = nothing
+	}},
+	{name: "kills all when the first grace is over", rule: "grace", cell: func(t *[phases][rows]cell) {
+		t[stopping][graceTimerRow] = does(func(m *machine, _ event) {
+			m.killThose(m.pick(func(_ int, l *life) bool { return l.alive() && l.rung == asked }))
+		})
+	}},
+	{name: "begins the grace anew for all when a rank joins", rule: "grace", step: func(m *machine, now time.Time, ev event) []effect {
+		effects := m.step(now, ev)
+		if slices.ContainsFunc(effects, func(e effect) bool { _, is := e.(efStop); return is }) {
+			for rank := range m.lives {
+				if l := &m.lives[rank]; l.rung == asked {
+					l.until = now.Add(m.grace)
+				}
+			}
+		}
+		return effects
+	}},
+	{name: "abandons who was only asked", rule: "grace", cell: func(t *[phases][rows]cell) {
+		t[stopping][killTimerRow] = does(func(m *machine, _ event) {
+			m.do(efAbandon{m.pick(m.scopeAlive)})
+			m.terminate()
+		})
+	}},
+	{name: "never kills", rule: "liveness", cell: func(t *[phases][rows]cell) { t[stopping][graceTimerRow] = nothing }},
+	{name: "never abandons", rule: "liveness", cell: func(t *[phases][rows]cell) { t[stopping][killTimerRow] = nothing }},
+	{name: "lets who raised hang", rule: "liveness", cell: func(t *[phases][rows]cell) { t[stopping][exitTimerRow] = nothing }},
+	{name: "lets them linger for ever", rule: "liveness", cell: func(t *[phases][rows]cell) {
+		t[stopping][lingerTimerRow] = nothing
+	}},
+	{name: "turns a restart into the end because a timer is late", rule: "end", cell: func(t *[phases][rows]cell) {
+		t[stopping][killTimerRow] = does(func(m *machine, _ event) { // what simulation once found
+			ids := m.overdue(killed)
+			m.climb(ids, abandoned, time.Time{})
+			m.wake(killed)
+			m.do(efAbandon{ids})
+			m.conclude(Failed, ErrAbandoned)
+			m.terminate()
+		})
+	}},
+	{name: "loses an event", rule: "events", step: func(m *machine, now time.Time, ev event) []effect {
+		return slices.DeleteFunc(m.step(now, ev), func(e effect) bool {
+			x, is := e.(efEvent)
+			return is && x.event.Kind == EventReady && x.event.Rank == 3
+		})
+	}},
+	{name: "asks everybody at once, also who raised", rule: "exit time", cell: func(t *[phases][rows]cell) {
+		t[running][raisedRow] = does(func(m *machine, ev event) {
+			m.onRaised(ev)
+			if m.phase == stopping && !m.isSet(lingerTimer) {
+				m.askThose(m.pick(func(rank int, l *life) bool { return m.scopeAlive(rank, l) && l.rung < asked }))
+			}
+		})
+	}},
+}
+
+// TestSimulationCatches proves that the simulation can fail: each mutant is caught within the seeds of a normal run.
+func TestSimulationCatches(t *testing.T) {
+	whole := table
+	defer func() { table = whole }()
+	for _, m := range mutants {
+		t.Run(m.rule+" "+m.name, func(t *testing.T) {
+			table = whole
+			if m.cell != nil {
+				m.cell(&table)
+			}
+			if m.step == nil {
+				m.step = (*machine).step
+			}
+			for seed := range uint64(10_000) {
+				if err := m.live(seed); err != nil {
+					t.Logf("seed %d: %v", seed, err)
+					return
+				}
+			}
+			t.Error("nobody noticed")
+		})
+	}
+}
+
+// live runs one world; a machine that panics was caught, too.
+func (m mutant) live(seed uint64) (err error) {
+	w := newWorld(seed)
+	defer func() {
+		if p := recover(); p != nil {
+			w.failf("panic: %v", p)
+			err = w.err
+		}
+	}()
+	w.step = m.step
+	return w.run()
+}
