@@ -1,6 +1,7 @@
 package supervisor_test
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"strings"
@@ -45,9 +46,13 @@ func TestObserverPanics(t *testing.T) {
 		t.Run(string(kind), func(t *testing.T) {
 			processtest.Check(t)
 			launcher := actorstest.NewLauncher(t)
-			launcher.Play(playToTheEnd)
+			ready, begin := context.WithCancel(t.Context())
+			launcher.Play(func(p *actorstest.Process) { playToTheEnd(ready, p) })
 			g, err := supervisor.Start(t.Context(), spec(3), supervisor.WithLauncher(launcher),
 				supervisor.WithObserver(func(e supervisor.Event) {
+					if e.Kind == supervisor.EventRunning {
+						begin()
+					}
 					if e.Kind == kind {
 						panic("on purpose")
 					}
@@ -60,14 +65,17 @@ func TestObserverPanics(t *testing.T) {
 	}
 }
 
-// playToTheEnd: rank 0 returns and fails, the others end when they are told to.
-func playToTheEnd(p *actorstest.Process) {
-	if p.ID.Rank == 0 {
+// playToTheEnd: once all are ready rank 0 returns and fails, the others end when they are told to.
+func playToTheEnd(ready context.Context, p *actorstest.Process) {
+	if p.ID.Rank == 0 && p.Order(ready) == nil {
 		p.Return(nil)
 		p.Exit(process.Exit{Code: 1})
 		return
 	}
-	obey(p)
+	if p.ID.Rank > 0 {
+		p.Order(context.Background())
+	}
+	p.Exit(terminated)
 }
 
 // A brokenLauncher panics at one of the things it is asked to do.
@@ -105,7 +113,11 @@ func TestLauncherPanics(t *testing.T) {
 		t.Run(at, func(t *testing.T) {
 			processtest.Check(t)
 			launcher := actorstest.NewLauncher(t)
-			launcher.Play(obey)
+			launcher.Play(func(p *actorstest.Process) {
+				for p.Order(context.Background()) != (actors.Kill{}) { // a stop may come before
+				}
+				p.Exit(killed)
+			})
 			g, err := supervisor.Start(t.Context(), spec(3), supervisor.WithLauncher(brokenLauncher{launcher, at}))
 			if err != nil {
 				t.Fatal(err)

@@ -147,6 +147,7 @@ type rankDocument struct {
 	PID        int           `json:"pid"`
 	Outcome    Outcome       `json:"outcome"`
 	Exit       *process.Exit `json:"exit"`
+	MaxRSS     int64         `json:"max_rss_bytes"` // 0 means not known
 	CPUSeconds float64       `json:"cpu_seconds"`
 }
 
@@ -172,7 +173,7 @@ func (r Report) document() document {
 	for _, k := range r.Ranks {
 		out := rankDocument{Rank: k.Rank, Generation: k.Generation, PID: k.PID, Outcome: k.Outcome, Exit: k.Exit}
 		if k.Exit != nil {
-			out.CPUSeconds = k.Exit.CPU.Seconds()
+			out.CPUSeconds, out.MaxRSS = k.Exit.CPU.Seconds(), k.Exit.MaxRSS
 		}
 		d.Ranks = append(d.Ranks, out)
 	}

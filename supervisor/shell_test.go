@@ -245,7 +245,7 @@ func TestReportIsACopy(t *testing.T) {
 	p.events.await(supervisor.EventFailed, 2)
 	r := p.Report()
 	b.Exit(process.Exit{Code: 1})
-	c.Exit(terminated)
+	obey(c)
 	origin := r.Failures[0]
 	if len(origin.Collateral) != 1 || origin.Collateral[0] != r.Failures[1] {
 		t.Fatalf("the origin has %v", origin.Collateral)

@@ -181,5 +181,5 @@ func (b Backoff) Delay(n int, random float64) time.Duration {
 			d *= 2
 		}
 	}
-	return d/2 + time.Duration(random*float64(d-d/2))
+	return min(d, d/2+time.Duration(random*float64(d-d/2))) // a float rounds up, too
 }

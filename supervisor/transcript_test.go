@@ -61,6 +61,8 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		return s.advance(d)
 	case "stop", "kill":
 		return s.tell(evStop{cause: stopped(strings.Join(words(d), " ")), kill: d.Cmd == "kill"})
+	case "notice": // of the launcher's guard
+		return s.tell(evNotice{value(d, "text")})
 	case "report":
 		return summary(s.m.report())
 	case "results":
@@ -90,8 +92,6 @@ func (s *script) event(t *testing.T, d *datadriven.TestData, id process.ID) even
 		return evRaised{id: id, err: process.ErrLink}
 	case "exited":
 		return exitOf(id, d)
-	case "notice":
-		return evNotice{value(d, "text")}
 	}
 	d.Fatalf(t, "no command")
 	return nil

@@ -40,7 +40,7 @@ type mood struct {
 const (
 	simGrace    = 2 * time.Second
 	simExitTime = time.Second
-	simKillWait = 1500 * time.Millisecond
+	simKillWait = 500 * time.Millisecond
 	simStart    = 5 * time.Second
 	simHorizon  = 40 * time.Second // then somebody stops the group
 	simLatency  = 40 * time.Millisecond
@@ -172,6 +172,7 @@ func (w *world) run() error {
 			w.after(w.upTo(simHorizon), func() { w.stop(w.chance(0.3)) })
 		}
 	}
+	w.after(w.upTo(simHorizon), func() { w.tell(evNotice{"the watchdog is back"}, nil) })
 	w.after(simHorizon, func() { w.stop(false) })
 	for w.err == nil && len(w.queue) > 0 {
 		next := heap.Pop(&w.queue).(item)

@@ -21,7 +21,7 @@ type console struct {
 	reported bool
 }
 
-func newConsole(f *flags, stdout, stderr io.Writer) (*console, error) {
+func newConsole(f *flags, size int, stdout, stderr io.Writer) (*console, error) {
 	c := &console{stdout: stdout, stderr: stderr}
 	switch f.output {
 	case "prefix":
@@ -33,7 +33,7 @@ func newConsole(f *flags, stdout, stderr io.Writer) (*console, error) {
 		return nil, usage("--output %q: choose prefix, raw or none", f.output)
 	}
 	var err error
-	c.only, err = parseRanks(f.ranksFilter)
+	c.only, err = parseRanks(f.ranksFilter, size)
 	return c, err
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -90,13 +91,16 @@ func (f *flags) spec(args []string) (supervisor.Spec, error) {
 	}, nil
 }
 
+// maxRanks is more than a host runs, and less than what a slip of the finger would cost.
+const maxRanks = 1 << 16
+
 func worldSize(text string) (int, error) {
 	if text == "auto" {
 		return supervisor.AutoRanks(), nil
 	}
 	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		return 0, usage("--ranks %q: give the number of ranks, 1 or more, or auto", text)
+	if err != nil || n < 1 || n > maxRanks {
+		return 0, usage("--ranks %q: give the number of ranks, from 1 to %d, or auto", text, maxRanks)
 	}
 	return n, nil
 }
@@ -157,7 +161,7 @@ func (f *flags) checkDurations() error {
 
 // command is what each rank runs.
 func (f *flags) command(args []string) (process.Command, error) {
-	if len(args) == 0 {
+	if len(args) == 0 || args[0] == "" {
 		return process.Command{}, usage("no command: say what each rank is to run, as in launch -n 4 -- python3 train.py")
 	}
 	for _, kv := range f.env {
@@ -172,24 +176,43 @@ func (f *flags) command(args []string) (process.Command, error) {
 	if info, err := os.Stat(f.chdir); f.chdir != "" && (err != nil || !info.IsDir()) {
 		return c, usage("--chdir %s: there is no such directory", f.chdir)
 	}
-	if f.plain {
-		return c, checkCommand(c)
+	if script := scriptOf(args); script != "" && !f.plain {
+		if _, err := os.Stat(inDir(f.chdir, script)); os.IsNotExist(err) {
+			return c, fmt.Errorf("%s: %w", script, os.ErrNotExist)
+		}
 	}
-	if script, missing := missingScript(args); missing {
-		return c, fmt.Errorf("%s: %w", script, os.ErrNotExist)
+	if !f.plain {
+		c.Args, c.Speaks = python.Inject(args)
 	}
-	c.Args, c.Speaks = python.Inject(args)
 	return c, checkCommand(c)
 }
 
 // checkCommand finds out what is wrong with a command before it is wrong n times over.
 func checkCommand(c process.Command) error { return process.Local().Check(c) }
 
-// missingScript finds a script named alone on the command line that is not there: better said once than by every rank.
-func missingScript(args []string) (string, bool) {
-	if !strings.HasSuffix(args[0], ".py") {
-		return "", false
+// scriptOf returns the Python script that a command line names, "" for none. One that is not there is better said once
+// than by every rank.
+func scriptOf(args []string) string {
+	if strings.HasSuffix(args[0], ".py") {
+		return args[0]
 	}
-	_, err := os.Stat(args[0])
-	return args[0], os.IsNotExist(err)
+	if _, ok := python.Inject(args); !ok {
+		return ""
+	}
+	for _, arg := range args[1:] {
+		switch {
+		case strings.HasSuffix(arg, ".py") && !strings.HasPrefix(arg, "-"):
+			return arg
+		case !strings.HasPrefix(arg, "-"), strings.ContainsAny(arg, "mcWX"):
+			return "" // a module, code, or what only Python can tell
+		}
+	}
+	return ""
+}
+
+func inDir(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
 }

@@ -21,7 +21,7 @@ func launch(f *flags, args []string, stdout, stderr io.Writer) (int, error) {
 		dryRun(stdout, spec, args)
 		return 0, nil
 	}
-	sinks, err := openSinks(f, spec.RunID, stdout, stderr)
+	sinks, err := openSinks(f, spec, stdout, stderr)
 	if err != nil {
 		return 0, err
 	}

@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -27,10 +29,10 @@ type sinks struct {
 }
 
 // openSinks opens what can be opened before anything starts: a directory that cannot be written is better known now.
-func openSinks(f *flags, run string, stdout, stderr io.Writer) (*sinks, error) {
+func openSinks(f *flags, spec supervisor.Spec, stdout, stderr io.Writer) (*sinks, error) {
 	s := &sinks{stderr: stderr, report: f.report}
 	var err error
-	if s.show, err = newConsole(f, stdout, stderr); err != nil {
+	if s.show, err = newConsole(f, len(spec.Ranks), stdout, stderr); err != nil {
 		return nil, err
 	}
 	if f.report != "" {
@@ -39,25 +41,37 @@ func openSinks(f *flags, run string, stdout, stderr io.Writer) (*sinks, error) {
 		}
 	}
 	if f.logDir != "" {
-		if s.logs, err = openLogs(f.logDir, run, stderr); err != nil {
+		if s.logs, err = openLogs(f.logDir, spec.RunID, stderr); err != nil {
 			return nil, err
 		}
 	}
 	if f.events != "" {
 		if s.events, err = os.Create(f.events); err != nil {
-			return nil, usage("--events: %v", err)
+			return nil, usage("--events %s: cannot be written: %w", f.events, reason(err))
 		}
 	}
 	return s, nil
 }
 
 func checkReport(path string) error {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return usage("--report %s: it is a directory: name a file", path)
+	}
 	probe, err := os.CreateTemp(filepath.Dir(path), ".report-*")
 	if err != nil {
-		return usage("--report: %v", err)
+		return usage("--report %s: cannot write to its directory: %w", path, reason(err))
 	}
 	probe.Close()
 	return os.Remove(probe.Name())
+}
+
+// reason is what is left of an error without the name of the call and of the file.
+func reason(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
 }
 
 func (s *sinks) options() []supervisor.Option {
@@ -187,7 +201,7 @@ type logKey struct {
 func openLogs(dir, run string, stderr io.Writer) (*logs, error) {
 	dir = filepath.Join(dir, run)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, usage("--log-dir: %v", err)
+		return nil, usage("--log-dir %s: cannot be made: %w", dir, reason(err))
 	}
 	return &logs{dir: dir, stderr: stderr, files: map[logKey]*os.File{}}, nil
 }
@@ -262,8 +276,8 @@ func (l *logs) close() {
 	}
 }
 
-// parseRanks reads a set of ranks such as 0,3-5.
-func parseRanks(text string) (map[int]bool, error) {
+// parseRanks reads a set of ranks of a group, such as 0,3-5; nil means all.
+func parseRanks(text string, size int) (map[int]bool, error) {
 	if text == "" {
 		return nil, nil
 	}
@@ -277,6 +291,9 @@ func parseRanks(text string) (map[int]bool, error) {
 		last, err2 := strconv.Atoi(high)
 		if err1 != nil || err2 != nil || first < 0 || last < first {
 			return nil, usage("--ranks-filter %q: write ranks and ranges, such as 0,3-5", text)
+		}
+		if last >= size {
+			return nil, usage("--ranks-filter %q: the last rank is %d", text, size-1)
 		}
 		for rank := first; rank <= last; rank++ {
 			set[rank] = true

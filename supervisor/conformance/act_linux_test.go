@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -56,7 +58,7 @@ var (
 		return processtest.Command(t, actor, verbs...)
 	}}
 	script = mode{"python", true, "ValueError", func(_ *testing.T, verbs ...string) process.Command {
-		return process.Command{Args: python.Args("testdata/act.py", verbs...), Speaks: true}
+		return injected(append([]string{"testdata/act.py"}, verbs...)...)
 	}}
 )
 
@@ -190,6 +192,20 @@ func duration(text string) time.Duration {
 
 // pythonCode is a rank that is a Python program in its arguments, whose exceptions travel.
 func pythonCode(source string, args ...string) process.Command {
-	argv, _ := python.Inject(append([]string{"python3", "-c", source}, args...))
+	return injected(append([]string{"-c", source}, args...)...)
+}
+
+func injected(args ...string) process.Command {
+	argv, _ := python.Inject(append([]string{interpreter()}, args...))
 	return process.Command{Args: argv, Speaks: true}
 }
+
+// interpreter is Python itself: the python3 on the PATH may be a script of a version manager that takes longer to find
+// Python than Python takes to start.
+var interpreter = sync.OnceValue(func() string {
+	path, err := exec.Command("python3", "-c", "import sys; print(sys.executable)").Output()
+	if err != nil {
+		return "python3"
+	}
+	return strings.TrimSpace(string(path))
+})

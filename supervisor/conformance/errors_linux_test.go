@@ -40,10 +40,10 @@ var odd = map[string]func() error{
 		hang()
 		return nil
 	},
-	"goexit":   func() error { runtime.Goexit(); return nil },
-	"exit 0":   func() error { os.Exit(0); return nil },
-	"exit 3":   func() error { os.Exit(3); return nil },
-	"nil map":  func() error { var m map[string]int; m["nil map"]++; return nil },
+	"goexit":  func() error { runtime.Goexit(); return nil },
+	"exit 0":  func() error { os.Exit(0); return nil },
+	"exit 3":  func() error { os.Exit(3); return nil },
+	"nil map": func() error { var m map[string]int; m["nil map"]++; return nil },
 }
 
 // touchy is an error that does not want to be read.
@@ -162,7 +162,7 @@ func TestErrorLargerThanALimit(t *testing.T) {
 		})
 	}
 	t.Run("command, 20 MiB of standard error", func(t *testing.T) {
-		f := alone(t, sh(`head -c 20971520 /dev/zero | tr "\0" "x" | fold -w 100 >&2; echo "last words" >&2; exit 7`))
+		f := alone(t, sh(`head -c 20971520 /dev/zero | tr "\0" "x" | fold -w 100 >&2; printf "\\nlast words\\n" >&2; exit 7`))
 		if tail := f.StderrTail(); len(tail) > 8<<10 || !strings.HasSuffix(tail, "\nlast words\n") || f.Exit.Code != 7 {
 			t.Errorf("%v: %d bytes, %q", f, len(tail), tail[max(0, len(tail)-40):])
 		}

@@ -289,7 +289,12 @@ type gate struct {
 
 func newGate(t *testing.T) *gate {
 	t.Helper()
-	g := &gate{path: t.TempDir() + "/gate"}
+	return makeGate(t, t.TempDir()+"/gate")
+}
+
+func makeGate(t *testing.T, path string) *gate {
+	t.Helper()
+	g := &gate{path: path}
 	if err := unix.Mkfifo(g.path, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -77,11 +77,12 @@ func (c *counts) add(source []byte) {
 func main() {
 	worker.Main()
 	n := flag.Int("n", 4, "number of ranks")
+	root := flag.String("root", "", "count the Go files below `DIR`, not those of the standard library")
 	flag.Parse()
 	if *n < 1 {
 		log.Fatalf("-n %d: a group has at least one rank", *n)
 	}
-	files, err := standardLibrary()
+	files, err := goFiles(*root)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -96,14 +97,13 @@ func main() {
 	report(merge(parts), *n, time.Since(start))
 }
 
-// standardLibrary lists the Go files of the standard library of the go command on the PATH.
-func standardLibrary() ([]string, error) {
-	out, err := exec.Command("go", "env", "GOROOT").Output()
-	if err != nil {
-		return nil, fmt.Errorf("go env GOROOT: %w", err)
+// goFiles lists the Go files below a directory; without one, those of the standard library.
+func goFiles(root string) (files []string, err error) {
+	if root == "" {
+		if root, err = standardLibrary(); err != nil {
+			return nil, err
+		}
 	}
-	var files []string
-	root := filepath.Join(string(bytes.TrimSpace(out)), "src")
 	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err == nil && !entry.IsDir() && strings.HasSuffix(path, ".go") {
 			files = append(files, path)
@@ -111,6 +111,15 @@ func standardLibrary() ([]string, error) {
 		return err
 	})
 	return files, err
+}
+
+// standardLibrary is that of the go command on the PATH.
+func standardLibrary() (string, error) {
+	out, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		return "", fmt.Errorf("go env GOROOT: %w", err)
+	}
+	return filepath.Join(string(bytes.TrimSpace(out)), "src"), nil
 }
 
 // split deals the files out like cards, so that large packages spread.

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/go-muster/muster/actors/process/processtest"
+)
+
+// Whatever is wrong with a command line is said in one line, before anything is started.
+func TestBadInput(t *testing.T) {
+	dir := t.TempDir()
+	plain := file(t, "plain", "no program\n", 0o644)
+	badInterpreter := file(t, "script", "#!/does/not/exist\n", 0o755)
+	noFile := dir + "/missing/file"
+	for name, test := range map[string]struct {
+		args []string
+		code int
+		says string
+	}{
+		"no command":               {nil, 2, "no command: say what each rank is to run, as in launch -n 4"},
+		"no command after --":      {[]string{"-n", "2", "--"}, 2, "no command"},
+		"empty command":            {[]string{""}, 2, "no command: say"},
+		"unknown command":          {[]string{"no-such-program"}, 127, `"no-such-program" is not in PATH`},
+		"missing program":          {[]string{"./no-such-program"}, 127, "no such file"},
+		"missing script":           {[]string{"missing.py"}, 127, "missing.py: file does not exist"},
+		"missing script of python": {[]string{"python3", "-u", "missing.py"}, 127, "missing.py: file does not exist"},
+		"script not in --chdir":    {[]string{"--chdir", dir, "testdata/raise.py"}, 127, "testdata/raise.py: file does not exist"},
+		"directory as command":     {[]string{dir}, 126, "is a directory"},
+		"not executable":           {[]string{plain}, 126, "is not executable (chmod +x?)"},
+		"bad interpreter":          {[]string{badInterpreter}, 127, `"/does/not/exist" of ` + badInterpreter},
+		"no ranks":                 {[]string{"-n", "0", "true"}, 2, `--ranks "0": give the number of ranks`},
+		"ranks that are no number": {[]string{"-n", "x", "true"}, 2, `--ranks "x": give the number of ranks`},
+		"a fraction of a rank":     {[]string{"--nproc_per_node", "1.5", "true"}, 2, `--ranks "1.5": give`},
+		"far too many ranks":       {[]string{"-n", "1000000000", "true"}, 2, "from 1 to 65536, or auto"},
+		"negative grace":           {[]string{"--grace", "-1s", "true"}, 2, "--grace -1s: a time cannot be negative"},
+		"negative timeout":         {[]string{"--timeout", "-1s", "true"}, 2, "--timeout -1s: a time cannot be negative"},
+		"negative window":          {[]string{"--within", "-1s", "true"}, 2, "--within -1s: a time cannot be negative"},
+		"negative start":           {[]string{"--start-timeout", "-1s", "true"}, 2, "a time cannot be negative"},
+		"no time to start":         {[]string{"--start-timeout", "0", "true"}, 2, "give the ranks some time"},
+		"grace that is no time":    {[]string{"--grace", "30", "true"}, 2, "--grace"},
+		"negative restarts":        {[]string{"--max-restarts", "-2", "true"}, 2, "or -1 for any number"},
+		"bad back-off":             {[]string{"--backoff", "soon", "true"}, 2, "write MIN or MIN,MAX, such as 1s,1m"},
+		"negative back-off":        {[]string{"--backoff", "-1s", "true"}, 2, "cannot be negative"},
+		"back-off that shrinks":    {[]string{"--backoff", "2s,1s", "true"}, 2, "MAX must be a time no shorter than MIN"},
+		"unknown strategy":         {[]string{"--strategy", "hope", "true"}, 2, "choose one of all-for-one, one-for-one"},
+		"unknown output":           {[]string{"--output", "loud", "true"}, 2, "choose prefix, raw or none"},
+		"unknown flag":             {[]string{"--colour", "true"}, 2, "unknown flag: --colour (see launch --help)"},
+		"flag without value":       {[]string{"--report"}, 2, "flag needs an argument: --report (see launch --help)"},
+		"bad env":                  {[]string{"--env", "A", "true"}, 2, `--env "A": write KEY=VALUE`},
+		"env without a name":       {[]string{"--env", "=A", "true"}, 2, `--env "=A": write KEY=VALUE`},
+		"bad filter":               {[]string{"--ranks-filter", "one", "true"}, 2, "write ranks and ranges, such as 0,3-5"},
+		"filter backwards":         {[]string{"-n", "9", "--ranks-filter", "5-3", "true"}, 2, "write ranks and ranges"},
+		"filter out of range":      {[]string{"-n", "4", "--ranks-filter", "3-4", "true"}, 2, "the last rank is 3"},
+		"missing --chdir":          {[]string{"--chdir", dir + "/missing", "true"}, 2, "there is no such directory"},
+		"a file as --chdir":        {[]string{"--chdir", plain, "true"}, 2, "there is no such directory"},
+		"missing report directory": {[]string{"--report", noFile, "true"}, 2, "--report " + noFile + ": cannot write to its"},
+		"a directory as report":    {[]string{"--report", dir, "true"}, 2, "it is a directory: name a file"},
+		"missing event directory":  {[]string{"--events", noFile, "true"}, 2, "--events " + noFile + ": cannot be written: no"},
+		"a directory as events":    {[]string{"--events", dir, "true"}, 2, "is a directory"},
+		"a file as log directory":  {[]string{"--log-dir", plain, "true"}, 2, "not a directory"},
+		"unwritable log directory": {[]string{"--log-dir", "/proc/logs", "true"}, 2, "--log-dir /proc/logs"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			processtest.Check(t)
+			code, stdout, stderr := here(t, test.args...)
+			if code != test.code {
+				t.Errorf("exit status %d, want %d", code, test.code)
+			}
+			if stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.HasPrefix(stderr, "launch: ") ||
+				!strings.Contains(stderr, test.says) || strings.Contains(stderr, "process: ") {
+				t.Errorf("stdout %q, stderr %q, want %q", stdout, stderr, test.says)
+			}
+		})
+	}
+}
+
+// Nothing is left of a run that has not come about: no file, and none of the probes for one.
+func TestBadInputLeavesNoFiles(t *testing.T) {
+	processtest.Check(t)
+	dir := t.TempDir()
+	code, _, _ := here(t, "--report", dir+"/report", "--events", dir+"/missing/events", "true")
+	entries, err := os.ReadDir(dir)
+	if code != 2 || err != nil || len(entries) != 0 {
+		t.Errorf("exit status %d, %v, %v", code, entries, err)
+	}
+}
+
+// A dry run starts nothing, makes nothing, and shows what every rank would find.
+func TestDryRun(t *testing.T) {
+	processtest.Check(t)
+	dir := t.TempDir()
+	code, stdout, stderr := here(t, "-n", "3", "--dry-run", "--env", "COLOUR=red", "--chdir", dir, "--report", dir+"/r",
+		"--events", dir+"/e", "--log-dir", dir+"/l", "--max-restarts", "2", "--", "python3", "-c", "print(1)")
+	if code != 0 || stderr != "" {
+		t.Errorf("exit status %d, %q", code, stderr)
+	}
+	for _, line := range []string{
+		"world size   3", "command      python3 -c print(1)", "directory    " + dir, "grace        30s", "rank 2",
+		"    RANK=2", "    WORLD_SIZE=3", "    COLOUR=red", "    TORCHELASTIC_MAX_RESTARTS=2", "worker       Python, with",
+	} {
+		if !strings.Contains(stdout, "\n"+line) {
+			t.Errorf("no line %q in\n%s", line, stdout)
+		}
+	}
+	if !strings.Contains(stdout, "\ncontainment  ") || !strings.Contains(stdout, "AllForOne{Restarts:2") {
+		t.Errorf("%s", stdout)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
+		t.Errorf("%v, %v", entries, err)
+	}
+}
+
+func TestHelp(t *testing.T) {
+	processtest.Check(t)
+	code, stdout, stderr := here(t, "--help")
+	if code != 0 || stderr != "" || !strings.Contains(stdout, "launch -n 4 -- python3 train.py") {
+		t.Errorf("exit status %d, %q, %s", code, stderr, stdout)
+	}
+}

@@ -1,0 +1,262 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/go-muster/muster/actors/process/processtest"
+)
+
+func TestMain(m *testing.M) { processtest.Main(m) }
+
+var program = processtest.Helper("launch", main)
+
+// patience bounds every wait. It is long, because a loaded machine is no failure.
+const patience = time.Minute
+
+// A cli is launch in a process of its own.
+type cli struct {
+	*testing.T
+	cmd            *exec.Cmd
+	stdout, stderr text
+}
+
+// start starts launch. The test leaks nothing, whatever becomes of it.
+func start(t *testing.T, args ...string) *cli {
+	t.Helper()
+	processtest.Check(t)
+	return startUnder(t, nil, args...)
+}
+
+// startUnder is start through another program, for a test that has called processtest.Check.
+func startUnder(t *testing.T, wrapper []string, args ...string) *cli {
+	t.Helper()
+	c := prepare(t, wrapper, args...)
+	c.begin()
+	return c
+}
+
+func prepare(t *testing.T, wrapper []string, args ...string) *cli {
+	t.Helper()
+	helper := processtest.Command(t, program)
+	c := &cli{T: t}
+	line := append(append(append([]string{}, wrapper...), helper.Args...), args...)
+	c.cmd = exec.Command(line[0], line[1:]...)
+	c.cmd.Env = append(os.Environ(), helper.Env...)
+	c.cmd.Env = append(c.cmd.Env, "PATH="+filepath.Dir(interpreter())+":"+os.Getenv("PATH"))
+	c.cmd.Stdout, c.cmd.Stderr = &c.stdout, &c.stderr
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	return c
+}
+
+func (c *cli) begin() {
+	c.Helper()
+	if err := c.cmd.Start(); err != nil {
+		c.Fatal(err)
+	}
+	c.Cleanup(func() {
+		_ = c.cmd.Process.Kill()
+		_ = c.cmd.Wait()
+		if c.Failed() {
+			c.Logf("%q\nstdout:\n%s\nstderr:\n%s", c.cmd.Args, c.stdout.String(), c.stderr.String())
+		}
+	})
+}
+
+// interpreter is Python itself: the python3 on the PATH may be a script of a version manager that takes longer
+// to find Python than Python takes to start.
+var interpreter = sync.OnceValue(func() string {
+	path, err := exec.Command("python3", "-c", "import sys; print(sys.executable)").Output()
+	if err != nil {
+		return "python3"
+	}
+	return strings.TrimSpace(string(path))
+})
+
+// end waits for the end of launch and returns its exit status.
+func (c *cli) end() int {
+	c.Helper()
+	late := time.AfterFunc(patience, func() { _ = c.cmd.Process.Signal(syscall.SIGQUIT) })
+	defer late.Stop()
+	_ = c.cmd.Wait()
+	return c.cmd.ProcessState.ExitCode()
+}
+
+// wants checks the exit status.
+func (c *cli) wants(code int) {
+	c.Helper()
+	if got := c.end(); got != code {
+		c.Errorf("exit status %d, want %d (%v)", got, code, c.cmd.ProcessState)
+	}
+}
+
+func (c *cli) signal(s syscall.Signal) {
+	c.Helper()
+	if err := c.cmd.Process.Signal(s); err != nil {
+		c.Fatal(err)
+	}
+}
+
+// A text is what is written to it. It can be waited on.
+type text struct {
+	mu   sync.Mutex
+	buf  bytes.Buffer
+	more chan struct{}
+}
+
+func (x *text) Write(b []byte) (int, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.more != nil {
+		close(x.more)
+		x.more = nil
+	}
+	return x.buf.Write(b)
+}
+
+func (x *text) String() string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.buf.String()
+}
+
+// await waits until there are n pieces that match an expression and returns their first groups.
+func (x *text) await(t *testing.T, n int, expression string) (found []string) {
+	t.Helper()
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	for re := regexp.MustCompile(expression); ; {
+		x.mu.Lock()
+		matches := re.FindAllStringSubmatch(x.buf.String(), -1)
+		if x.more == nil {
+			x.more = make(chan struct{})
+		}
+		more := x.more
+		x.mu.Unlock()
+		if len(matches) >= n {
+			for _, m := range matches {
+				found = append(found, m[len(m)-1])
+			}
+			return found
+		}
+		select {
+		case <-more:
+		case <-late.C:
+			t.Fatalf("after %v, still not %d times %q in %q", patience, n, expression, x.String())
+		}
+	}
+}
+
+// checkGone checks that processes are there no longer, not even as zombies.
+func checkGone(t *testing.T, pids []string) {
+	t.Helper()
+	for _, pid := range pids {
+		n, err := strconv.Atoi(pid)
+		if err != nil || unix.Kill(n, 0) != unix.ESRCH {
+			t.Errorf("pid %q: %v, %v", pid, err, unix.Kill(n, 0))
+		}
+	}
+}
+
+// A document is a report, as far as the tests look at it.
+type document struct {
+	Run, Outcome         string
+	Restarts, Generation int
+	WorldSize            int `json:"world_size"`
+	ExitCode             int `json:"exit_code"`
+	Failures             []struct {
+		Seq, Generation, Rank, PID int
+		Kind                       string
+		Exception                  *exception
+		StderrTail                 string `json:"stderr_tail"`
+		Exit                       struct {
+			Code   int
+			Signal string
+		}
+	}
+	Ranks []struct {
+		Rank, Generation, PID int
+		Outcome               string
+		Exit                  struct {
+			Signal   string
+			KilledBy string `json:"killed_by"`
+		}
+	}
+}
+
+type exception struct {
+	Type, Module, Message, Traceback string
+	Cause                            *exception
+}
+
+func readReport(t *testing.T, path string) (d document) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(b, &d); err != nil {
+		t.Fatalf("%v in %s", err, b)
+	}
+	return d
+}
+
+// tmp returns the path of a file in a directory of the test's own.
+func tmp(t *testing.T, name string) string {
+	t.Helper()
+	return filepath.Join(t.TempDir(), name)
+}
+
+// file makes a file and returns its path.
+func file(t *testing.T, name, content string, mode os.FileMode) string {
+	t.Helper()
+	path := tmp(t, name)
+	if err := os.WriteFile(path, []byte(content), mode); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// here runs launch in this process, which must not start any other.
+func here(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	before := faults(t)
+	code = run(args, io.Writer(&out), io.Writer(&errs))
+	if after := faults(t); after != before {
+		t.Errorf("launch %q has started a process", args)
+	}
+	return code, out.String(), errs.String()
+}
+
+// faults counts the page faults of all children of this process that have ended: no process comes to be without one.
+func faults(t *testing.T) int64 {
+	t.Helper()
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_CHILDREN, &u); err != nil {
+		t.Fatal(err)
+	}
+	return u.Minflt + u.Majflt
+}
+
+func atoi(t *testing.T, text string) int {
+	t.Helper()
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}

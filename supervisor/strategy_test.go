@@ -1,0 +1,205 @@
+package supervisor
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"testing/quick"
+	"time"
+
+	"github.com/go-muster/muster/actors/process"
+)
+
+// past returns a state at epoch of a group of four, with restarts that many seconds ago, oldest first.
+func past(seconds ...int) State {
+	s := State{Now: epoch, Size: 4, Random: 0.5}
+	for _, ago := range seconds {
+		s.Restarts = append(s.Restarts, epoch.Add(-time.Duration(ago)*time.Second))
+	}
+	return s
+}
+
+func TestStrategies(t *testing.T) {
+	second := Backoff{Min: time.Second, Max: time.Minute}
+	for _, c := range []struct {
+		name     string
+		strategy Strategy
+		state    State
+		want     Directive
+	}{
+		{"no budget", AllForOne{}, past(), Directive{Reason: "no restarts are allowed"}},
+		{"the first of three", AllForOne{Restarts: 3}, past(), Directive{Action: Restart, Reason: "restart 1 of 3"}},
+		{"the last of three", AllForOne{Restarts: 3}, past(9, 8), Directive{Action: Restart, Reason: "restart 3 of 3"}},
+		{"one too many", AllForOne{Restarts: 3}, past(9, 8, 7), Directive{Reason: "3 of 3 restarts used"}},
+		{"one too many in the window", AllForOne{Restarts: 2, Within: 10 * time.Second}, past(99, 9, 8),
+			Directive{Reason: "2 of 2 restarts used within 10s"}},
+		{"the window has moved on", AllForOne{Restarts: 2, Within: 10 * time.Second}, past(99, 98, 8),
+			Directive{Action: Restart, Reason: "restart 2 of 2"}},
+		{"any number", AllForOne{Restarts: -1}, past(3, 2, 1), Directive{Action: Restart, Reason: "restart 4"}},
+		{"with a wait", AllForOne{Restarts: 3, Backoff: second}, past(9),
+			Directive{Action: Restart, After: 1500 * time.Millisecond, Reason: "restart 2 of 3"}},
+		{"a wait that the window makes short again", AllForOne{Restarts: 3, Within: time.Second, Backoff: second}, past(9, 8),
+			Directive{Action: Restart, After: 750 * time.Millisecond, Reason: "restart 1 of 3"}},
+		{"linger", AllForOne{Restarts: 1, Linger: time.Second}, past(),
+			Directive{Action: Restart, Linger: time.Second, Reason: "restart 1 of 1"}},
+		{"linger, and the end", AllForOne{Linger: time.Second}, past(),
+			Directive{Linger: time.Second, Reason: "no restarts are allowed"}},
+		{"one for one", OneForOne{Restarts: 1}, past(),
+			Directive{Action: Restart, Ranks: []int{2}, Reason: "restart 1 of 1"}},
+		{"one for one, no budget", OneForOne{Restarts: 1}, past(1), Directive{Reason: "1 of 1 restarts used"}},
+		{"rest for one", RestForOne{Restarts: 1, Backoff: second}, past(),
+			Directive{Action: Restart, Ranks: []int{2, 3}, After: 750 * time.Millisecond, Reason: "restart 1 of 1"}},
+		{"rest for one, no budget", RestForOne{}, past(), Directive{Reason: "no restarts are allowed"}},
+		{"fail fast", FailFast{Linger: time.Minute}, past(), Directive{Linger: time.Minute, Reason: "fail-fast"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := c.strategy.Decide(c.state, &Failure{Rank: 2})
+			if ranks := got.Ranks; got.Action == Terminate {
+				got.Ranks = nil // nobody looks at them
+			} else if !slices.Equal(ranks, c.want.Ranks) {
+				t.Errorf("the ranks are %v", ranks)
+			}
+			if got.Ranks = c.want.Ranks; !same(got, c.want) {
+				t.Errorf("%+v, want %+v", got, c.want)
+			}
+		})
+	}
+}
+
+func same(a, b Directive) bool {
+	return a.Action == b.Action && a.After == b.After && a.Linger == b.Linger && a.Reason == b.Reason
+}
+
+func TestRestartsWithin(t *testing.T) {
+	s := past(10, 5, 5, 0)
+	for window, want := range map[time.Duration]int{
+		0: 4, -time.Second: 4, 1: 1, 5 * time.Second: 1, 5*time.Second + 1: 3, 10 * time.Second: 3, time.Hour: 4,
+	} {
+		if got := s.RestartsWithin(window); got != want {
+			t.Errorf("%d restarts within %v, want %d", got, window, want)
+		}
+	}
+	if got := past().RestartsWithin(time.Hour); got != 0 {
+		t.Errorf("%d restarts of none", got)
+	}
+	if got := past(9, 8).RestartsWithin(time.Second); got != 0 {
+		t.Errorf("%d restarts in a window after the last", got)
+	}
+}
+
+func TestDelay(t *testing.T) {
+	for _, c := range []struct {
+		backoff Backoff
+		n       int
+		random  float64
+		want    time.Duration
+	}{
+		{Backoff{}, 5, 0.9, 0},
+		{Backoff{Min: -1, Max: time.Hour}, 5, 0.9, 0},
+		{Backoff{Min: 8}, 0, 0, 4},
+		{Backoff{Min: 8}, 0, 0.5, 6},
+		{Backoff{Min: 8}, 9, 0, 4},
+		{Backoff{Min: 8, Max: 4}, 9, 0, 4},
+		{Backoff{Min: 8, Max: 32}, 1, 0, 8},
+		{Backoff{Min: 8, Max: 32}, 2, 0, 16},
+		{Backoff{Min: 8, Max: 32}, 3, 0, 16},
+		{Backoff{Min: 8, Max: 20}, 9, 0, 10},
+		{Backoff{Min: 8, Max: 20}, -1, 0, 4},
+		{Backoff{Min: 7}, 0, 0.99999, 6},
+	} {
+		if got := c.backoff.Delay(c.n, c.random); got != c.want {
+			t.Errorf("%+v waits %d before restart %d (%v), want %d", c.backoff, got, c.n, c.random, c.want)
+		}
+	}
+}
+
+// TestDelayProperties: for whatever numbers, the wait is between half of the whole and all of it, never beyond the cap,
+// never negative, and does not shrink from one restart to the next.
+func TestDelayProperties(t *testing.T) {
+	holds := func(least, most uint64, n uint16, random float64) bool {
+		b := Backoff{Min: time.Duration(least >> (1 + n%60)), Max: time.Duration(most >> (1 + n%40))}
+		limit := max(b.Min, b.Max)
+		half, d := b.Delay(int(n), 0), b.Delay(int(n), random)
+		return b.Min/2 <= half && half <= limit/2 && half <= d && d-half <= half+1 &&
+			b.Delay(int(n)+1, random) >= d && b.Delay(math.MaxInt, random) <= limit
+	}
+	source := rand.New(rand.NewPCG(1, 2))
+	for range 100_000 {
+		least, most, n, random := source.Uint64(), source.Uint64(), uint16(source.Uint32()), source.Float64()
+		if !holds(least, most, n, random) {
+			t.Fatalf("not for %d, %d, %d, %v", least, most, n, random)
+		}
+	}
+	if err := quick.Check(func(least, most uint64, n uint16) bool { return holds(least, most, n, 0) }, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestDelaySpreads: jitter that does not spread is none.
+func TestDelaySpreads(t *testing.T) {
+	b, source := Backoff{Min: time.Second}, rand.New(rand.NewPCG(3, 4))
+	var low, high int
+	for range 1000 {
+		switch d := b.Delay(0, source.Float64()); {
+		case d < 600*time.Millisecond:
+			low++
+		case d > 900*time.Millisecond:
+			high++
+		}
+	}
+	if low < 100 || high < 100 {
+		t.Errorf("of a thousand waits %d are short and %d are long", low, high)
+	}
+}
+
+// TestState: a strategy is told how things are, and cannot change them.
+func TestState(t *testing.T) {
+	var states []State
+	var seen []*Failure
+	m := newMachine(config{
+		size: 2, random: func() float64 { return 0.25 },
+		strategy: StrategyFunc(func(s State, f *Failure) Directive {
+			states, seen = append(states, s), append(seen, f)
+			f.Rank = 77
+			for i := range s.Restarts {
+				s.Restarts[i] = time.Time{}
+			}
+			return Directive{Action: Restart}
+		}),
+	})
+	m.step(epoch, evStart{})
+	for generation := range 2 {
+		for rank := range 2 {
+			id := process.ID{Rank: rank, Generation: generation}
+			m.step(epoch, evStarted{id, 1})
+			if generation == 1 {
+				m.step(epoch, evReady{id})
+			}
+		}
+		for rank := range 2 {
+			m.step(epoch, evExited{process.ID{Rank: rank, Generation: generation}, 1, process.Exit{Code: 1}})
+		}
+	}
+	if len(states) != 2 {
+		t.Fatalf("the strategy was asked %d times", len(states))
+	}
+	first, second := states[0], states[1]
+	if !first.Starting || first.Generation != 0 || first.Size != 2 || first.Random != 0.25 || !first.Now.Equal(epoch) {
+		t.Errorf("first it was told %+v", first)
+	}
+	if second.Starting || second.Generation != 1 || len(second.Restarts) != 1 {
+		t.Errorf("then it was told %+v", second)
+	}
+	if m.restarts[0] != epoch || m.failures[0].Rank != 0 || m.failures[0] == seen[0] {
+		t.Error("it could change what the machine knows")
+	}
+}
+
+func TestActions(t *testing.T) {
+	for a, want := range map[Action]string{Terminate: "terminate", Restart: "restart", Ignore: "ignore", 9: "action 9"} {
+		if got := a.String(); got != want {
+			t.Errorf("%d is %q, want %q", int(a), got, want)
+		}
+	}
+}
