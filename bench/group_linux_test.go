@@ -29,7 +29,7 @@ type task struct {
 	Listen bool   // return when asked to stop, and do not just die of SIGTERM
 }
 
-var work = worker.Func("work", func(ctx context.Context, me worker.Info, t task) (string, error) {
+var _ = worker.Func("work", func(ctx context.Context, me worker.Info, t task) (string, error) {
 	if me.Rank == 0 {
 		gate, err := os.OpenFile(t.Gate, os.O_RDWR, 0)
 		if err != nil {

@@ -82,9 +82,10 @@ func crashGoexit() {
 }
 
 func crashNilMap() {
-	var m map[string]int
-	m["a"] = 1
+	nilMap()["a"] = 1
 }
+
+func nilMap() map[string]int { return nil }
 
 func crashNilPointer() {
 	var e *crashError
@@ -113,11 +114,18 @@ func crashMutex() {
 
 func crashStack() {
 	debug.SetMaxStack(1 << 18)
-	overflow(0)
+	fmt.Println(overflow(1))
 }
 
+// overflow has an end that is never reached.
+//
 //go:noinline
-func overflow(n int) int { return overflow(n+1) + 1 }
+func overflow(n int) int {
+	if n == 0 {
+		return 0
+	}
+	return overflow(n+1) + 1
+}
 
 func crashFault() {
 	page, err := syscall.Mmap(-1, 0, os.Getpagesize(), syscall.PROT_NONE, syscall.MAP_ANON|syscall.MAP_PRIVATE)

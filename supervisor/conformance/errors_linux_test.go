@@ -43,8 +43,10 @@ var odd = map[string]func() error{
 	"goexit":  func() error { runtime.Goexit(); return nil },
 	"exit 0":  func() error { os.Exit(0); return nil },
 	"exit 3":  func() error { os.Exit(3); return nil },
-	"nil map": func() error { var m map[string]int; m["nil map"]++; return nil },
+	"nil map": func() error { nilMap()["nil map"]++; return nil },
 }
+
+func nilMap() map[string]int { return nil }
 
 // touchy is an error that does not want to be read.
 type touchy struct{}
