@@ -1,3 +1,5 @@
+//go:build unix
+
 package actors_test
 
 import (
@@ -5,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"reflect"
 	"strings"
 	"sync"
@@ -241,9 +244,9 @@ func TestOrders(t *testing.T) {
 	f := start(t, l, nil)
 	p := l.Next(f.ctx)
 	orders := []any{
-		actors.Signal{Signal: syscall.SIGUSR1}, actors.Stop{Reason: "test", Grace: time.Second}, actors.Kill{},
+		actors.Signal{Signal: syscall.SIGHUP}, actors.Stop{Reason: "test", Grace: time.Second}, actors.Kill{},
 	}
-	f.send(&actors.Signal{Signal: syscall.SIGUSR1})
+	f.send(&actors.Signal{Signal: syscall.SIGHUP})
 	f.send(&actors.Stop{Reason: "test", Grace: time.Second})
 	f.send(&actors.Kill{})
 	for _, want := range orders {
@@ -460,7 +463,11 @@ func TestLocal(t *testing.T) {
 		started := f.next().(*actors.Started)
 		f.want(&actors.Ready{ID: id})
 		f.stop()
-		if err := syscall.Kill(started.PID, 0); err != syscall.ESRCH {
+		left, err := os.FindProcess(started.PID)
+		if err == nil {
+			err = left.Signal(syscall.Signal(0))
+		}
+		if !errors.Is(err, os.ErrProcessDone) {
 			t.Errorf("the process outlives its actor: %v", err)
 		}
 	})

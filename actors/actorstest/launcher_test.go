@@ -69,10 +69,10 @@ func TestOrders(t *testing.T) {
 	_, owned, _ := launch(l, 0)
 	p := l.Next(t.Context())
 	owned.Stop("why", time.Second)
-	_ = owned.Signal(syscall.SIGUSR1)
+	_ = owned.Signal(syscall.SIGHUP)
 	go owned.Kill() // ends at once
 	for _, want := range []any{
-		actors.Stop{Reason: "why", Grace: time.Second}, actors.Signal{Signal: syscall.SIGUSR1}, actors.Kill{},
+		actors.Stop{Reason: "why", Grace: time.Second}, actors.Signal{Signal: syscall.SIGHUP}, actors.Kill{},
 	} {
 		if got := p.Order(t.Context()); got != want {
 			t.Errorf("%#v, want %#v", got, want)
@@ -85,7 +85,7 @@ func TestOrders(t *testing.T) {
 	}
 	p.Exit(process.Exit{})
 	owned.Kill()
-	if err := owned.Signal(syscall.SIGUSR1); !errors.Is(err, os.ErrProcessDone) {
+	if err := owned.Signal(syscall.SIGHUP); !errors.Is(err, os.ErrProcessDone) {
 		t.Errorf("a signal to a process that is gone: %v", err)
 	}
 	if got := p.Order(canceled); got != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -28,15 +29,22 @@ const treePrefix = "muster-"
 var planted atomic.Int64
 
 // plantTree creates the tree and removes those of dead programs. It returns why there can be none: no cgroup v2, not
-// writable, a kernel before 5.14.
-func plantTree() (*tree, error) {
+// writable, a kernel before 5.14. The place is announced first: whoever removes the tree after us must know of it before
+// there is one.
+func plantTree(announce func(dir string)) (*tree, error) {
 	own, err := ownCgroup()
 	if err != nil {
 		return nil, err
 	}
 	sweepDeadTrees(own)
-	dir := filepath.Join(own, fmt.Sprintf("%s%d-%d-%d", treePrefix, os.Getpid(), startTime(os.Getpid()), planted.Add(1)))
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	start, err := startTime(os.Getpid())
+	if err != nil {
+		return nil, fmt.Errorf("process: cgroup: %w", err)
+	}
+	name := fmt.Sprintf("%s%d-%d-%d-%d", treePrefix, os.Getpid(), start, planted.Add(1), namespace())
+	dir := filepath.Join(own, name)
+	announce(dir)
+	if err := mkdir(dir, seamTree); err != nil {
 		return nil, fmt.Errorf("process: cgroup: %w", err)
 	}
 	if err := unix.Access(filepath.Join(dir, "cgroup.kill"), unix.W_OK); err != nil {
@@ -94,34 +102,48 @@ func cgroup2Path(cgroup string) (string, bool) {
 }
 
 // sweepDeadTrees ends and removes what programs left behind that were killed together with their watchdog. The name of a
-// tree holds pid and start time of its program: that pid living at another time is somebody else.
+// tree holds pid and start time of its program: that pid living at another time is somebody else. It also holds the
+// namespace of the pid: in another one we do not see who lives.
 func sweepDeadTrees(own string) {
 	trees, _ := filepath.Glob(filepath.Join(own, treePrefix+"*"))
 	for _, dir := range trees {
 		var pid int
-		var start uint64
-		if _, err := fmt.Sscanf(filepath.Base(dir), treePrefix+"%d-%d", &pid, &start); err != nil {
+		var start, number, place uint64
+		_, err := fmt.Sscanf(filepath.Base(dir), treePrefix+"%d-%d-%d-%d", &pid, &start, &number, &place)
+		if err != nil || place != namespace() {
 			continue
 		}
-		if startTime(pid) != start {
+		if now, err := startTime(pid); err == nil && now != start { // not known is not dead
 			_ = watchdog.KillCgroup(dir)
 			_ = watchdog.Remove(dir) // what is still dying is left to the next sweep
 		}
 	}
 }
 
-// startTime returns when a process began, in clock ticks since the machine did: field 22 of stat. 0 means no process.
-func startTime(pid int) uint64 {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
+// namespace names the one in which our pids are numbers of processes; 0 when that is not known.
+func namespace() uint64 {
+	var st unix.Stat_t
+	if unix.Stat("/proc/self/ns/pid", &st) != nil {
 		return 0
+	}
+	return st.Ino
+}
+
+// startTime returns when a process began, in clock ticks since the machine did: field 22 of stat. 0 means no process. Its
+// error is of ours, such as one descriptor too many, and says nothing of the process.
+func startTime(pid int) (uint64, error) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
 	}
 	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
 	if len(fields) < 20 {
-		return 0
+		return 0, fmt.Errorf("process: the status of pid %d is %q", pid, b)
 	}
-	ticks, _ := strconv.ParseUint(string(fields[19]), 10, 64)
-	return ticks
+	return strconv.ParseUint(string(fields[19]), 10, 64)
 }
 
 // A leaf is the cgroup of one process and all its descendants: nobody leaves it by a fork, a new session or a new group.
@@ -133,7 +155,7 @@ type leaf struct {
 
 func (t *tree) leaf() (*leaf, error) {
 	l := &leaf{dir: filepath.Join(t.dir, strconv.FormatInt(t.next.Add(1), 10))}
-	if err := os.Mkdir(l.dir, 0o755); err != nil {
+	if err := mkdir(l.dir, seamLeaf); err != nil {
 		return nil, fmt.Errorf("process: cgroup: %w", err)
 	}
 	var err error
@@ -147,8 +169,18 @@ func (t *tree) leaf() (*leaf, error) {
 	return l, nil
 }
 
+func mkdir(dir string, s seam) error {
+	if err := fault(s); err != nil {
+		return err
+	}
+	return os.Mkdir(dir, 0o755)
+}
+
 // openNow opens with exactly these flags; a file that is non-blocking goes to the poller.
 func openNow(path string, flags int) (*os.File, error) {
+	if err := fault(seamLeafOpen); err != nil {
+		return nil, err
+	}
 	fd, err := unix.Open(path, flags|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
@@ -163,7 +195,12 @@ func (l *leaf) born() {
 }
 
 // kill ends everything in the leaf at once, forks in flight included.
-func (l *leaf) kill() error { return watchdog.KillCgroup(l.dir) }
+func (l *leaf) kill() error {
+	if err := fault(seamLeafKill); err != nil {
+		return err
+	}
+	return watchdog.KillCgroup(l.dir)
+}
 
 // awaitEmpty waits until no living process is in the leaf, or until the read deadline of events. cgroup.events has a poll
 // method that reports each change.
@@ -224,5 +261,7 @@ func (l *leaf) remove() {
 			f.Close()
 		}
 	}
-	_ = watchdog.Remove(l.dir)
+	if fault(seamLeafRemove) == nil {
+		_ = watchdog.Remove(l.dir)
+	}
 }

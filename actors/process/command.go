@@ -24,12 +24,13 @@ type Command struct {
 	Speaks bool `json:"speaks,omitempty"`
 	// Plain leaves out the socket on descriptor 3.
 	Plain bool `json:"plain,omitempty"`
-	// Stdin is a file for standard input; empty means the null device, /dev/stdin the supervisor's own.
+	// Stdin is a file for standard input; empty means the null device, /dev/stdin the supervisor's own. On Linux a named
+	// pipe is opened by the process, with its user's rights, and holds up nobody else while it has no writer.
 	Stdin string `json:"stdin,omitempty"`
 	// StopSignal is what Stop sends to the process group; 0 means SIGTERM.
 	StopSignal Signal `json:"stop_signal,omitempty"`
 	// DumpSignal is sent to the process itself before Kill, so that it writes its stacks to standard error: SIGQUIT makes
-	// Go programs do so, SIGABRT Python's faulthandler. It has dumpTime for that. 0 means no dump.
+	// Go programs do so, SIGABRT Python's faulthandler (python3 -X faulthandler). It has dumpTime for that. 0 means no dump.
 	DumpSignal Signal `json:"dump_signal,omitempty"`
 	// Setup is made in the process before its program begins: processors, limits, priority (Linux).
 	Setup stage.Settings `json:"setup,omitzero"`

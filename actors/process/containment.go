@@ -16,7 +16,7 @@ const (
 	levelGroupDeathsig  = "group+deathsig"
 	levelCgroup         = "cgroup"
 	levelGroup          = "group"
-	levelProcess        = "process"
+	levelJob            = "job"
 )
 
 func level(cgroup, watchdog, deathsig bool) string {

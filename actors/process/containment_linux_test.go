@@ -1,6 +1,7 @@
 package process_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -142,16 +143,25 @@ func TestNoTreeIsLeft(t *testing.T) {
 	}
 }
 
-// TestDeadTree: what a program left that was killed together with its watchdog is ended by the next one.
+// TestDeadTree: what a program left that was killed together with its watchdog is ended by the next one, unless it is in
+// another pid namespace, where nobody here can tell who lives.
 func TestDeadTree(t *testing.T) {
 	needCgroup(t)
-	dir := filepath.Join(process.OwnCgroup(t), "muster-1-4711-1") // pid 1 lives, but not since then
-	if err := os.MkdirAll(filepath.Join(dir, "7"), 0o755); err != nil {
-		t.Fatal(err)
+	own := process.OwnCgroup(t)
+	dead := filepath.Join(own, fmt.Sprintf("muster-1-4711-1-%d", process.Namespace())) // pid 1 lives, but not since then
+	foreign := filepath.Join(own, "muster-1-4711-1-7")
+	defer os.Remove(foreign)
+	for _, dir := range []string{filepath.Join(dead, "7"), foreign} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
 	process.LocalWith(process.Layers{}).Guard(nil)()
-	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+	if _, err := os.Stat(dead); !os.IsNotExist(err) {
 		t.Errorf("the tree of a dead program stands: %v", err)
+	}
+	if _, err := os.Stat(foreign); err != nil {
+		t.Errorf("the tree of a program that may live: %v", err)
 	}
 }
 

@@ -5,9 +5,6 @@ import "testing"
 // DrainTime is how long what outlives a process is read.
 const DrainTime = drainTime
 
-// MaxLine is where a line without end is cut.
-const MaxLine = maxLine
-
 // SendTo is the guard in front of kill(2).
 var SendTo = sendTo
 
@@ -49,3 +46,13 @@ func WatchdogPID(l Launcher) int {
 	}
 	return g.dog.PID()
 }
+
+// WithFaults lets f delay what is asked of the system at each seam, or refuse it, until the function it returns is called.
+func WithFaults(f func(seam string) error) (end func()) {
+	hook := func(s seam) error { return f(string(s)) }
+	faults.Store(&hook)
+	return func() { faults.Store(nil) }
+}
+
+// Namespace is where pids mean what they mean to us: part of a tree's name.
+var Namespace = namespace

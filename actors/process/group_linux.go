@@ -49,7 +49,7 @@ func newGroup(pid, pidfd int, l *leaf) *group {
 	g := &group{pid: pid, leaf: l}
 	switch {
 	case pidfd < 0:
-	case pidfds && unix.SetNonblock(pidfd, true) == nil:
+	case pidfds && fault(seamPidfd) == nil && unix.SetNonblock(pidfd, true) == nil:
 		g.pidfd = os.NewFile(uintptr(pidfd), "pidfd")
 	default:
 		unix.Close(pidfd)
@@ -101,6 +101,9 @@ func (g *group) awaitLeader() error {
 func awaitPidfd(f *os.File, options int) error {
 	conn, err := f.SyscallConn()
 	if err != nil {
+		return err
+	}
+	if err := fault(seamWait); err != nil {
 		return err
 	}
 	var result error
@@ -187,18 +190,22 @@ func (g *group) stop(polite Signal) {
 }
 
 // kill ends the whole group, and the patience of sweep.
-func (g *group) kill() {
+func (g *group) kill() { _ = g.tryKill() }
+
+// tryKill is kill. Its error is that of a system at its limits: to reach who has left the group takes a descriptor.
+func (g *group) tryKill() (err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.reach()
 	g.killed = true
 	_ = g.send(unix.SIGKILL)
 	if g.leaf != nil && !g.gone {
-		_ = g.leaf.kill()
+		err = g.leaf.kill()
 	}
 	if g.watched != nil {
 		_ = g.watched.SetReadDeadline(time.Now())
 	}
+	return err
 }
 
 func (g *group) signal(sig Signal) error {
@@ -214,7 +221,9 @@ func (g *group) dump(sig Signal) error {
 	if g.reach(); g.reaped {
 		return os.ErrProcessDone
 	}
-	return unix.Kill(g.pid, sig) // not reaped: the number is ours
+	err := unix.Kill(g.pid, sig) // not reaped: the number is ours
+	_ = unix.Kill(g.pid, unix.SIGCONT)
+	return err
 }
 
 // measure looks how much memory the leader has used, while it can be seen.

@@ -24,6 +24,7 @@ type guard struct {
 	tree  *tree
 	dog   *watchdog.Watchdog
 	gone  chan struct{}        // closed when the watchdog was reaped
+	lost  int                  // watchdogs that were killed
 	heard map[int]func(string) // who is told of what happens to the guard itself
 	next  int
 }
@@ -51,21 +52,35 @@ func (g *guard) enter(report func(string)) (leave func()) {
 }
 
 func (g *guard) raise() {
-	if !g.layers.NoCgroup {
-		g.tree, _ = plantTree()
-	}
+	g.lost = 0
 	if !g.layers.NoWatchdog {
 		g.post()
 	}
+	if !g.layers.NoCgroup {
+		g.tree, _ = plantTree(g.announce)
+	}
 }
+
+// announce tells the watchdog of a tree that is about to be: if we are killed next, it removes that.
+func (g *guard) announce(dir string) {
+	if g.dog != nil {
+		_ = g.dog.Tell(watchdog.Orders{Mark: g.mark, Cgroup: dir})
+	}
+}
+
+// maxWatchdogs is how often a watchdog is started: where none can live, trying for ever would keep the machine busy.
+const maxWatchdogs = 10
 
 // post starts a watchdog and minds it. Called with mu held.
 func (g *guard) post() {
+	if fault(seamWatchdog) != nil {
+		return
+	}
 	dog, err := watchdog.Start()
 	if err != nil {
 		return
 	}
-	if err := dog.Tell(g.orders()); err != nil {
+	if errors.Join(fault(seamTell), dog.Tell(g.orders())) != nil {
 		dog.Stop()
 	}
 	g.dog, g.gone = dog, make(chan struct{})
@@ -90,7 +105,9 @@ func (g *guard) mind(dog *watchdog.Watchdog, gone chan<- struct{}) {
 		return
 	}
 	g.dog = nil
-	g.post()
+	if g.lost++; g.lost < maxWatchdogs {
+		g.post()
+	}
 	text := fmt.Sprintf("the watchdog (pid %d) was killed", dog.PID())
 	if g.dog != nil {
 		text += fmt.Sprintf(" and has been replaced (pid %d)", g.dog.PID())
@@ -127,13 +144,16 @@ func (g *guard) leave(id int) {
 func (g *guard) leaf() (*leaf, error) {
 	g.mu.Lock()
 	t := g.tree
+	if g.layers.NoCgroup {
+		t = nil
+	}
 	g.mu.Unlock()
 	if t == nil {
 		return nil, nil
 	}
 	l, err := t.leaf()
 	if err != nil && refused(err) {
-		g.uproot()
+		g.wither()
 		return nil, nil
 	}
 	return l, err
@@ -151,19 +171,12 @@ func refused(err error) bool {
 	return false
 }
 
-// uproot gives the tree up: the kernel lets us make cgroups but not start a process in one.
-func (g *guard) uproot() {
+// wither makes no more leaves: the kernel lets us make cgroups but not start a process in one. The tree stays for the
+// processes that are in it already, and for the watchdog.
+func (g *guard) wither() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.tree == nil {
-		return
-	}
-	_ = g.tree.remove()
-	g.tree = nil
 	g.layers.NoCgroup = true
-	if g.dog != nil {
-		_ = g.dog.Tell(g.orders())
-	}
 }
 
 // level says what there is; without users, what there would be, for which a tree is tried but no process started.
@@ -171,9 +184,9 @@ func (g *guard) level() string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.users > 0 {
-		return level(g.tree != nil, g.dog != nil, !g.layers.NoDeathsig)
+		return level(g.tree != nil && !g.layers.NoCgroup, g.dog != nil, !g.layers.NoDeathsig)
 	}
-	tree, err := plantTree()
+	tree, err := plantTree(func(string) {})
 	if err == nil {
 		_ = tree.remove()
 	}

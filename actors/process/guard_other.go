@@ -13,7 +13,7 @@ func (*guard) enter(func(string)) (leave func()) { return func() {} }
 
 func (*guard) level() string {
 	if runtime.GOOS == "windows" {
-		return levelProcess
+		return levelJob
 	}
 	return levelGroup
 }

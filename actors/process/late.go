@@ -16,6 +16,10 @@ type lateReader struct {
 
 // Read reads, and after the deadline no longer waits.
 func (r *lateReader) Read(b []byte) (int, error) {
+	b, err := faultRead(seamLinkRead, b)
+	if err != nil {
+		return 0, err
+	}
 	n, err := r.File.Read(b)
 	if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 		return n, err

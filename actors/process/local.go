@@ -65,6 +65,8 @@ func (l local) Launch(id ID, c Command, o Observer) (Process, error) {
 	if err != nil {
 		return nil, err
 	}
+	starting <- struct{}{}
+	defer func() { <-starting }() // after the other ends were closed
 	p := &localProcess{id: id, command: c, observer: o, release: l.Guard(nil)}
 	var files childFiles
 	defer files.close()
@@ -150,6 +152,7 @@ type localProcess struct {
 	stdout, stderr pump
 	crash          *os.File
 	tail           tail
+	fatal          fatalLine
 
 	dumped  sync.Once      // before Kill
 	readers sync.WaitGroup // the goroutines that read from the process
@@ -165,13 +168,16 @@ type said struct {
 
 // open creates the streams, the socket and the crash pipe.
 func (p *localProcess) open(files *childFiles) error {
+	if err := fault(seamOpen); err != nil {
+		return err
+	}
 	stdin, err := openStdin(p.command.Stdin)
 	if err != nil {
 		return err
 	}
 	files.add(stdin)
 	for _, s := range []*pump{&p.stdout, &p.stderr} {
-		r, w, err := os.Pipe()
+		r, w, err := pipe()
 		if err != nil {
 			return err
 		}
@@ -184,16 +190,8 @@ func (p *localProcess) open(files *childFiles) error {
 	return p.openLink(files)
 }
 
-// openStdin opens what a process reads.
-func openStdin(path string) (*os.File, error) {
-	if path == "" {
-		path = os.DevNull
-	}
-	return os.Open(path)
-}
-
 func (p *localProcess) openLink(files *childFiles) error {
-	ours, theirs, err := transport.Pair()
+	ours, theirs, err := pair()
 	if errors.Is(err, errors.ErrUnsupported) && p.command.Entry == "" {
 		return nil // a command can do without
 	}
@@ -205,7 +203,7 @@ func (p *localProcess) openLink(files *childFiles) error {
 	if p.command.Entry == "" {
 		return nil
 	}
-	r, w, err := os.Pipe()
+	r, w, err := pipe()
 	if err != nil {
 		return err
 	}
@@ -230,6 +228,9 @@ func (p *localProcess) run() {
 	p.stdout.emit = func(b []byte) { p.observer.Output(Stdout, b) }
 	p.stderr.emit = func(b []byte) {
 		p.tail.Write(b)
+		if p.crash != nil {
+			p.fatal.Write(b)
+		}
 		p.observer.Output(Stderr, b)
 	}
 	p.readers.Go(p.stdout.run)
@@ -288,6 +289,9 @@ func (p *localProcess) drain() (held []Leftover) {
 func (p *localProcess) lastWords(exit *Exit) {
 	if !p.said.raised && !exit.Stopped {
 		if x := transport.ParseCrash(p.said.crash); x != nil {
+			if x.Type == fatalError && p.fatal != "" {
+				x.Message = string(p.fatal)
+			}
 			x.Rank, x.Generation, x.PID = p.id.Rank, p.id.Generation, p.group.pid
 			p.said.raised = true
 			p.observer.Message(x)

@@ -77,25 +77,32 @@ func (p *pump) lines(b []byte) {
 	}
 }
 
-// collect reads a stream to its end and keeps its first and last 32 KiB, for a dump that may be of any size.
+// collect reads a stream to its end and keeps its first and last 32 KiB, for a dump that may be of any size. Between
+// them it says when something was left out.
 func collect(f io.ReadCloser) []byte {
 	defer f.Close()
 	const half = 32 << 10
 	head, _ := io.ReadAll(io.LimitReader(f, half))
-	last := tailOf(f, half)
+	last, dropped := tailOf(f, half)
+	if dropped {
+		head = append(head, "\n\n… left out …\n"...)
+	}
 	return append(head, last...)
 }
 
-func tailOf(r io.Reader, n int) []byte {
+// tailOf reads to the end and returns the last n bytes, and whether there were more.
+func tailOf(r io.Reader, n int) (last []byte, more bool) {
+	total := 0
 	kept := make([]byte, 0, 2*n)
 	buf := make([]byte, 4096)
 	for {
 		got, err := r.Read(buf)
+		total += got
 		if kept = append(kept, buf[:got]...); len(kept) >= 2*n-len(buf) {
 			kept = kept[:copy(kept, kept[len(kept)-n:])]
 		}
 		if err != nil {
-			return kept[max(0, len(kept)-n):]
+			return kept[max(0, len(kept)-n):], total > n
 		}
 	}
 }

@@ -50,7 +50,10 @@ func readNow(f *os.File, take func([]byte)) (int, error) {
 func readOnce(fd int) (buf *[]byte, n int, err error) {
 	buf = chunks.Get().(*[]byte)
 	for {
-		n, err = syscall.Read(fd, *buf)
+		var b []byte
+		if b, err = faultRead(seamRead, *buf); err == nil {
+			n, err = syscall.Read(fd, b)
+		}
 		if err != syscall.EINTR {
 			break
 		}

@@ -33,8 +33,10 @@ var births = sync.OnceValue(func() chan *birth {
 func spawner(queue <-chan *birth) {
 	runtime.LockOSThread()
 	for b := range queue {
-		var err error
-		b.pid, err = syscall.ForkExec(b.path, b.argv, b.attr)
+		err := fault(seamFork)
+		if err == nil {
+			b.pid, err = syscall.ForkExec(b.path, b.argv, b.attr)
+		}
 		b.done <- err
 	}
 }
@@ -58,7 +60,7 @@ func spawn(g *guard, path string, c Command, env []string, files []*os.File) (*g
 	if werr != nil {
 		return nil, err
 	}
-	g.uproot()
+	g.wither()
 	return without, nil
 }
 
@@ -70,6 +72,9 @@ func bear(g *guard, l *leaf, path string, c Command, env []string, files []*os.F
 	}
 	if c.User != nil || c.Group != nil {
 		sys.Credential = credential(c)
+	}
+	if isFifo(c.Stdin) {
+		c.Setup.Stdin = c.Stdin
 	}
 	path, argv, err := stage.Wrap(path, c.Args, c.Setup)
 	if err != nil {

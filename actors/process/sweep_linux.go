@@ -17,7 +17,9 @@ import (
 func (g *group) sweep() []Leftover {
 	left := g.leftovers()
 	patience := time.Time{}
-	if len(left) > 0 && !g.beingStopped() {
+	if g.wasKilled() {
+		patience = time.Now() // whether that reached them is not known
+	} else if len(left) > 0 && !g.beingStopped() {
 		_ = g.signal(unix.SIGTERM)
 		_ = g.signal(unix.SIGCONT)
 		patience = time.Now().Add(drainTime)
@@ -25,14 +27,22 @@ func (g *group) sweep() []Leftover {
 	g.askEscaped(left)
 	for rest := left; g.occupied(rest); rest = g.leftovers() {
 		if errors.Is(g.awaitEnd(rest, patience), os.ErrDeadlineExceeded) {
-			g.kill()
 			patience = time.Time{} // SIGKILL has no answer: only the end is awaited
+			if g.tryKill() != nil {
+				patience = time.Now().Add(drainTime)
+			}
 		}
 	}
 	g.mu.Lock()
 	g.gone = true
 	g.mu.Unlock()
 	return left
+}
+
+func (g *group) wasKilled() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.killed
 }
 
 func (g *group) beingStopped() bool {

@@ -34,3 +34,20 @@ func (t *tail) Lines() []byte {
 	}
 	return t.buf
 }
+
+// fatalError is the type of an exception that the Go runtime ends a program for.
+const fatalError = "fatal error"
+
+// A fatalLine keeps what the last line "fatal error: …" said that was written to it. The runtime of Go 1.26 writes that
+// line to standard error only, the rest of its last words to the crash file as well.
+type fatalLine string
+
+// Write takes whole lines.
+func (f *fatalLine) Write(b []byte) {
+	const head = fatalError + ": "
+	at := bytes.LastIndex(b, []byte("\n"+head)) + 1
+	if at > 0 || bytes.HasPrefix(b, []byte(head)) {
+		line, _, _ := bytes.Cut(b[at+len(head):], []byte("\n"))
+		*f = fatalLine(bytes.ToValidUTF8(line[:min(len(line), tailSize)], []byte("\uFFFD")))
+	}
+}

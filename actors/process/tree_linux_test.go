@@ -19,14 +19,20 @@ import (
 // quick is far below the minute for which the leftovers of these tests sleep, and far above what any machine needs.
 const quick = 5 * time.Second
 
-// kernels runs a test as this kernel is, and as older ones are (T2).
+// kernels runs a test as this kernel is, and as lesser ones are, down to one without cgroups and pidfds (T2, T31).
 func kernels(t *testing.T, test func(*testing.T)) {
 	t.Run("this kernel", test)
+	t.Run("without cgroups", func(t *testing.T) {
+		withLayers(t, bare)
+		test(t)
+	})
 	t.Run("without signals to a group by pidfd", func(t *testing.T) {
+		withLayers(t, bare)
 		process.WithoutSignalGroup(t)
 		test(t)
 	})
 	t.Run("without pidfds", func(t *testing.T) {
+		withLayers(t, bare)
 		process.WithoutPidfds(t)
 		test(t)
 	})
@@ -104,7 +110,7 @@ var saver = processtest.Helper("checkpoint", func() {
 		fallthrough
 	case "slow":
 		fmt.Println("saving")
-		select {}
+		<-time.After(time.Minute)
 	}
 	<-time.After(300 * time.Millisecond)
 	fmt.Println("saved")
@@ -223,7 +229,8 @@ var headless = processtest.Helper("end the first thread", func() {
 			if err := os.WriteFile(os.Args[1], nil, 0o600); err != nil {
 				panic(err)
 			}
-			select {}
+			<-time.After(time.Minute)
+			return
 		case <-time.After(time.Millisecond):
 		}
 	}

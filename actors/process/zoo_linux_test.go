@@ -180,7 +180,7 @@ func TestSignal(t *testing.T) {
 	processtest.Check(t)
 	l := launch(t, shell(`
 		trap 'echo outer' USR1
-		sh -c 'trap "echo inner; exit" USR1; echo ready; while :; do sleep 60; done' &
+		sh -c 'trap "echo inner; exit" USR1; echo ready; while :; do sleep 0.05; done' &
 		wait; wait; exit 5`))
 	l.awaitOutput(process.Stdout, "ready")
 	if err := l.Signal(syscall.SIGUSR1); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -84,7 +85,20 @@ func pids() []int {
 }
 
 func marked(pid int, mark string) bool {
-	environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+	dir := fmt.Sprintf("/proc/%d", pid)
+	if hasMark(dir, mark) {
+		return true
+	}
+	// A process whose first thread has ended shows what it has in its other threads only.
+	if s, err := status(pid); err != nil || s.state != "Z" {
+		return false
+	}
+	threads, _ := filepath.Glob(dir + "/task/*")
+	return slices.ContainsFunc(threads, func(thread string) bool { return hasMark(thread, mark) })
+}
+
+func hasMark(dir, mark string) bool {
+	environ, err := os.ReadFile(dir + "/environ")
 	return err == nil && slices.Contains(strings.Split(string(environ), "\x00"), mark)
 }
 

@@ -20,11 +20,14 @@ type Settings struct {
 	// Limits are resource limits by their name in setrlimit(2), in lower case and without RLIMIT_: nofile, core, as, nproc …
 	// Each is both the soft and the hard limit; bytes, seconds or a count, as setrlimit has it.
 	Limits map[string]uint64 `json:"limits,omitempty"`
+	// Stdin is a file that becomes standard input. Only to open a named pipe here is better than to hand it over: that
+	// waits for a writer, and in the process it is the process that waits.
+	Stdin string `json:"stdin,omitempty"`
 }
 
 // Empty reports whether there is nothing to set.
 func (s Settings) Empty() bool {
-	return len(s.CPUs) == 0 && len(s.Nodes) == 0 && s.Nice == nil && s.OOMScoreAdj == nil && len(s.Limits) == 0
+	return len(s.CPUs) == 0 && len(s.Nodes) == 0 && s.Nice == nil && s.OOMScoreAdj == nil && len(s.Limits) == 0 && s.Stdin == ""
 }
 
 // ErrSettings is the condition of settings that cannot be made.

@@ -4,10 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -29,7 +32,10 @@ func init() {
 	os.Exit(exitCannot)
 }
 
+// become needs next to no memory after the limits are set, which may leave it none: this Go program already has more
+// address space than many a limit allows.
 func become(settings, path string, argv []string) error {
+	makeRoom()
 	var s Settings
 	if err := json.Unmarshal([]byte(settings), &s); err != nil {
 		return err
@@ -52,7 +58,22 @@ func Wrap(path string, argv []string, s Settings) (string, []string, error) {
 	return "/proc/self/exe", append([]string{name, string(text), path}, argv...), nil
 }
 
+var room []byte
+
+// makeRoom leaves free memory in the heap, so that what is needed after the limits is no matter of the system's.
+func makeRoom() {
+	room = make([]byte, 8<<20)
+	room = nil
+	runtime.GC()
+	debug.SetGCPercent(-1)
+}
+
 func (s Settings) apply() error {
+	if s.Stdin != "" {
+		if err := openStdin(s.Stdin); err != nil {
+			return err
+		}
+	}
 	if len(s.CPUs) > 0 {
 		mask := cpuSet(s.CPUs)
 		if err := unix.SchedSetaffinity(0, &mask); err != nil {
@@ -86,6 +107,17 @@ func (s Settings) apply() error {
 	return nil
 }
 
+func openStdin(path string) error {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0) // not by os, whose poller is not for the program
+	for err == unix.EINTR {
+		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	}
+	if err != nil {
+		return &os.PathError{Op: "open standard input", Path: path, Err: err}
+	}
+	return unix.Dup2(fd, 0)
+}
+
 func cpuSet(cpus []int) (set unix.CPUSet) {
 	for _, cpu := range cpus {
 		set.Set(cpu)
@@ -95,7 +127,7 @@ func cpuSet(cpus []int) (set unix.CPUSet) {
 
 func nodeSet(nodes []int) (set unix.CPUSet) { return cpuSet(nodes) }
 
-// check finds processors that the supervisor may not use, and limits above its own hard limits.
+// check finds processors that the supervisor may not use, nodes that are not there, and limits above what it may set.
 func (s Settings) check() (errs []error) {
 	var own unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &own); err == nil {
@@ -105,17 +137,63 @@ func (s Settings) check() (errs []error) {
 			}
 		}
 	}
-	for _, limit := range slices.Sorted(maps.Keys(s.Limits)) {
-		var now syscall.Rlimit
-		resource, ok := limits[limit]
-		if !ok || syscall.Getrlimit(resource, &now) != nil || os.Geteuid() == 0 {
-			continue
+	if nodes := memoryNodes(); nodes != nil {
+		for _, node := range s.Nodes {
+			if !slices.Contains(nodes, node) {
+				errs = append(errs, fmt.Errorf("numa node %d: this machine has memory at %v", node, nodes))
+			}
 		}
-		if s.Limits[limit] > now.Max {
-			errs = append(errs, fmt.Errorf("limit %s %d: the hard limit is %d", limit, s.Limits[limit], now.Max))
+	}
+	for _, limit := range slices.Sorted(maps.Keys(s.Limits)) {
+		if resource, ok := limits[limit]; ok {
+			if most, why := ceiling(resource); s.Limits[limit] > most {
+				errs = append(errs, fmt.Errorf("limit %s %d: %s is %d", limit, s.Limits[limit], why, most))
+			}
 		}
 	}
 	return errs
+}
+
+// ceiling is the highest value that a limit can be given, and what makes it so.
+func ceiling(resource int) (most uint64, why string) {
+	if os.Geteuid() == 0 {
+		if resource == unix.RLIMIT_NOFILE {
+			if b, err := os.ReadFile("/proc/sys/fs/nr_open"); err == nil {
+				if n, err := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64); err == nil {
+					return n, "fs.nr_open"
+				}
+			}
+		}
+		return math.MaxUint64, ""
+	}
+	var now syscall.Rlimit
+	if syscall.Getrlimit(resource, &now) != nil {
+		return math.MaxUint64, ""
+	}
+	return now.Max, "the hard limit"
+}
+
+// memoryNodes lists the NUMA nodes that have memory, nil when that is not known: "0-1,4".
+func memoryNodes() (nodes []int) {
+	b, err := os.ReadFile("/sys/devices/system/node/has_memory")
+	if err != nil {
+		return nil
+	}
+	for _, span := range strings.Split(strings.TrimSpace(string(b)), ",") {
+		first, last, found := strings.Cut(span, "-")
+		from, err := strconv.Atoi(first)
+		to := from
+		if found && err == nil {
+			to, err = strconv.Atoi(last)
+		}
+		if err != nil || to-from > 1<<16 {
+			return nil
+		}
+		for n := from; n <= to; n++ {
+			nodes = append(nodes, n)
+		}
+	}
+	return nodes
 }
 
 var limits = map[string]int{

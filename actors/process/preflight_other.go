@@ -1,0 +1,5 @@
+//go:build !linux
+
+package process
+
+func (*guard) preflight([]Command) error { return nil }

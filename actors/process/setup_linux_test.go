@@ -1,0 +1,479 @@
+package process_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/go-muster/muster/actors/process"
+	"github.com/go-muster/muster/actors/process/processtest"
+	"github.com/go-muster/muster/actors/process/stage"
+	"github.com/go-muster/muster/transport/worker"
+)
+
+// wantStdout runs a command and compares what it prints.
+func wantStdout(t *testing.T, c process.Command, want string) {
+	t.Helper()
+	l, exit := run(t, c)
+	if l.stdout() != want || !exit.Success() {
+		t.Errorf("exit %v\n%s\nwant %q", &exit, l.dump(), want)
+	}
+}
+
+// TestStdinOf: the null device, a file, or the supervisor's own (T23, B9).
+func TestStdinOf(t *testing.T) {
+	processtest.Check(t)
+	wantStdout(t, shell("cat; readlink /proc/self/fd/0"), "/dev/null\n")
+	path := filepath.Join(t.TempDir(), "input")
+	if err := os.WriteFile(path, []byte("one\ntwo\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := shell("cat")
+	c.Stdin = path
+	wantStdout(t, c, "one\ntwo\n")
+	c.Stdin = path + ".missing"
+	if err := launcher.Check(c); !os.IsNotExist(unwrapped(err)) {
+		t.Errorf("check: %v", err)
+	}
+	if _, err := launcher.Launch(process.ID{}, c, newRecorder(t)); err == nil {
+		t.Error("a command without its input was started")
+	}
+}
+
+func unwrapped(err error) error {
+	for {
+		inner, ok := err.(interface{ Unwrap() error })
+		if _, path := err.(*os.PathError); path || !ok {
+			return err
+		}
+		err = inner.Unwrap()
+	}
+}
+
+// TestOwnStdin: /dev/stdin is the supervisor's own, from where that has been read to.
+func TestOwnStdin(t *testing.T) {
+	processtest.Check(t)
+	path := filepath.Join(t.TempDir(), "input")
+	if err := os.WriteFile(path, []byte("taken\nleft\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.Seek(6, 0); err != nil {
+		t.Fatal(err)
+	}
+	before := os.Stdin
+	os.Stdin = f
+	defer func() { os.Stdin = before }()
+	c := shell("cat")
+	c.Stdin = "/dev/stdin"
+	wantStdout(t, c, "left\n")
+}
+
+// TestFifo: a named pipe without a writer holds up the process, not its launch; what is written late is not lost (T23).
+func TestFifo(t *testing.T) {
+	processtest.Check(t)
+	path := fifo(t)
+	c := shell("sleep 1; wc -c")
+	c.Stdin = path
+	start := time.Now()
+	l := launch(t, c)
+	if took := time.Since(start); took > quick {
+		t.Fatalf("the launch took %v", took)
+	}
+	w, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		if _, err := w.Write(make([]byte, 1e6)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.Close()
+	if exit := l.awaitExit(); !exit.Success() || strings.TrimSpace(l.stdout()) != "20000000" {
+		t.Errorf("exit %+v\n%s", exit, l.dump())
+	}
+	deserted := launch(t, c)
+	deserted.Kill()
+	if exit := deserted.awaitExit(); exit.Signal != syscall.SIGKILL {
+		t.Errorf("exit %+v", exit)
+	}
+}
+
+// TestSetup: each setting is exact when the program begins, and changes nothing of the supervisor (T24).
+func TestSetup(t *testing.T) {
+	processtest.Check(t)
+	var own unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &own); err != nil {
+		t.Fatal(err)
+	}
+	last := 0
+	for cpu := range 1024 {
+		if own.IsSet(cpu) {
+			last = cpu
+		}
+	}
+	c := shell(`sed -n 's/^Cpus_allowed_list:.//p' /proc/self/status; nice; cat /proc/self/oom_score_adj
+		ulimit -n; ulimit -Hn; ulimit -c; ulimit -v; echo "$1|$2|$X"; cat /proc/$$/comm`, "a b", "")
+	nice, score := 5, 300
+	c.Env = []string{"X=ü \" '"}
+	c.Setup = stage.Settings{CPUs: []int{last}, Nice: &nice, OOMScoreAdj: &score, Nodes: []int{0},
+		Limits: map[string]uint64{"nofile": 77, "core": 0, "as": 64 << 20}}
+	wantStdout(t, c, fmt.Sprintf("%d\n5\n300\n77\n77\n0\n%d\na b||ü \" '\nsh\n", last, 64<<10))
+	var after unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &after); err != nil || after != own {
+		t.Errorf("the supervisor's processors are %v, were %v (%v)", after, own, err)
+	}
+}
+
+// TestNoLeakOfLimits: the soft limit of descriptors that Go has raised for the supervisor is not the ranks', with a stage
+// or without.
+func TestNoLeakOfLimits(t *testing.T) {
+	processtest.Check(t)
+	inner := processtest.Command(t, limited)
+	c := process.Command{Args: append([]string{"/bin/sh", "-c", `ulimit -Sn 99; exec "$@"`, "sh"}, inner.Args...), Env: inner.Env}
+	l, exit := run(t, c)
+	if l.stdout() != "99\n99\n" || !exit.Success() {
+		t.Errorf("exit %v\n%s", &exit, l.dump())
+	}
+}
+
+var limited = processtest.Helper("start ranks under a low limit", func() {
+	nice := 0
+	for _, setup := range []stage.Settings{{}, {Nice: &nice}} {
+		r := newRecorder(&testing.T{})
+		c := shell("ulimit -Sn")
+		c.Setup = setup
+		p, err := bare.Launch(process.ID{}, c, r)
+		if err != nil {
+			panic(err)
+		}
+		_ = p
+		fmt.Print(ended(r))
+	}
+})
+
+// ended waits for the end of a process outside of any test, and returns what it printed.
+func ended(r *recorder) string {
+	for {
+		r.mu.Lock()
+		over, changed := r.exit != nil, r.changed
+		r.mu.Unlock()
+		if over {
+			return r.stdout()
+		}
+		<-changed
+	}
+}
+
+// TestBadSetup: what is certain to fail is told before anything starts, all of it.
+func TestBadSetup(t *testing.T) {
+	processtest.Check(t)
+	nice, score := 40, 5000
+	c := shell("exit 0")
+	c.Setup = stage.Settings{CPUs: []int{-1, 900}, Nodes: []int{99}, Nice: &nice, OOMScoreAdj: &score,
+		Limits: map[string]uint64{"colour": 1, "nofile": 1 << 40}}
+	err := launcher.Check(c)
+	wantErrorIs(t, err, stage.ErrSettings)
+	for _, part := range []string{"cpu -1", "cpu 900", "numa node 99", "nice 40", "oom_score_adj 5000", `limit "colour"`, "nofile"} {
+		if !strings.Contains(fmt.Sprint(err), part) {
+			t.Errorf("%q is not in %v", part, err)
+		}
+	}
+	if _, err := launcher.Launch(process.ID{}, c, newRecorder(t)); err == nil {
+		t.Error("it was started")
+	}
+}
+
+// TestFailureOnStage: what fails only in the process ends it with 126 and says why.
+func TestFailureOnStage(t *testing.T) {
+	processtest.Check(t)
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to give it up")
+	}
+	nobody, nice := uint32(65534), -5
+	c := shell("exit 0")
+	c.User, c.Group = &nobody, &nobody
+	c.Setup.Nice = &nice
+	l, exit := run(t, c)
+	if exit.Code != 126 || !strings.Contains(l.stderr(), "nice -5: permission denied") {
+		t.Errorf("exit %+v\n%s", exit, l.dump())
+	}
+}
+
+func init() {
+	worker.Register("setup", func(context.Context, worker.Info) error {
+		exe, err := os.Executable()
+		fmt.Println(filepath.Base(exe), filepath.Base(os.Args[0]), os.Args[1:], err, runtime.NumCPU())
+		return nil
+	})
+	worker.Register("many megabytes", func(context.Context, worker.Info) error {
+		b := make([]byte, 200<<20)
+		for i := 0; i < len(b); i += 4096 {
+			b[i] = 1
+		}
+		for start := time.Now(); time.Since(start) < 100*time.Millisecond; {
+		}
+		runtime.KeepAlive(b)
+		return nil
+	})
+}
+
+// TestSetupOfFunction: link, argument list and the name of the binary are those of a rank without a stage.
+func TestSetupOfFunction(t *testing.T) {
+	processtest.Check(t)
+	c := process.Reexec("setup", "x", "y")
+	c.Setup.CPUs = []int{0}
+	l, exit := run(t, c)
+	name := filepath.Base(os.Args[0])
+	if want := fmt.Sprintln(name, name, "[x y]", nil, 1); l.stdout() != want || !exit.Success() {
+		t.Errorf("exit %v\n%s\nwant %s", &exit, l.dump(), want)
+	}
+}
+
+// TestUser: another user without our groups, and still bound to our life.
+func TestUser(t *testing.T) {
+	processtest.Check(t)
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	nobody := uint32(65534)
+	for _, cpus := range [][]int{nil, {0}} {
+		c := shell(`id -u; id -g; id -G; echo $HOME`)
+		c.User, c.Group = &nobody, &nobody
+		c.Setup.CPUs = cpus
+		wantStdout(t, c, "65534\n65534\n65534\n"+os.Getenv("HOME")+"\n")
+	}
+}
+
+// TestUserDiesWithUs: neither a change of user nor the stage takes the parent-death signal off.
+func TestUserDiesWithUs(t *testing.T) {
+	for _, how := range []string{"plain", "user", "stage", "user and stage"} {
+		t.Run(how, func(t *testing.T) {
+			processtest.Check(t)
+			if strings.Contains(how, "user") && os.Geteuid() != 0 {
+				t.Skip("needs root")
+			}
+			l := launch(t, processtest.Command(t, mortal, how))
+			l.awaitOutput(process.Stdout, "\n")
+			pid := strings.TrimSpace(l.stdout())
+			if err := syscall.Kill(l.PID(), syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			processtest.Eventually(t, "the rank is dead", func() bool {
+				s, err := os.ReadFile("/proc/" + pid + "/stat")
+				return err != nil || strings.Contains(string(s), ") Z ")
+			})
+			l.awaitExit()
+		})
+	}
+}
+
+var mortal = processtest.Helper("start a rank that outlives nobody", func() {
+	nobody := uint32(65534)
+	c := shell("echo $$; exec sleep 60 >/dev/null 2>&1")
+	if strings.Contains(os.Args[1], "user") {
+		c.User, c.Group = &nobody, &nobody
+	}
+	if strings.Contains(os.Args[1], "stage") {
+		c.Setup.CPUs = []int{0}
+	}
+	r := newRecorder(&testing.T{})
+	r.onOutput = func(_ process.Stream, b []byte) { os.Stdout.Write(b) }
+	if _, err := bare.Launch(process.ID{}, c, r); err != nil {
+		panic(err)
+	}
+	ended(r)
+})
+
+// TestUnset: a variable of ours that is not for the process.
+func TestUnset(t *testing.T) {
+	processtest.Check(t)
+	t.Setenv("MUSTER_TEST_SECRET", "x")
+	t.Setenv("MUSTER_TEST_SECRETS", "y")
+	c := shell(`echo "${MUSTER_TEST_SECRET-none} $MUSTER_TEST_SECRETS"`)
+	c.Unset = []string{"MUSTER_TEST_SECRET"}
+	wantStdout(t, c, "none y\n")
+	c.Env = []string{"MUSTER_TEST_SECRET=own"}
+	wantStdout(t, c, "own y\n")
+}
+
+// TestStopSignal: the group hears the command's own signal, all of it.
+func TestStopSignal(t *testing.T) {
+	for _, test := range []struct {
+		signal       process.Signal
+		script, want string
+	}{
+		{syscall.SIGINT, `trap 'echo heard; exit 7' INT; echo ready; while :; do sleep 0.05; done`, "heard\n"},
+		{syscall.SIGUSR1, `trap 'wait; echo heard; exit 7' USR1
+			sh -c 'trap "echo child; exit" USR1; echo ready; while :; do sleep 0.05; done' & wait`, "child\nheard\n"},
+	} {
+		processtest.Check(t)
+		c := shell(test.script)
+		c.StopSignal = test.signal
+		l := launch(t, c)
+		l.awaitOutput(process.Stdout, "ready\n")
+		l.Stop("test", time.Minute)
+		exit := l.awaitExit()
+		if exit.Code != 7 || !exit.Stopped || exit.KilledBy() != process.BySupervisor || l.stdout() != "ready\n"+test.want {
+			t.Errorf("%v: exit %+v\n%s", test.signal, exit, l.dump())
+		}
+	}
+}
+
+// TestDump: before it is killed a deaf rank writes its stacks (T25), a stopped one as well.
+func TestDump(t *testing.T) {
+	for _, stopped := range []bool{false, true} {
+		processtest.Check(t)
+		c := process.Reexec("deaf")
+		c.DumpSignal = syscall.SIGQUIT
+		l := launch(t, c)
+		l.await("its readiness", func() bool { return len(l.messages) >= 2 })
+		if stopped {
+			_ = l.Signal(syscall.SIGSTOP)
+		}
+		l.Kill()
+		l.Kill()
+		exit := l.awaitExit()
+		if exit.Code != 2 || !exit.Stopped || len(l.exceptions()) > 0 || !strings.Contains(l.stderr(), "SIGQUIT: quit") ||
+			!strings.Contains(string(exit.Stderr), "goroutine ") {
+			t.Errorf("exit %+v, exceptions %v\n%s", exit, l.exceptions(), l.dump())
+		}
+	}
+}
+
+// TestDumpIgnored: who ignores the request is killed all the same.
+func TestDumpIgnored(t *testing.T) {
+	processtest.Check(t)
+	c := shell("trap '' QUIT TERM; echo ready; while :; do sleep 1; done")
+	c.DumpSignal = syscall.SIGQUIT
+	l := launch(t, c)
+	l.awaitOutput(process.Stdout, "ready")
+	l.Kill()
+	if exit := l.awaitExit(); exit.Signal != syscall.SIGKILL {
+		t.Errorf("exit %+v", exit)
+	}
+}
+
+// TestPythonDump: with faulthandler an unchanged Python program says where it was, when it is killed and when it crashes
+// (T27).
+func TestPythonDump(t *testing.T) {
+	processtest.Check(t)
+	python := python3(t)
+	c := process.Command{Args: []string{python, "-X", "faulthandler", "-c", "import time\ndef stuck():\n  print('ready', flush=True)\n  time.sleep(60)\nstuck()"}}
+	c.DumpSignal = syscall.SIGABRT
+	l := launch(t, c)
+	l.awaitOutput(process.Stdout, "ready")
+	l.Kill()
+	if exit := l.awaitExit(); exit.Signal != syscall.SIGABRT || !exit.Stopped || !strings.Contains(string(exit.Stderr), "in stuck") {
+		t.Errorf("exit %+v\n%s", exit, l.dump())
+	}
+	c = process.Command{Args: []string{python, "-X", "faulthandler", "-c", "import ctypes\nctypes.string_at(0)"}}
+	l, exit := run(t, c)
+	if exit.Signal != syscall.SIGSEGV || exit.KilledBy() != process.ByNobody || !strings.Contains(string(exit.Stderr), "string_at") {
+		t.Errorf("exit %+v\n%s", exit, l.dump())
+	}
+}
+
+// TestSlowCrowd: a slow consumer of half a megabyte of dump does not keep the crashed process alive for long, and what
+// was left out of the exception is marked (T26).
+func TestSlowCrowd(t *testing.T) {
+	processtest.Check(t)
+	c := process.Reexec("crowd")
+	c.Env = []string{"GOTRACEBACK=all"}
+	r := newRecorder(t)
+	var began time.Time
+	r.onOutput = func(process.Stream, []byte) {
+		if began.IsZero() {
+			began = time.Now()
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	l := launchWith(t, c, r)
+	exit := l.awaitExit()
+	if took := l.exitedAt.Sub(began); took > 4*time.Second {
+		t.Errorf("the end took %v", took)
+	}
+	x := l.onlyException()
+	if exit.Code != 2 || !x.Truncated || !strings.Contains(x.Traceback, "left out") {
+		t.Errorf("exit %+v, truncated %v", exit.Code, x.Truncated)
+	}
+	if n := strings.Count(l.stderr(), "goroutine "); n < 3000 {
+		t.Errorf("%d goroutines of 3000 arrived", n)
+	}
+}
+
+// TestFatalText: what the runtime tells only standard error becomes the exception's message, however long the dump.
+func TestFatalText(t *testing.T) {
+	processtest.Check(t)
+	for entry, want := range map[string]string{"concurrent map": "concurrent map", "stack overflow": "stack overflow"} {
+		l, _ := run(t, process.Reexec(entry))
+		x := l.onlyException()
+		if x.Type != "fatal error" || !strings.HasPrefix(x.Message, want) || !strings.Contains(l.stderr(), "fatal error: "+x.Message+"\n") {
+			t.Errorf("%s: %q: %q", entry, x.Type, x.Message)
+		}
+	}
+}
+
+func init() {
+	worker.Register("concurrent map", func(context.Context, worker.Info) error {
+		m := map[int]int{}
+		for range 4 {
+			go func() {
+				for {
+					m[1]++
+				}
+			}()
+		}
+		select {}
+	})
+	worker.Register("stack overflow", func(context.Context, worker.Info) error {
+		debug.SetMaxStack(1 << 20)
+		return fmt.Errorf("%d", deeper(0))
+	})
+}
+
+func deeper(n int) int { return deeper(n+1) + 1 }
+
+// TestUsage: memory and time are the process's own, never the supervisor's (B7).
+func TestUsage(t *testing.T) {
+	processtest.Check(t)
+	ballast := make([]byte, 100<<20)
+	for i := 0; i < len(ballast); i += 4096 {
+		ballast[i] = 1
+	}
+	if _, exit := run(t, process.Reexec("many megabytes")); exit.MaxRSS < 200<<20 || exit.CPU < 50*time.Millisecond {
+		t.Errorf("%d MiB, %v", exit.MaxRSS>>20, exit.CPU)
+	}
+	for _, cpus := range [][]int{nil, {0}} {
+		c := shell("exit 0")
+		c.Setup.CPUs = cpus
+		if _, exit := run(t, c); exit.MaxRSS > 50<<20 {
+			t.Errorf("a shell of %d MiB", exit.MaxRSS>>20)
+		}
+	}
+	runtime.KeepAlive(ballast)
+}
+
+// python3 returns the interpreter itself: a shim in front of it would be the process that is signalled.
+func python3(t *testing.T) string {
+	out, err := exec.Command("python3", "-c", "import sys; print(sys.executable)").Output()
+	if err != nil {
+		t.Skip("needs python3")
+	}
+	return strings.TrimSpace(string(out))
+}

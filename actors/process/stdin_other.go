@@ -1,0 +1,9 @@
+//go:build !unix
+
+package process
+
+import "os"
+
+const opensItself = false
+
+func duplicate(f *os.File) (*os.File, error) { return os.Open(f.Name()) }
