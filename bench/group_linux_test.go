@@ -157,8 +157,9 @@ func startGroup(b *testing.B, ranks []process.Command, s supervisor.Strategy) (*
 func checkGone(b *testing.B, pids []int) {
 	b.Helper()
 	for _, pid := range pids {
-		if unix.Kill(pid, 0) != unix.ESRCH {
-			b.Fatalf("pid %d is there", pid)
+		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT|unix.WNOHANG, nil)
+		if err != unix.ECHILD {
+			b.Fatalf("pid %d is there: %v", pid, err)
 		}
 	}
 }
@@ -178,6 +179,26 @@ func BenchmarkStartToDone(b *testing.B) {
 		b.Run(fmt.Sprintf("ranks=%d/bare", n), func(b *testing.B) {
 			for b.Loop() {
 				bare(b, n)
+			}
+		})
+	}
+}
+
+// BenchmarkContainment runs groups of 8 with protections left out, to see what each costs.
+func BenchmarkContainment(b *testing.B) {
+	for name, layers := range map[string]process.Layers{
+		"all":         {},
+		"no-watchdog": {NoWatchdog: true},
+		"no-cgroup":   {NoCgroup: true},
+		"neither":     {NoWatchdog: true, NoCgroup: true},
+	} {
+		ranks, launcher := supervisor.Repeat(8, process.Command{Args: []string{"/bin/true"}}), process.LocalWith(layers)
+		b.Run("layers="+name, func(b *testing.B) {
+			for b.Loop() {
+				err := supervisor.Run(context.Background(), supervisor.Spec{Ranks: ranks}, quiet, supervisor.WithLauncher(launcher))
+				if err != nil {
+					b.Fatal(err)
+				}
 			}
 		})
 	}

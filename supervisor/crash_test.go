@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/go-muster/muster/actors"
 	"github.com/go-muster/muster/actors/actorstest"
@@ -171,29 +172,32 @@ func TestStoppedByTheEngine(t *testing.T) {
 // TestNoSpawnWhileStopping: what a root actor hears when the engine is stopping it starts nothing, since nobody would end
 // that again.
 func TestNoSpawnWhileStopping(t *testing.T) {
-	processtest.Check(t)
-	entered, leave := make(chan struct{}), make(chan struct{})
-	s := spec(2)
-	s.Strategy = supervisor.OneForOne{Restarts: -1}
-	p := begin(t, s, supervisor.WithObserver(func(e supervisor.Event) {
-		if e.Kind == supervisor.EventReturned {
-			close(entered)
-			<-leave
+	bubble(t, func(t *testing.T) {
+		entered, leave := make(chan struct{}), make(chan struct{})
+		s := spec(2)
+		s.Strategy = supervisor.OneForOne{Restarts: -1}
+		p := begin(t, s, supervisor.WithObserver(func(e supervisor.Event) {
+			if e.Kind == supervisor.EventReturned {
+				close(entered)
+				<-leave
+			}
+		}))
+		a, b := p.rank(0, 0), p.rank(1, 0)
+		p.events.await(supervisor.EventRunning, 1)
+		b.Return(nil)
+		<-entered // the root is busy; behind this queue
+		a.Exit(process.Exit{Code: 1})
+		synctest.Wait()
+		p.system.Root.Stop(p.PID())
+		close(leave)
+		p.expect(b, actors.Kill{})
+		synctest.Wait()
+		if n := p.launcher.Launched(); n != 2 {
+			t.Errorf("%d processes were launched", n)
 		}
-	}))
-	a, b := p.rank(0, 0), p.rank(1, 0)
-	p.events.await(supervisor.EventRunning, 1)
-	b.Return(nil)
-	<-entered // the root is busy; behind it queue
-	a.Exit(process.Exit{Code: 1})
-	p.system.Root.Stop(p.PID())
-	close(leave)
-	p.expect(b, actors.Kill{})
-	b.Exit(killed)
-	p.expectEnd(supervisor.ErrStopped)
-	if n := p.launcher.Launched(); n != 2 {
-		t.Errorf("%d processes were launched", n)
-	}
+		b.Exit(killed)
+		p.expectEnd(supervisor.ErrStopped)
+	})
 }
 
 // TestCrashUnwraps: a panic with an error is that error.

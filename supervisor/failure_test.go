@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -28,10 +29,13 @@ func TestFailure(t *testing.T) {
 		exc  bool
 		exit bool
 	}{
-		{"an exception", Failure{Rank: 1, Generation: 2, Exception: exception}, "rank 1@2: ValueError: no", nil, true, false},
-		{"an exception and its exit", Failure{Exception: exception, Exit: exit}, "rank 0@0: ValueError: no", nil, true, true},
+		{"an exception", Failure{Rank: 1, Generation: 2, Exception: exception},
+			"rank 1@2: ValueError: no", nil, true, false},
+		{"an exception and its exit", Failure{Exception: exception, Exit: exit},
+			"rank 0@0: ValueError: no", nil, true, true},
 		{"an exit", Failure{Exit: exit}, "rank 0@0: exit status 3", nil, false, true},
-		{"not ready", Failure{Err: ErrStartTimeout, Exit: exit}, "rank 0@0: supervisor: not ready in time", ErrStartTimeout, false, true},
+		{"not ready", Failure{Err: ErrStartTimeout, Exit: exit},
+			"rank 0@0: supervisor: not ready in time", ErrStartTimeout, false, true},
 		{"an exit with an error", Failure{Exit: &process.Exit{Code: -1, Err: fs.ErrPermission}},
 			"rank 0@0: permission denied", fs.ErrPermission, false, true},
 		{"nothing", Failure{}, "rank 0@0: unknown", nil, false, false},
@@ -104,6 +108,25 @@ func reportOfTwoGenerations() *machine {
 	tell(evTimer{killTimer, m.serial[killTimer]})
 	tell(evExited{id(2, 1), 52, process.Exit{Code: -1, Err: ErrAbandoned, Stopped: true}})
 	return m
+}
+
+// TestReportStays: a report is not written into any more.
+func TestReportStays(t *testing.T) {
+	m := newMachine(config{size: 9, strategy: FailFast{}, random: func() float64 { return 0 }})
+	m.step(epoch, evStart{})
+	exit := func(rank int, x process.Exit) { m.step(epoch, evExited{process.ID{Rank: rank}, 1, x}) }
+	exit(8, process.Exit{Code: 1})
+	var before []Report
+	for rank := 7; rank >= 0; rank-- {
+		before = append(before, m.report())
+		exit(rank, process.Exit{Code: 1, Stopped: true})
+	}
+	all := []int{0, 1, 2, 3, 4, 5, 6, 7}
+	for i, r := range before {
+		if got := r.Failures[0].Stopped; !slices.Equal(got, all[8-i:]) {
+			t.Errorf("a report after %d exits has come to say that %v were stopped", i, got)
+		}
+	}
 }
 
 // TestReportOfNothing: lists are never null.

@@ -72,7 +72,8 @@ func imports(t *testing.T) map[string][]string {
 	if err != nil {
 		t.Skip(err)
 	}
-	list := exec.Command(goTool, "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}} {{join .Imports ` `}}{{end}}", "./...")
+	const format = "{{if not .Standard}}{{.ImportPath}} {{join .Imports ` `}}{{end}}"
+	list := exec.Command(goTool, "list", "-deps", "-f", format, "./...")
 	list.Dir = ".."
 	out, err := list.Output()
 	if err != nil {

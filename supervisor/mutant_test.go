@@ -64,7 +64,7 @@ var mutants = []mutant{
 		m.ghosts = 0
 		return effects
 	}},
-	{name: "takes a timer that was set again for the new one", rule: "grace", step: func(m *machine, now time.Time, ev event) []effect {
+	{name: "takes an old timer for the new one", rule: "start", step: func(m *machine, now time.Time, ev event) []effect {
 		if t, ok := ev.(evTimer); ok && t.timer == startTimer {
 			ev = evTimer{t.timer, m.serial[t.timer]}
 		}
@@ -106,7 +106,7 @@ var mutants = []mutant{
 			m.killThose(m.pick(func(_ int, l *life) bool { return l.alive() && l.rung == asked }))
 		})
 	}},
-	{name: "begins the grace anew for all when a rank joins", rule: "grace", step: func(m *machine, now time.Time, ev event) []effect {
+	{name: "begins the grace anew for all", rule: "grace", step: func(m *machine, now time.Time, ev event) []effect {
 		effects := m.step(now, ev)
 		if slices.ContainsFunc(effects, func(e effect) bool { _, is := e.(efStop); return is }) {
 			for rank := range m.lives {

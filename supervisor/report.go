@@ -67,7 +67,8 @@ func (m *machine) report() Report {
 		Failures: m.copyFailures(), Generations: slices.Clone(m.generations),
 	}
 	for rank, l := range m.lives {
-		r.Ranks = append(r.Ranks, RankReport{Rank: rank, Generation: l.generation, PID: l.pid, Outcome: l.outcome, Exit: l.exit})
+		k := RankReport{Rank: rank, Generation: l.generation, PID: l.pid, Outcome: l.outcome, Exit: l.exit}
+		r.Ranks = append(r.Ranks, k)
 	}
 	return r
 }

@@ -44,7 +44,7 @@ func TestWait(t *testing.T) {
 	<-p.Done()
 	p.Stop("too late")
 	p.Kill("too late")
-	p.Signal(syscall.SIGUSR1)
+	p.Signal(syscall.SIGHUP)
 	if r := p.Report(); r.Outcome != supervisor.Failed || p.Wait() != answers[0] {
 		t.Errorf("a late stop changed the end: %v, %v", r.Outcome, p.Wait())
 	}
@@ -134,9 +134,9 @@ func TestSignal(t *testing.T) {
 	p := begin(t, spec(2))
 	a, b := p.rank(0, 0), p.rank(1, 0)
 	p.events.await(supervisor.EventRunning, 1)
-	p.Signal(syscall.SIGUSR1)
-	p.expect(a, actors.Signal{Signal: syscall.SIGUSR1})
-	p.expect(b, actors.Signal{Signal: syscall.SIGUSR1})
+	p.Signal(syscall.SIGHUP)
+	p.expect(a, actors.Signal{Signal: syscall.SIGHUP})
+	p.expect(b, actors.Signal{Signal: syscall.SIGHUP})
 	a.Exit(process.Exit{})
 	b.Exit(process.Exit{})
 	p.expectEnd(nil)

@@ -71,27 +71,24 @@ func (s *Spec) check(l process.Launcher) error {
 	if err := s.checkCommands(l); err != nil {
 		errs = append(errs, err)
 	}
+	if p, ok := l.(process.Preflighter); ok {
+		if err := p.Preflight(s.Ranks); err != nil {
+			errs = append(errs, err)
+		}
+	}
 	if len(errs) > 0 {
 		return fmt.Errorf("%w: %w", ErrSpec, errors.Join(errs...))
 	}
 	return nil
 }
 
-// checkCommands looks at each different program once.
+// checkCommands looks at every command, and tells what is wrong with several of them once, by the first.
 func (s *Spec) checkCommands(l process.Launcher) error {
-	type program struct{ name, dir string }
-	seen := map[program]bool{}
+	seen := map[string]bool{}
 	var errs []error
 	for rank, c := range s.Ranks {
-		key := program{dir: c.Dir}
-		if len(c.Args) > 0 {
-			key.name = c.Args[0]
-		}
-		if seen[key] {
-			continue
-		}
-		seen[key] = true
-		if err := l.Check(c); err != nil {
+		if err := l.Check(c); err != nil && !seen[err.Error()] {
+			seen[err.Error()] = true
 			errs = append(errs, fmt.Errorf("rank %d: %w", rank, err))
 		}
 	}

@@ -87,7 +87,7 @@ func newWorld(seed uint64) *world {
 	w := &world{Rand: rand.New(rand.NewPCG(seed, 1)), now: epoch, step: (*machine).step}
 	w.mood = mood{
 		fail: w.pick(0, 0.2, 0.5, 0.8), hang: w.pick(0, 0.05, 0.3), rude: w.pick(0, 0.2, 0.6), quirk: w.pick(0, 0.2),
-		span: time.Duration(w.pick(float64(time.Millisecond), float64(time.Second), float64(8*time.Second), float64(20*time.Second))),
+		span: time.Duration(w.pick(0.001, 1, 8, 20) * float64(time.Second)),
 	}
 	c := config{
 		size: 1 + w.IntN(8), grace: simGrace, exitTime: simExitTime, killWait: simKillWait, startTimeout: simStart,

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -32,6 +33,7 @@ type cli struct {
 	*testing.T
 	cmd            *exec.Cmd
 	stdout, stderr text
+	report         string // the file after --report
 }
 
 // start starts launch. The test leaks nothing, whatever becomes of it.
@@ -53,6 +55,9 @@ func prepare(t *testing.T, wrapper []string, args ...string) *cli {
 	t.Helper()
 	helper := processtest.Command(t, program)
 	c := &cli{T: t}
+	if i := slices.Index(args, "--report"); i >= 0 {
+		c.report = args[i+1]
+	}
 	line := append(append(append([]string{}, wrapper...), helper.Args...), args...)
 	c.cmd = exec.Command(line[0], line[1:]...)
 	c.cmd.Env = append(os.Environ(), helper.Env...)
@@ -71,6 +76,8 @@ func (c *cli) begin() {
 		_ = c.cmd.Process.Kill()
 		_ = c.cmd.Wait()
 		if c.Failed() {
+			report, _ := os.ReadFile(c.report)
+			c.Logf("report %s", report)
 			c.Logf("%q\nstdout:\n%s\nstderr:\n%s", c.cmd.Args, c.stdout.String(), c.stderr.String())
 		}
 	})
@@ -160,13 +167,29 @@ func (x *text) await(t *testing.T, n int, expression string) (found []string) {
 	}
 }
 
-// checkGone checks that processes are there no longer, not even as zombies.
-func checkGone(t *testing.T, pids []string) {
+// handles are processes that were alive when they were opened: a number may go to another process, a handle does not.
+type handles []int
+
+// hold returns handles on living processes.
+func hold(t *testing.T, pids []string) (all handles) {
 	t.Helper()
 	for _, pid := range pids {
-		n, err := strconv.Atoi(pid)
-		if err != nil || unix.Kill(n, 0) != unix.ESRCH {
-			t.Errorf("pid %q: %v, %v", pid, err, unix.Kill(n, 0))
+		fd, err := unix.PidfdOpen(atoi(t, pid), 0)
+		if err != nil {
+			t.Fatalf("pid %s: %v", pid, err)
+		}
+		t.Cleanup(func() { unix.Close(fd) })
+		all = append(all, fd)
+	}
+	return all
+}
+
+// gone checks that the processes are there no longer, not even as zombies.
+func (all handles) gone(t *testing.T) {
+	t.Helper()
+	for i, fd := range all {
+		if err := unix.PidfdSendSignal(fd, 0, nil, 0); err != unix.ESRCH {
+			t.Errorf("process %d of %d is there: %v", i, len(all), err)
 		}
 	}
 }

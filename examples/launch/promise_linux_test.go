@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -47,10 +49,15 @@ func TestOneRestart(t *testing.T) {
 // The second: without a restart the standard error ends with what happened, and nobody is left.
 func TestNoRestart(t *testing.T) {
 	report := tmp(t, "report.json")
-	c := start(t, "-n", "4", "--max-restarts", "0", "--report", report, "--", "python3", "testdata/raise.py")
+	gate := makeGate(t)
+	c := start(t, "-n", "4", "--max-restarts", "0", "--report", report, "--env", "GATE="+gate.Name(), "--",
+		"python3", "testdata/raise.py")
+	ranks := hold(t, c.stdout.await(t, 4, `rank \d pid (\d+)`))
+	if _, err := gate.Write([]byte{1}); err != nil {
+		t.Fatal(err)
+	}
 	c.wants(1)
-	pids := c.stdout.await(t, 1, `rank \d pid (\d+)`)
-	checkGone(t, pids)
+	ranks.gone(t)
 	golden(t, "testdata/failure.golden", normal(lastReport(t, c.stderr.String())))
 	r := readReport(t, report)
 	if r.Outcome != "failed" || r.ExitCode != 1 || r.Restarts != 0 || len(r.Failures) != 1 {
@@ -61,6 +68,21 @@ func TestNoRestart(t *testing.T) {
 			t.Errorf("rank %d: %+v", rank, r.Ranks[rank])
 		}
 	}
+}
+
+// makeGate makes a FIFO, a byte in which lets one reader go on.
+func makeGate(t *testing.T) *os.File {
+	t.Helper()
+	path := tmp(t, "gate")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	gate, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { gate.Close() })
+	return gate
 }
 
 // lastReport is what standard error ends with.

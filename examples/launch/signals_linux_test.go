@@ -23,10 +23,10 @@ func TestFirstSignal(t *testing.T) {
 		t.Run(unix.SignalName(signal), func(t *testing.T) {
 			report := tmp(t, "report.json")
 			c := start(t, "-n", "2", "--grace", "1h", "--report", report, "sh", "-c", polite)
-			pids := c.stdout.await(t, 2, ready)
+			ranks := hold(t, c.stdout.await(t, 2, ready))
 			c.signal(signal)
 			c.wants(code)
-			checkGone(t, pids)
+			ranks.gone(t)
 			r := readReport(t, report)
 			if r.Outcome != "interrupted" || r.ExitCode != code || len(r.Failures) != 0 || r.Ranks[1].Exit.Signal != "SIGTERM" {
 				t.Errorf("report %+v", r)
@@ -42,10 +42,10 @@ func TestFirstSignal(t *testing.T) {
 func TestFirstSignalThenGrace(t *testing.T) {
 	report := tmp(t, "report.json")
 	c := start(t, "-n", "2", "--grace", "100ms", "--report", report, "sh", "-c", rude)
-	pids := c.stdout.await(t, 2, ready)
+	ranks := hold(t, c.stdout.await(t, 2, ready))
 	c.signal(unix.SIGINT)
 	c.wants(130)
-	checkGone(t, pids)
+	ranks.gone(t)
 	if r := readReport(t, report); r.Outcome != "interrupted" || r.Ranks[0].Exit.Signal != "SIGKILL" {
 		t.Errorf("report %+v", r)
 	}
@@ -58,12 +58,12 @@ func TestSecondSignal(t *testing.T) {
 		t.Run(unix.SignalName(signal), func(t *testing.T) {
 			report := tmp(t, "report.json")
 			c := start(t, "-n", "2", "--grace", "1h", "--report", report, "sh", "-c", rude)
-			pids := c.stdout.await(t, 2, ready)
+			ranks := hold(t, c.stdout.await(t, 2, ready))
 			c.signal(signal)
 			c.stderr.await(t, 1, `stopping the ranks`)
 			c.signal(signal)
 			c.wants(128 + int(signal))
-			checkGone(t, pids)
+			ranks.gone(t)
 			c.stderr.await(t, 1, `killing the ranks \(again to leave at once\)\n`)
 			if r := readReport(t, report); r.Outcome != "interrupted" || r.Ranks[0].Exit.Signal != "SIGKILL" {
 				t.Errorf("report %+v", r)
@@ -84,7 +84,7 @@ func TestThirdSignal(t *testing.T) {
 	c.cmd.Stdout = w
 	c.begin()
 	w.Close()
-	pids := c.stderr.await(t, 1, ready)
+	ranks := hold(t, c.stderr.await(t, 1, ready))
 	processtest.Eventually(t, "the pipe is full", func() bool { return buffered(r) >= 64<<10 })
 	c.signal(unix.SIGINT)
 	c.stderr.await(t, 1, `stopping the ranks`)
@@ -93,7 +93,7 @@ func TestThirdSignal(t *testing.T) {
 	c.signal(unix.SIGINT)
 	c.wants(130)
 	processtest.Eventually(t, "the rank has died with its parent", func() bool {
-		return unix.Kill(atoi(t, pids[0]), 0) == unix.ESRCH
+		return unix.PidfdSendSignal(ranks[0], 0, nil, 0) == unix.ESRCH
 	})
 }
 
@@ -110,12 +110,12 @@ func buffered(r *os.File) int {
 func TestInterruptOfTheForegroundGroup(t *testing.T) {
 	report := tmp(t, "report.json")
 	c := start(t, "-n", "2", "--report", report, "python3", "-c", `import os, signal; print("ready", os.getpid(), flush=True); signal.pause()`)
-	pids := c.stdout.await(t, 2, ready)
+	ranks := hold(t, c.stdout.await(t, 2, ready))
 	if err := unix.Kill(-c.cmd.Process.Pid, unix.SIGINT); err != nil {
 		t.Fatal(err)
 	}
 	c.wants(130)
-	checkGone(t, pids)
+	ranks.gone(t)
 	if r := readReport(t, report); r.Outcome != "interrupted" || len(r.Failures) != 0 {
 		t.Errorf("report %+v", r)
 	}
@@ -141,10 +141,10 @@ func TestIgnoredHangup(t *testing.T) {
 	processtest.Check(t)
 	c := startUnder(t, []string{"sh", "-c", `trap "" HUP; exec "$@"`, "sh"}, "-n", "2", "--", "sh", "-c",
 		`trap "echo alive; exit 0" USR1; echo ready $$; while :; do sleep 1000 & wait $!; done`)
-	pids := c.stdout.await(t, 2, ready)
+	ranks := hold(t, c.stdout.await(t, 2, ready))
 	c.signal(unix.SIGHUP)
-	for _, pid := range pids {
-		if err := unix.Kill(atoi(t, pid), unix.SIGHUP); err != nil {
+	for _, rank := range ranks {
+		if err := unix.PidfdSendSignal(rank, unix.SIGHUP, nil, 0); err != nil {
 			t.Error(err)
 		}
 	}

@@ -66,12 +66,12 @@ func TestTwoDieAtOnce(t *testing.T) {
 		})
 		for round := range rounds {
 			x.lineOfAll(round, "here")
-			pids := [2]int{}
-			for rank := range pids {
-				pids[rank] = x.eventOf(supervisor.EventStarted, process.ID{Rank: rank, Generation: round}).PID
+			var both [2]handle
+			for rank := range both {
+				both[rank] = hold(t, x.eventOf(supervisor.EventStarted, process.ID{Rank: rank, Generation: round}).PID)
 			}
-			for _, pid := range pids { // nobody else has the number: the zombie is not reaped twice
-				_ = unix.Kill(pid, unix.SIGKILL)
+			for _, rank := range both {
+				_ = unix.PidfdSendSignal(int(rank), unix.SIGKILL, nil, 0) // the second may have been stopped already
 			}
 		}
 		x.lineOfAll(rounds, "here")

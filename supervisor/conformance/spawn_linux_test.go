@@ -270,12 +270,12 @@ func TestS07OthersLinger(t *testing.T) {
 		})
 		x.lineOfAll(0, "here")
 		first.open()
-		decided := x.event(supervisor.EventExited, 0)
+		exited := x.event(supervisor.EventExited, 0)
 		second.open()
 		if exit := as[*process.Exit](t, x.failure()); exit.Code != 123 {
 			t.Errorf("exit %v", exit)
 		}
-		if took := x.event(supervisor.EventDone, -1).At.Sub(decided.At); took > 10*time.Second {
+		if took := x.event(supervisor.EventDone, -1).At.Sub(exited.At); took > 10*time.Second {
 			t.Errorf("the group was done %v after its last rank was let go", took)
 		}
 		if x.rank(1).Outcome != supervisor.Succeeded || len(x.all(supervisor.EventStop)) != 0 {
@@ -335,11 +335,9 @@ func TestS11StrangersSignal(t *testing.T) {
 		verbs := []string{"say here", "hang"}
 		x := begin(t, supervisor.Spec{Ranks: m.ranks(t, verbs, verbs)})
 		x.lineOfAll(0, "here")
-		for rank := range 2 {
-			if err := unix.Kill(x.event(supervisor.EventStarted, rank).PID, unix.SIGTERM); err != nil && rank == 0 {
-				t.Fatal(err)
-			}
-		}
+		both := [2]handle{hold(t, x.event(supervisor.EventStarted, 0).PID), hold(t, x.event(supervisor.EventStarted, 1).PID)}
+		both[0].signal(t, unix.SIGTERM)
+		_ = unix.PidfdSendSignal(int(both[1]), unix.SIGTERM, nil, 0) // it may have been stopped already
 		f := x.failure()
 		if exit := as[*process.Exit](t, f); exit.Signal != unix.SIGTERM || exit.Stopped || f.Exception != nil {
 			t.Errorf("%v: exit %+v", f, exit)
