@@ -57,12 +57,24 @@ func TestManyCommands(t *testing.T) {
 }
 
 // starved is a supervisor with few descriptors, in a process of its own as the limit is the whole process's. It tries to
-// run more ranks than it can and prints what has become of them.
+// run more ranks than it can, either from the start or because others take the descriptors after it has looked, and
+// prints what has become of them.
 var starved = processtest.Helper("starved", func() {
 	before := descriptors() // opens what the runtime keeps
 	var limit unix.Rlimit
 	check(unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
 	limit.Cur = 60
+	var eaten []*os.File
+	eat := func(e supervisor.Event) {
+		for e.Kind == supervisor.EventSpawn && e.Seq == 1 && os.Args[2] == "eaten" && descriptors() < 550 {
+			f, err := os.Open(os.DevNull)
+			check(err)
+			eaten = append(eaten, f)
+		}
+	}
+	if os.Args[2] == "eaten" {
+		limit.Cur = 600
+	}
 	check(unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
 	ranks := supervisor.Repeat(40, sh("exec sleep 1000"))
 	if os.Args[1] == function.name {
@@ -70,25 +82,34 @@ var starved = processtest.Helper("starved", func() {
 		c.Argument, _ = transport.Marshal([]string{"hang"})
 		ranks = supervisor.Repeat(40, c)
 	}
-	err := supervisor.Run(context.Background(), supervisor.Spec{Ranks: ranks})
+	err := supervisor.Run(context.Background(), supervisor.Spec{Ranks: ranks}, supervisor.WithObserver(eat))
+	for _, f := range eaten {
+		f.Close()
+	}
 	var failure *supervisor.Failure
-	fmt.Printf("descriptors %v, failure %v, children %q, descriptors more %d\n",
-		errors.Is(err, unix.EMFILE), errors.As(err, &failure), children(), descriptors()-before)
+	fmt.Printf("descriptors %v, spec %v, failure %v, children %q, descriptors more %d\n", errors.Is(err, unix.EMFILE),
+		errors.Is(err, supervisor.ErrSpec), errors.As(err, &failure), children(), descriptors()-before)
 	fmt.Println(err)
 })
 
+// TestTooFewDescriptors: too few at the start are told before anything starts; when they run out later, what was started
+// is rolled back.
 func TestTooFewDescriptors(t *testing.T) {
-	for _, m := range []mode{function, command} {
-		t.Run(m.name, func(t *testing.T) {
-			x := begin(t, supervisor.Spec{Ranks: []process.Command{processtest.Command(t, starved, m.name)}})
-			if err := x.end(); err != nil {
-				t.Fatal(err)
-			}
-			const want = `descriptors true, failure true, children "", descriptors more 0`
-			if said := x.lines[process.ID{}]; len(said) != 2 || said[0] != want || !strings.HasSuffix(said[1], "too many open files") {
-				t.Errorf("%q", said)
-			}
-		})
+	for when, want := range map[string]string{
+		"few":   `descriptors true, spec true, failure false, children "", descriptors more 0`,
+		"eaten": `descriptors true, spec false, failure true, children "", descriptors more 0`,
+	} {
+		for _, m := range []mode{function, command} {
+			t.Run(when+" for a "+m.name, func(t *testing.T) {
+				x := begin(t, supervisor.Spec{Ranks: []process.Command{processtest.Command(t, starved, m.name, when)}})
+				if err := x.end(); err != nil {
+					t.Fatal(err)
+				}
+				if said := x.lines[process.ID{}]; len(said) != 2 || said[0] != want || !strings.HasSuffix(said[1], "too many open files") {
+					t.Errorf("%q", said)
+				}
+			})
+		}
 	}
 }
 
