@@ -443,11 +443,17 @@ func init() {
 	})
 	worker.Register("stack overflow", func(context.Context, worker.Info) error {
 		debug.SetMaxStack(1 << 20)
-		return fmt.Errorf("%d", deeper(0))
+		return fmt.Errorf("%d", deeper(1))
 	})
 }
 
-func deeper(n int) int { return deeper(n+1) + 1 }
+// deeper has an end that is never reached.
+func deeper(n int) int {
+	if n == 0 {
+		return 0
+	}
+	return deeper(n+1) + 1
+}
 
 // TestUsage: memory and time are the process's own, never the supervisor's (B7).
 func TestUsage(t *testing.T) {

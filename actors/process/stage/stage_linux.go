@@ -58,12 +58,9 @@ func Wrap(path string, argv []string, s Settings) (string, []string, error) {
 	return "/proc/self/exe", append([]string{name, string(text), path}, argv...), nil
 }
 
-var room []byte
-
 // makeRoom leaves free memory in the heap, so that what is needed after the limits is no matter of the system's.
 func makeRoom() {
-	room = make([]byte, 8<<20)
-	room = nil
+	runtime.KeepAlive(make([]byte, 8<<20))
 	runtime.GC()
 	debug.SetGCPercent(-1)
 }
