@@ -59,7 +59,7 @@ func TestLevel(t *testing.T) {
 
 // needCgroup skips a test where no cgroup can be made.
 func needCgroup(t *testing.T) {
-	if level := process.Local().Containment(); !strings.HasPrefix(level, "cgroup") {
+	if level := launcher.Containment(); !strings.HasPrefix(level, "cgroup") {
 		t.Skipf("needs a writable cgroup v2 hierarchy; the level here is %s", level)
 	}
 }

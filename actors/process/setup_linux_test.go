@@ -228,8 +228,8 @@ func init() {
 		}
 		for start := time.Now(); time.Since(start) < 100*time.Millisecond; {
 		}
-		runtime.KeepAlive(b)
-		return nil
+		fmt.Println("ready")
+		select {} // until it is stopped: a process that is gone cannot be measured
 	})
 }
 
@@ -462,7 +462,10 @@ func TestUsage(t *testing.T) {
 	for i := 0; i < len(ballast); i += 4096 {
 		ballast[i] = 1
 	}
-	if _, exit := run(t, process.Reexec("many megabytes")); exit.MaxRSS < 200<<20 || exit.CPU < 50*time.Millisecond {
+	l := launch(t, process.Reexec("many megabytes"))
+	l.awaitOutput(process.Stdout, "ready")
+	l.Stop("test", time.Minute)
+	if exit := l.awaitExit(); exit.MaxRSS < 200<<20 || exit.CPU < 50*time.Millisecond {
 		t.Errorf("%d MiB, %v", exit.MaxRSS>>20, exit.CPU)
 	}
 	for _, cpus := range [][]int{nil, {0}} {
