@@ -54,6 +54,13 @@ func plantTree(announce func(dir string)) (*tree, error) {
 	return &tree{dir: dir}, nil
 }
 
+// mayPlant reports whether it is worth while to try plantTree. It leaves no trace: nobody would remove that for a program
+// which is killed before it has a watchdog.
+func mayPlant() bool {
+	own, err := ownCgroup()
+	return err == nil && unix.Access(own, unix.W_OK) == nil
+}
+
 // remove takes the tree down. It is empty when every process has ended; if it is not, it stays for the next sweep.
 func (t *tree) remove() error { return watchdog.Remove(t.dir) }
 

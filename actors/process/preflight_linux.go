@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -27,7 +26,7 @@ func (g *guard) checkFiles(commands []Command) error {
 	if err != nil || syscall.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
 		return nil // not known
 	}
-	need, most, cgroup := spareFiles, 0, strings.HasPrefix(g.level(), levelCgroup)
+	need, most, cgroup := spareFiles, 0, !g.layers.NoCgroup && mayPlant()
 	for _, c := range commands {
 		files := filesOf(c, cgroup)
 		need, most = need+files, max(most, files)
