@@ -27,7 +27,7 @@ func (m *machine) scopeAll() {
 func (m *machine) onStarted(ev event) {
 	e := ev.(evStarted)
 	l := &m.lives[e.id.Rank]
-	l.pid = e.pid
+	l.pid, l.began = e.pid, m.now
 	if l.state == spawned {
 		l.state = started
 	}
@@ -236,11 +236,25 @@ func (m *machine) decide(f *Failure) {
 	case err != nil:
 		m.conclude(Failed, fmt.Errorf("%w, asked about %w", err, f))
 	case d.Action == Terminate:
-		m.conclude(Failed, f)
-	default:
+		m.conclude(Failed, m.givenUp(f))
+	case !d.Free:
 		m.restarts = append(m.restarts, m.now)
 	}
 	m.stopScope(d.Linger)
+}
+
+// givenUp is the error of a group that a failure ends: with all that led to it, if the group was ever restarted.
+func (m *machine) givenUp(f *Failure) error {
+	if m.generation == 0 {
+		return f
+	}
+	e := &GaveUpError{Restarts: m.generation}
+	for _, f := range m.failures {
+		if f.Kind == Origin {
+			e.History = append(e.History, f)
+		}
+	}
+	return e
 }
 
 // conclude says how the group will have ended, and what Run returns then.

@@ -28,6 +28,8 @@ type Failure struct {
 	Generation int
 	PID        int // 0 when there was no process
 	At         time.Time
+	// Uptime is how long the process had lived when it failed; 0 when there was none.
+	Uptime time.Duration
 
 	// Exception is what the worker raised, nil when it said nothing.
 	Exception *transport.Exception
@@ -56,6 +58,28 @@ var (
 	// ErrStrategy is the condition of a strategy that panicked or asked for something that makes no sense.
 	ErrStrategy = errors.New("supervisor: the strategy is at fault")
 )
+
+// A GaveUpError is the error of a group that failed for good after it had been restarted. It wraps the failure that ended
+// it, so that errors.As finds a *Failure, its exception and its exit.
+type GaveUpError struct {
+	// History holds the failures that were decided upon, oldest first; the last one ended the group.
+	History []*Failure
+	// Restarts is how many generations came after the first.
+	Restarts int
+}
+
+// Error returns the number of restarts and the last failure in one line.
+func (e *GaveUpError) Error() string {
+	if e.Restarts == 1 {
+		return fmt.Sprintf("gave up after a restart: %v", e.last())
+	}
+	return fmt.Sprintf("gave up after %d restarts: %v", e.Restarts, e.last())
+}
+
+// Unwrap returns the failure that ended the group.
+func (e *GaveUpError) Unwrap() error { return e.last() }
+
+func (e *GaveUpError) last() *Failure { return e.History[len(e.History)-1] }
 
 // ID returns the life that failed.
 func (f *Failure) ID() process.ID { return process.ID{Rank: f.Rank, Generation: f.Generation} }

@@ -77,6 +77,7 @@ type life struct {
 	generation int
 	state      lifeState
 	pid        int
+	began      time.Time // when its process was there
 	rung       rung      // how far we have gone to end it
 	until      time.Time // how long it may stay there
 	failure    *Failure
@@ -324,6 +325,9 @@ func (m *machine) present() *GenerationReport { return &m.generations[len(m.gene
 func (m *machine) fail(id process.ID, kind Kind) *Failure {
 	l := &m.lives[id.Rank]
 	f := &Failure{Seq: len(m.failures) + 1, Kind: kind, Rank: id.Rank, Generation: id.Generation, PID: l.pid, At: m.now}
+	if !l.began.IsZero() {
+		f.Uptime = m.now.Sub(l.began)
+	}
 	m.failures = append(m.failures, f)
 	l.failure, l.outcome = f, Failed
 	return f

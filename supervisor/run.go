@@ -16,7 +16,8 @@ import (
 //
 // It returns nil when every rank of the last generation ended well. Otherwise it returns an error that is or wraps
 //
-//   - a *[Failure]: the one that ended the group; errors.As finds its *transport.Exception and *process.Exit;
+//   - a *[Failure]: the one that ended the group; errors.As finds its *transport.Exception and *process.Exit. It is in
+//     a *[GaveUpError], with those before it, when the group had been restarted;
 //   - the context's cause, when the context ended first: that is a graceful stop;
 //   - [ErrStopped], [ErrTimeout], [ErrStrategy] or [ErrAbandoned];
 //   - [ErrSpec] when nothing was started at all.

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"time"
 )
@@ -42,6 +43,16 @@ func (s State) RestartsWithin(window time.Duration) int {
 	return len(s.Restarts) - i
 }
 
+// Decayed returns the restarts decided so far, each of which counts half as much after halfLife, a quarter after twice
+// that, and so on. What is less than a hundredth of a restart counts nothing.
+func (s State) Decayed(halfLife time.Duration) float64 {
+	var sum float64
+	for _, t := range s.Restarts {
+		sum += math.Exp2(-s.Now.Sub(t).Seconds() / halfLife.Seconds())
+	}
+	return math.Floor(sum*100) / 100
+}
+
 // An Action is what a Directive does.
 type Action int
 
@@ -75,6 +86,8 @@ type Directive struct {
 	// Linger is how long the ranks may go on, and end by themselves, before they are asked to stop. torch calls this
 	// the grace period of join.
 	Linger time.Duration
+	// Free is for a Restart that uses no budget: State.Restarts will not have it.
+	Free bool
 	// Reason is for people: it appears in events and reports.
 	Reason string
 }
@@ -86,6 +99,11 @@ type AllForOne struct {
 	Restarts int
 	// Within is the window of the budget; 0 means the group's whole life.
 	Within time.Duration
+	// Decay, in place of Within, lets a restart count half as much after this time, a quarter after twice that, and so on:
+	// a group that has gone on well for long has its whole budget again.
+	Decay time.Duration
+	// MinUptime is how long a process has to have lived to be worth a restart: one that fails sooner, terminates the group.
+	MinUptime time.Duration
 	// Backoff is the wait before each restart.
 	Backoff Backoff
 	// Linger is how long the other ranks may end by themselves.
@@ -93,38 +111,50 @@ type AllForOne struct {
 }
 
 // Decide restarts all ranks while there is budget.
-func (a AllForOne) Decide(s State, _ *Failure) Directive {
-	return budget(s, a.Restarts, a.Within, a.Backoff, Directive{Action: Restart, Linger: a.Linger})
+func (a AllForOne) Decide(s State, f *Failure) Directive {
+	b := budget{a.Restarts, a.Within, a.Decay, a.MinUptime, a.Backoff}
+	return b.decide(s, f, Directive{Action: Restart, Linger: a.Linger})
 }
 
 // OneForOne restarts the rank that failed and leaves the others alone: for ranks that do not depend on each other.
-// Budget and back-off are the group's, as in AllForOne.
+// Budget and back-off are the group's: the fields mean what they do in AllForOne.
 type OneForOne struct {
-	Restarts int
-	Within   time.Duration
-	Backoff  Backoff
+	Restarts  int
+	Within    time.Duration
+	Decay     time.Duration
+	MinUptime time.Duration
+	Backoff   Backoff
 }
 
 // Decide restarts the failed rank while there is budget.
 func (o OneForOne) Decide(s State, f *Failure) Directive {
-	return budget(s, o.Restarts, o.Within, o.Backoff, Directive{Action: Restart, Ranks: []int{f.Rank}})
+	b := budget{o.Restarts, o.Within, o.Decay, o.MinUptime, o.Backoff}
+	return b.decide(s, f, Directive{Action: Restart, Ranks: []int{f.Rank}})
 }
 
 // RestForOne restarts the rank that failed and all ranks after it: for a chain in which each rank uses those before it.
-// Budget and back-off are the group's, as in AllForOne.
+// Budget and back-off are the group's: the fields mean what they do in AllForOne.
 type RestForOne struct {
-	Restarts int
-	Within   time.Duration
-	Backoff  Backoff
+	Restarts  int
+	Within    time.Duration
+	Decay     time.Duration
+	MinUptime time.Duration
+	Backoff   Backoff
 }
 
 // Decide restarts the failed rank and those after it while there is budget.
 func (r RestForOne) Decide(s State, f *Failure) Directive {
-	ranks := make([]int, 0, s.Size-f.Rank)
-	for rank := f.Rank; rank < s.Size; rank++ {
+	b := budget{r.Restarts, r.Within, r.Decay, r.MinUptime, r.Backoff}
+	return b.decide(s, f, Directive{Action: Restart, Ranks: s.from(f.Rank)})
+}
+
+// from lists a rank and those after it.
+func (s State) from(rank int) []int {
+	ranks := make([]int, 0, s.Size-rank)
+	for ; rank < s.Size; rank++ {
 		ranks = append(ranks, rank)
 	}
-	return budget(s, r.Restarts, r.Within, r.Backoff, Directive{Action: Restart, Ranks: ranks})
+	return ranks
 }
 
 // FailFast terminates the group on the first failure.
@@ -138,28 +168,54 @@ func (f FailFast) Decide(State, *Failure) Directive {
 	return Directive{Action: Terminate, Linger: f.Linger, Reason: "fail-fast"}
 }
 
-// budget answers with the restart when there is budget for it, else with the end.
-func budget(s State, restarts int, within time.Duration, b Backoff, d Directive) Directive {
-	used := s.RestartsWithin(within)
-	if restarts >= 0 && used >= restarts {
-		return Directive{Action: Terminate, Linger: d.Linger, Reason: spent(used, restarts, within)}
+// IgnoreFailures takes every failure for a good exit: the group succeeds when all ranks have ended somehow.
+type IgnoreFailures struct{}
+
+// Decide ignores the failure.
+func (IgnoreFailures) Decide(State, *Failure) Directive {
+	return Directive{Action: Ignore, Reason: "failures are ignored"}
+}
+
+// A budget is what the strategies that restart have in common.
+type budget struct {
+	restarts  int
+	within    time.Duration
+	decay     time.Duration
+	minUptime time.Duration
+	backoff   Backoff
+}
+
+// decide answers with the restart when it is worth while and there is budget for it, else with the end.
+func (b budget) decide(s State, f *Failure, d Directive) Directive {
+	used := s.RestartsWithin(b.within)
+	if b.decay > 0 {
+		used = int(math.Ceil(s.Decayed(b.decay))) // what is left of a restart still counts
 	}
-	d.After = b.Delay(used, s.Random)
+	switch {
+	case b.restarts >= 0 && used >= b.restarts:
+		return Directive{Action: Terminate, Linger: d.Linger, Reason: b.spent(used)}
+	case f.Uptime < b.minUptime:
+		reason := fmt.Sprintf("it lived %v, and a restart is worth while after %v", f.Uptime, b.minUptime)
+		return Directive{Action: Terminate, Linger: d.Linger, Reason: reason}
+	}
+	d.After = b.backoff.Delay(used, s.Random)
 	d.Reason = fmt.Sprintf("restart %d", used+1)
-	if restarts >= 0 {
-		d.Reason += fmt.Sprintf(" of %d", restarts)
+	if b.restarts >= 0 {
+		d.Reason += fmt.Sprintf(" of %d", b.restarts)
 	}
 	return d
 }
 
-func spent(used, restarts int, within time.Duration) string {
+func (b budget) spent(used int) string {
 	switch {
-	case restarts == 0:
+	case b.restarts == 0:
 		return "no restarts are allowed"
-	case within > 0:
-		return fmt.Sprintf("%d of %d restarts used within %v", used, restarts, within)
+	case b.decay > 0:
+		return fmt.Sprintf("%d of %d restarts used, each of which counts half after %v", used, b.restarts, b.decay)
+	case b.within > 0:
+		return fmt.Sprintf("%d of %d restarts used within %v", used, b.restarts, b.within)
 	}
-	return fmt.Sprintf("%d of %d restarts used", used, restarts)
+	return fmt.Sprintf("%d of %d restarts used", used, b.restarts)
 }
 
 // Backoff is an exponentially growing wait with jitter. The zero Backoff does not wait.

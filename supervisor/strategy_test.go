@@ -21,7 +21,7 @@ func past(seconds ...int) State {
 }
 
 func TestStrategies(t *testing.T) {
-	second := Backoff{Min: time.Second, Max: time.Minute}
+	second, uptime := Backoff{Min: time.Second, Max: time.Minute}, 3*time.Second
 	for _, c := range []struct {
 		name     string
 		strategy Strategy
@@ -45,6 +45,19 @@ func TestStrategies(t *testing.T) {
 			Directive{Action: Restart, Linger: time.Second, Reason: "restart 1 of 1"}},
 		{"linger, and the end", AllForOne{Linger: time.Second}, past(),
 			Directive{Linger: time.Second, Reason: "no restarts are allowed"}},
+		{"half of two is one", AllForOne{Restarts: 2, Decay: 10 * time.Second}, past(10, 10),
+			Directive{Action: Restart, Reason: "restart 2 of 2"}},
+		{"a little more than half", AllForOne{Restarts: 2, Decay: 10 * time.Second}, past(9, 9),
+			Directive{Reason: "2 of 2 restarts used, each of which counts half after 10s"}},
+		{"all is forgotten", AllForOne{Restarts: 1, Decay: 10 * time.Second}, past(67),
+			Directive{Action: Restart, Reason: "restart 1 of 1"}},
+		{"it lived long enough", OneForOne{Restarts: 1, MinUptime: uptime}, past(),
+			Directive{Action: Restart, Ranks: []int{2}, Reason: "restart 1 of 1"}},
+		{"it did not", RestForOne{Restarts: 1, MinUptime: uptime + 1}, past(),
+			Directive{Reason: "it lived 3s, and a restart is worth while after 3.000000001s"}},
+		{"it did not, and others may go on a while", AllForOne{Restarts: 1, MinUptime: time.Hour, Linger: 1}, past(),
+			Directive{Linger: 1, Reason: "it lived 3s, and a restart is worth while after 1h0m0s"}},
+		{"ignore", IgnoreFailures{}, past(), Directive{Action: Ignore, Reason: "failures are ignored"}},
 		{"one for one", OneForOne{Restarts: 1}, past(),
 			Directive{Action: Restart, Ranks: []int{2}, Reason: "restart 1 of 1"}},
 		{"one for one, no budget", OneForOne{Restarts: 1}, past(1), Directive{Reason: "1 of 1 restarts used"}},
@@ -54,7 +67,7 @@ func TestStrategies(t *testing.T) {
 		{"fail fast", FailFast{Linger: time.Minute}, past(), Directive{Linger: time.Minute, Reason: "fail-fast"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := c.strategy.Decide(c.state, &Failure{Rank: 2})
+			got := c.strategy.Decide(c.state, &Failure{Rank: 2, Uptime: uptime})
 			if ranks := got.Ranks; got.Action == Terminate {
 				got.Ranks = nil // nobody looks at them
 			} else if !slices.Equal(ranks, c.want.Ranks) {

@@ -258,6 +258,8 @@ type scripted struct {
 	name     string
 	restarts int
 	within   time.Duration
+	decay    time.Duration
+	uptime   time.Duration
 	backoff  Backoff
 	d        Directive
 }
@@ -270,9 +272,15 @@ func (s *scripted) set(key string, values []string) (err error) {
 		s.restarts, err = strconv.Atoi(values[0])
 	case "within":
 		s.within, err = time.ParseDuration(values[0])
+	case "decay":
+		s.decay, err = time.ParseDuration(values[0])
+	case "min-uptime":
+		s.uptime, err = time.ParseDuration(values[0])
 	case "backoff":
 		s.backoff.Min, _ = time.ParseDuration(values[0])
 		s.backoff.Max, err = time.ParseDuration(values[1])
+	case "free":
+		s.d.Free = true
 	case "linger":
 		s.d.Linger, err = time.ParseDuration(values[0])
 	case "after":
@@ -291,17 +299,17 @@ func (s *scripted) set(key string, values []string) (err error) {
 func (s *scripted) strategy() Strategy {
 	switch s.name {
 	case "all-for-one":
-		return AllForOne{s.restarts, s.within, s.backoff, s.d.Linger}
+		return AllForOne{s.restarts, s.within, s.decay, s.uptime, s.backoff, s.d.Linger}
 	case "one-for-one":
-		return OneForOne{s.restarts, s.within, s.backoff}
+		return OneForOne{s.restarts, s.within, s.decay, s.uptime, s.backoff}
 	case "rest-for-one":
-		return RestForOne{s.restarts, s.within, s.backoff}
+		return RestForOne{s.restarts, s.within, s.decay, s.uptime, s.backoff}
 	case "panic":
 		return StrategyFunc(func(State, *Failure) Directive { panic("no idea") })
 	case "restart":
 		s.d.Action = Restart
 	case "ignore":
-		s.d.Action = Ignore
+		return IgnoreFailures{}
 	case "nonsense":
 		s.d.Action = 7
 	default:

@@ -125,18 +125,19 @@ func (w *world) noteEffects(effects []effect) {
 // strategy is one of ours, or one that answers at random. All have a budget, so that a run has an end worth waiting for.
 func (w *world) strategy(size int) Strategy {
 	restarts, within := w.IntN(6), time.Duration(w.pick(0, float64(10*time.Second)))
+	decay, uptime := time.Duration(w.pick(0, 0, float64(5*time.Second))), w.upTo(time.Second)*time.Duration(w.IntN(2))
 	b := Backoff{Min: w.upTo(2*time.Second) * time.Duration(w.IntN(2)), Max: 4 * time.Second}
 	linger := w.upTo(3*time.Second) * time.Duration(w.IntN(2))
-	if within > 0 {
+	if within > 0 || decay > 0 {
 		restarts = min(restarts, 2)
 	}
 	switch w.IntN(8) {
 	case 0:
-		return AllForOne{restarts, within, b, linger}
+		return AllForOne{restarts, within, decay, uptime, b, linger}
 	case 1, 2:
-		return OneForOne{restarts, within, b}
+		return OneForOne{restarts, within, decay, uptime, b}
 	case 3:
-		return RestForOne{restarts, within, b}
+		return RestForOne{restarts, within, decay, uptime, b}
 	case 4:
 		return FailFast{linger}
 	}
@@ -145,7 +146,7 @@ func (w *world) strategy(size int) Strategy {
 }
 
 func (w *world) whim(s State, fault float64, restarts int) Directive {
-	d := Directive{Action: Action(w.IntN(3)), Reason: "a whim"}
+	d := Directive{Action: Action(w.IntN(3)), Free: w.chance(0.1), Reason: "a whim"}
 	switch {
 	case w.chance(fault):
 		panic("a whim")
