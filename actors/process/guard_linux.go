@@ -179,11 +179,16 @@ func (g *guard) wither() {
 	g.layers.NoCgroup = true
 }
 
-// level says what there is; without users, what there would be, for which everything is put up and taken down again.
+// level says what there is; without users, what there would be, for which a tree is tried but no process started.
 func (g *guard) level() string {
-	leave := g.enter(nil)
-	defer leave()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return level(g.tree != nil && !g.layers.NoCgroup, g.dog != nil, !g.layers.NoDeathsig)
+	if g.users > 0 {
+		return level(g.tree != nil && !g.layers.NoCgroup, g.dog != nil, !g.layers.NoDeathsig)
+	}
+	tree, err := plantTree(func(string) {})
+	if err == nil {
+		_ = tree.remove()
+	}
+	return level(err == nil && !g.layers.NoCgroup, !g.layers.NoWatchdog, !g.layers.NoDeathsig)
 }
