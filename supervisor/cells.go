@@ -63,8 +63,12 @@ func (m *machine) onReturned(ev event) {
 // onRaised: an exception is a failure now, even if the process hangs in its exit (G-7).
 func (m *machine) onRaised(ev event) {
 	e := ev.(evRaised)
-	if m.lives[e.id.Rank].failure != nil {
+	switch l := &m.lives[e.id.Rank]; {
+	case l.failure != nil:
 		return // it was ignored, and so is all that follows from it
+	case l.dropper != nil:
+		m.onRaisedLate(ev)
+		return
 	}
 	f := m.fail(e.id, Origin)
 	f.Exception, f.Err = e.exception, e.err
@@ -82,13 +86,21 @@ func (m *machine) onRaisedLate(ev event) {
 	m.join(f)
 }
 
-// join makes a failure collateral of the present one. A rank out of the directive's scope comes into it: it failed.
+// join makes a failure collateral of the one that its rank is being ended for. A rank out of the directive's scope comes
+// into it, for it failed; but not one whose failures are no reason for anything.
 func (m *machine) join(f *Failure) {
-	if m.origin != nil {
-		m.origin.Collateral = append(m.origin.Collateral, f)
+	l := &m.lives[f.Rank]
+	aside := !m.scope[f.Rank] && l.dropper == nil
+	if d, excused := m.excuse(f); excused && aside {
+		f.Kind, f.Directive = Ignored, d
+		m.emitFailed(f)
+		return
+	}
+	if owner := m.ownerOf(l); owner != nil {
+		owner.Collateral = append(owner.Collateral, f)
 	}
 	m.emitFailed(f)
-	if m.scope[f.Rank] {
+	if !aside {
 		return
 	}
 	m.scope[f.Rank] = true
@@ -101,10 +113,18 @@ func (m *machine) join(f *Failure) {
 	}
 }
 
+// ownerOf returns the failure because of which a life is being ended, nil for none.
+func (m *machine) ownerOf(l *life) *Failure {
+	if l.dropper != nil {
+		return l.dropper
+	}
+	return m.origin
+}
+
 func (m *machine) onGoodExit(ev event) {
 	e := ev.(evExited)
 	m.end1(e)
-	m.progress()
+	m.progress(e.id.Rank)
 }
 
 // end1 marks one life as ended.
@@ -118,9 +138,9 @@ func (m *machine) end1(e evExited) {
 		l.failure.Exit = l.exit
 	}
 	l.outcome = l.ending()
-	if l.outcome == Stopped && m.origin != nil {
-		m.origin.Stopped = append(m.origin.Stopped, e.id.Rank)
-		slices.Sort(m.origin.Stopped)
+	if owner := m.ownerOf(l); l.outcome == Stopped && owner != nil {
+		owner.Stopped = append(owner.Stopped, e.id.Rank)
+		slices.Sort(owner.Stopped)
 	}
 	m.emit(Event{Kind: EventExited, Rank: e.id.Rank, Generation: e.id.Generation, PID: l.pid, Exit: l.exit})
 }
@@ -130,45 +150,70 @@ func (l *life) ending() Outcome {
 	switch {
 	case errors.Is(l.exit.Err, ErrAbandoned):
 		return Abandoned
-	case l.failure != nil:
+	case l.failure != nil && l.failure.Kind != Ignored:
 		return Failed
 	case l.answers(l.exit):
 		return Stopped
+	case l.failure != nil:
+		return Failed
 	case l.exit.Success():
 		return Succeeded
 	}
 	return Failed
 }
 
-// progress looks whether the group is complete, or its start is.
-func (m *machine) progress() {
-	if !m.any(alive) {
+// progress looks, after the end of a rank, whether the group is complete, or its start is.
+func (m *machine) progress(rank int) {
+	m.achieve(rank)
+	m.complete()
+}
+
+func (m *machine) complete() {
+	switch {
+	case m.phase != starting && m.phase != running:
+	case !m.any(alive):
 		m.finish()
-		return
+	default:
+		m.startBarrier()
 	}
-	m.startBarrier()
 }
 
 func (m *machine) onBadExit(ev event) {
 	e := ev.(evExited)
-	known := m.lives[e.id.Rank].failure != nil
+	l := &m.lives[e.id.Rank]
+	known := l.failure != nil
 	m.end1(e)
-	if known { // it raised, and was ignored
-		m.progress()
-		return
+	switch {
+	case known: // it raised, and was ignored
+		m.progress(e.id.Rank)
+	case l.dropper != nil:
+		m.join(m.failExit(e, Collateral))
+		m.progress(e.id.Rank)
+	default:
+		m.decide(m.failExit(e, Origin))
 	}
-	m.decide(m.failExit(e, Origin))
 }
 
 func (m *machine) failExit(e evExited, kind Kind) *Failure {
 	f := m.fail(e.id, kind)
-	f.Exit, f.Err = &e.exit, e.exit.Err
+	if f.Exit, f.Err = &e.exit, e.exit.Err; e.exit.Success() {
+		f.Err = ErrEnded
+	}
 	return f
 }
 
 func (m *machine) onExitStopping(ev event) {
-	m.end1(ev.(evExited))
+	e := ev.(evExited)
+	m.end1(e)
+	m.aside(e.id.Rank)
 	m.settle()
+}
+
+// aside: those that are not to be restarted go on with their work while others are, and may complete it.
+func (m *machine) aside(rank int) {
+	if !m.scope[rank] || m.goneForGood(rank, &m.lives[rank]) {
+		m.achieve(rank)
+	}
 }
 
 // onBadExitLate tells an exit of its own from an answer to our signal: classify has looked (G-6).
@@ -179,6 +224,7 @@ func (m *machine) onBadExitLate(ev event) {
 	if !known {
 		m.join(m.failExit(e, Collateral))
 	}
+	m.aside(e.id.Rank)
 	m.settle()
 }
 
@@ -190,6 +236,9 @@ func (m *machine) onStartTimeout(event) {
 	for _, id := range late {
 		if m.phase != starting {
 			return
+		}
+		if !unready(id.Rank, &m.lives[id.Rank]) {
+			continue // it was dropped together with one before it
 		}
 		f := m.fail(id, Origin)
 		f.Err = err
@@ -225,12 +274,16 @@ func (m *machine) decide(f *Failure) {
 	known := *f
 	m.emit(Event{Kind: EventDecided, Rank: f.Rank, Generation: f.Generation, Action: d.Action, After: d.After,
 		Reason: d.Reason, Failure: &known})
-	if d.Action == Ignore {
-		m.progress()
+	switch d.Action {
+	case Ignore:
+		m.progress(f.Rank)
+		return
+	case Drop:
+		m.drop(f, d)
 		return
 	}
 	m.present().Failed = m.now
-	m.origin, m.next, m.after, m.reason = f, d.Action, d.After, fmt.Sprintf("rank %v failed", f.ID())
+	m.origin, m.next, m.after, m.reason = f, d.Action, d.After, because(f)
 	m.setScope(f, d)
 	switch {
 	case err != nil:
@@ -257,6 +310,9 @@ func (m *machine) givenUp(f *Failure) error {
 	return e
 }
 
+// because is the reason that ranks are told when another one failed.
+func because(f *Failure) string { return fmt.Sprintf("rank %v failed", f.ID()) }
+
 // conclude says how the group will have ended, and what Run returns then.
 func (m *machine) conclude(o Outcome, err error) { m.verdict, m.end = o, err }
 
@@ -272,6 +328,18 @@ func (m *machine) setScope(f *Failure, d Directive) {
 		m.scope[rank] = true
 	}
 	m.scope[f.Rank] = true
+}
+
+// drop ends ranks for good, beside everything else that goes on.
+func (m *machine) drop(f *Failure, d Directive) {
+	ids := m.pick(func(rank int, l *life) bool {
+		return l.dropper == nil && (rank == f.Rank || slices.Contains(d.Ranks, rank))
+	})
+	for _, id := range ids {
+		m.lives[id.Rank].dropper = f
+	}
+	m.askAll(func(_ int, l *life) bool { return l.dropper == f })
+	m.progress(f.Rank)
 }
 
 func (m *machine) stopScope(linger time.Duration) {
@@ -290,14 +358,16 @@ func (m *machine) settle() {
 	if m.phase != stopping || m.any(m.scopeAlive) {
 		return
 	}
-	for _, t := range []timer{lingerTimer, exitTimer, graceTimer, killTimer} {
-		m.disarm(t)
-	}
+	m.disarm(lingerTimer)
+	m.wakeAll() // who was dropped may be on the ladder still
 	m.present().Reaped = m.now
 	m.emitGroup(Event{Kind: EventReaped})
 	switch {
 	case m.next == Terminate:
 		m.finish()
+	case m.achieved: // while they were being stopped
+		m.phase = running
+		m.complete()
 	case m.after > 0:
 		m.phase = waiting
 		m.emitGroup(Event{Kind: EventWaiting, After: m.after})
@@ -314,23 +384,24 @@ func (m *machine) onNotice(ev event) {
 }
 
 func (m *machine) onDeadline(event) {
-	m.stopBecause(TimedOut, fmt.Errorf("%w (%v)", ErrTimeout, m.timeout))
+	err := fmt.Errorf("%w (%v)", ErrTimeout, m.timeout)
+	m.stopBecause(TimedOut, err.Error(), err)
 }
 
 func (m *machine) onStop(ev event) {
 	e := ev.(evStop)
-	m.stopBecause(Interrupted, e.cause)
+	m.stopBecause(Interrupted, e.cause.Error(), e.cause)
 	if e.kill {
 		m.killAll()
 	}
 }
 
-// stopBecause ends the group from outside. The error of a group that was ending anyway stays what it was.
-func (m *machine) stopBecause(o Outcome, cause error) {
-	m.emitGroup(Event{Kind: EventStopping, Reason: cause.Error()})
+// stopBecause ends the group, not because of a failure. The end of a group that was ending anyway stays what it was.
+func (m *machine) stopBecause(o Outcome, reason string, err error) {
+	m.emitGroup(Event{Kind: EventStopping, Reason: reason})
 	if m.phase != stopping || m.next != Terminate {
-		m.origin, m.reason = nil, cause.Error()
-		m.conclude(o, cause)
+		m.origin, m.reason = nil, reason
+		m.conclude(o, err)
 	}
 	m.terminate()
 }
@@ -349,6 +420,7 @@ func (m *machine) terminate() {
 
 // finish ends the group, once (G-4): nothing is alive.
 func (m *machine) finish() {
+	m.judge()
 	m.phase = done
 	for t := range timers {
 		m.disarm(t)

@@ -109,7 +109,7 @@ func TestPure(t *testing.T) {
 		"errors", "fmt", "math", "slices", "strings", "time", module + "actors/process", module + "transport",
 	}
 	for _, name := range []string{
-		"machine.go", "cells.go", "ladder.go", "table.go", "strategy.go", "failure.go", "event.go",
+		"machine.go", "cells.go", "ladder.go", "table.go", "strategy.go", "failure.go", "event.go", "terms.go",
 	} {
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
 		if err != nil {

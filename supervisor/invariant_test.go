@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -12,6 +14,7 @@ const simSlack = 2 * simLate
 
 // A watch knows what the machine was told and what it did, and nothing of how it thinks.
 type watch struct {
+	config
 	err        error
 	steps      int
 	seq        int
@@ -19,14 +22,18 @@ type watch struct {
 	ghosts     int
 
 	decisions int       // restarts and terminates since the last spawn
+	starting  bool      // not everybody is ready
 	final     bool      // a terminate was among them
-	gaveUp    bool      // somebody was abandoned
+	left      bool      // somebody lives on
+	gaveUp    bool      // somebody who had not been dropped was abandoned
 	decided   time.Time // when the last decision was made
 	linger    time.Duration
 	scope     map[int]bool // that the last decision and what joined it meant; nil without one
 	stops     int          // how often the group was stopped from outside
 	stopped   time.Time    // when it first was
 	kills     int
+	achieved  bool // the group has done its work, and nothing that comes is a failure
+	relieved  bool // it was stopped for that
 	done      bool
 	result    error
 }
@@ -38,10 +45,13 @@ type known struct {
 	raised  time.Time // when its exception was told, before anybody asked it to stop
 	failed  bool      // the machine said so
 	ignored bool
-	well    bool // the exit was a success
-	asked   time.Time
-	killed  time.Time
-	gaveUp  bool
+	well    bool // the exit was a success of its own
+	dropped time.Time
+
+	answered bool // the exit was the answer to our asking
+	asked    time.Time
+	killed   time.Time
+	gaveUp   bool
 }
 
 func (w *world) failf(format string, a ...any) {
@@ -116,7 +126,11 @@ func (w *world) hear(ev event, b *body, stale bool) {
 			b.raised = w.now
 		}
 	case evExited:
-		b.told, b.ready, b.well = true, true, ev.exit.Success()
+		b.told, b.ready = true, true
+		w.left = w.left || errors.Is(ev.exit.Err, ErrAbandoned)
+		b.answered = ev.exit.Stopped && !b.asked.IsZero()
+		b.well = ev.exit.Success() && !b.answered && w.of(b.id.Rank) != Permanent
+		w.look(b.id.Rank)
 	case evStop:
 		w.outside()
 		if ev.kill {
@@ -133,14 +147,13 @@ func (w *world) outside() {
 
 // checkWord: an exception and a bad exit are failures now (G-7, G-8), an answer is none (G-6).
 func (w *world) checkWord(ev event, b *body, failedBefore bool) {
-	switch ev := ev.(type) {
+	switch ev.(type) {
 	case evRaised:
 		w.require(b.failed, "G-7: %v raised, and nobody took it for a failure", b.id)
 	case evExited:
-		answer := ev.exit.Stopped && !b.asked.IsZero()
 		switch {
 		case failedBefore:
-		case answer || ev.exit.Success():
+		case b.answered || b.well:
 			w.require(!b.failed, "G-6: the exit of %v was taken for a failure", b.id)
 		default:
 			w.require(b.failed, "G-8: the bad exit of %v was taken for none", b.id)
@@ -193,18 +206,34 @@ func (w *world) checkEvent(e Event) {
 			w.require(!b.ready && !w.now.Before(b.born.Add(simStart)), "%v is not late", b.id)
 		}
 		b.failed = true
-		if w.scope != nil {
+		excused := e.Failure.Kind == Ignored
+		w.require(!excused || w.achieved || w.of(e.Rank) == Temporary, "the failure of %v was ignored", b.id)
+		if b.ignored = excused; w.scope != nil && !excused && !w.achieved && b.dropped.IsZero() {
 			w.scope[e.Rank] = true
+		}
+		if excused {
+			w.look(e.Rank)
 		}
 	case EventDecided:
 		w.checkDecision(e)
 	case EventRunning:
+		w.starting = false
 		for _, b := range w.lives {
-			w.require(b.ready || b.ignored, "the group is running without %v", b.id)
+			w.require(b.ready || b.ignored || !b.dropped.IsZero(), "the group is running without %v", b.id)
 		}
 	case EventStopping:
-		if w.stops == 0 { // the deadline
-			w.outside()
+		if w.stops > 0 {
+			return
+		}
+		w.outside() // the deadline, or success
+		if w.relieved = !strings.HasPrefix(e.Reason, ErrTimeout.Error()); w.relieved {
+			w.require(w.achieved, "the group was stopped, and nobody knows why")
+		} else {
+			w.require(w.timeout > 0 && !w.now.Before(epoch.Add(w.timeout)), "the group was stopped before its time was up")
+		}
+	case EventReaped:
+		if w.achieved && !w.final { // the restart is called off
+			w.scope = nil
 		}
 	case EventGhost:
 		w.failf("G-3: a living rank was taken for a ghost")
@@ -226,9 +255,17 @@ func (w *world) checkDecision(e Event) {
 	b := w.lives[e.Rank]
 	w.require(b.asked.IsZero(), "G-6: %v, which we stopped, was made the origin", b.id)
 	w.require(w.stops == 0, "G-2: a decision after the group was stopped")
-	w.require(w.decisions == 0, "G-2: a second decision in generation %d", w.generation)
-	if e.Action == Ignore {
+	w.require(w.decisions == 0 || w.achieved, "G-2: a second decision in generation %d", w.generation)
+	excused := w.achieved || w.of(e.Rank) == Temporary
+	w.require(b.dropped.IsZero(), "%v was dropped, and is decided about", b.id)
+	w.require(!excused || e.Action == Ignore, "the failure of %v matters to nobody, and led to %v", b.id, e.Action)
+	switch e.Action {
+	case Ignore:
 		b.ignored = true
+		w.look(e.Rank)
+		return
+	case Drop:
+		w.dropped(e)
 		return
 	}
 	w.decisions++
@@ -239,14 +276,52 @@ func (w *world) checkDecision(e Event) {
 		w.scope[rank] = true
 	}
 	for rank := range w.lives {
-		if len(d.Ranks) == 0 || w.final {
+		if len(d.Ranks) == 0 || w.final || w.starting && w.newborn(w.lives[rank]) {
 			w.scope[rank] = true
 		}
 	}
 }
 
+func (w *world) dropped(e Event) {
+	for _, b := range w.lives {
+		if (b.id.Rank == e.Rank || slices.Contains(e.Failure.Directive.Ranks, b.id.Rank)) && b.dropped.IsZero() {
+			b.dropped = w.now
+		}
+	}
+}
+
+// goodEnd is the end of a rank that did what it was there for.
+func (w *world) goodEnd(b *body) bool {
+	return b != nil && b.told && !b.answered && (b.well && !b.failed || b.ignored)
+}
+
+// look: the end of a rank that is not to be restarted may complete the group's work.
+func (w *world) look(rank int) {
+	if w.scope[rank] && w.returns(rank) || !w.goodEnd(w.lives[rank]) {
+		return
+	}
+	good, significant := 0, 0
+	for rank, b := range w.lives {
+		if w.goodEnd(b) && w.counts(rank) && !(b.failed && w.of(rank) == Temporary) {
+			good++
+		}
+		if w.goodEnd(b) && slices.Contains(w.significant, rank) {
+			significant++
+		}
+	}
+	need := w.need(w.size)
+	w.achieved = w.achieved || need > 0 && good >= need || slices.Contains(w.significant, rank) &&
+		(w.shutdown == AnySignificant || significant == len(w.significant))
+}
+
+// returns reports whether a restart may bring a rank back.
+func (w *world) returns(rank int) bool {
+	b := w.lives[rank]
+	return b == nil || b.dropped.IsZero() && w.of(rank) != Temporary
+}
+
 func (w *world) checkSpawn(e efSpawn) {
-	w.require(w.stops == 0 && !w.final, "a spawn after the end was certain")
+	w.require(w.stops == 0 && !w.final && !w.achieved, "a spawn after the end was certain")
 	w.require(!w.gaveUp, "G-1: a spawn beside an abandoned process")
 	w.generation++
 	spawned := map[int]bool{}
@@ -255,14 +330,15 @@ func (w *world) checkSpawn(e efSpawn) {
 		spawned[id.Rank] = true
 	}
 	for rank := range w.scope {
-		w.require(spawned[rank], "rank %d was to be restarted", rank)
+		w.require(spawned[rank] || !w.returns(rank), "rank %d was to be restarted", rank)
 	}
 	for rank := range spawned {
+		w.require(w.returns(rank), "rank %d was not to come back", rank)
 		if old := w.lives[rank]; old != nil {
 			w.require(!old.alive && old.told, "G-1: a spawn of rank %d while %v lives", rank, old.id)
 		}
 	}
-	w.decisions, w.scope = 0, nil
+	w.decisions, w.scope, w.starting = 0, nil, true
 }
 
 func (w *world) checkAsk(e efStop) {
@@ -272,7 +348,7 @@ func (w *world) checkAsk(e efStop) {
 		w.require(b.asked.IsZero(), "%v was asked twice", id)
 		leaving := !b.raised.IsZero() && w.now.Before(b.raised.Add(simExitTime))
 		w.require(!leaving || w.kills > 0, "%v was asked before its moment was over", id)
-		w.require(w.stops > 0 || w.gaveUp || w.scope[id.Rank] || w.newborn(b), "%v was asked for no reason", id)
+		w.require(w.stops > 0 || w.gaveUp || w.scope[id.Rank] || !b.dropped.IsZero(), "%v was asked for no reason", id)
 		b.asked = w.now
 	}
 }
@@ -293,9 +369,9 @@ func (w *world) checkKill(e efKill) {
 }
 
 func (w *world) checkAbandon(e efAbandon) {
-	w.gaveUp = w.gaveUp || len(e.ids) > 0
 	for _, id := range e.ids {
 		b := w.lives[id.Rank]
+		w.gaveUp = w.gaveUp || b.dropped.IsZero()
 		w.require(b.id == id && !b.told && !b.gaveUp, "%v, which is gone, was abandoned", id)
 		w.require(!b.killed.IsZero() && !w.now.Before(b.killed.Add(simKillWait)), "%v was abandoned before its time", id)
 		b.gaveUp = true
@@ -313,7 +389,7 @@ func (w *world) checkTime(next time.Time) {
 		if b == nil || b.told {
 			continue
 		}
-		if !b.ready && !b.failed && w.scope == nil && w.stops == 0 {
+		if !b.ready && !b.failed && b.dropped.IsZero() && w.scope == nil && w.stops == 0 {
 			w.require(!next.After(b.born.Add(simStart+simSlack)), "%v is late, and nobody cares", b.id)
 		}
 		if from, due := w.askedBy(b); due && b.asked.IsZero() {
@@ -331,6 +407,8 @@ func (w *world) checkTime(next time.Time) {
 // askedBy is when a life must have been asked at the latest.
 func (w *world) askedBy(b *body) (from time.Time, due bool) {
 	switch {
+	case !b.dropped.IsZero():
+		from = b.dropped
 	case w.stops > 0:
 		from = w.stopped
 	case w.scope[b.id.Rank]:
@@ -356,10 +434,12 @@ func (w *world) checkEnd() {
 	limit := epoch.Add(simHorizon + simExitTime + simGrace + simKillWait + 2*simLatency + 4*simSlack)
 	r := w.m.report()
 	w.require(!r.Generations[len(r.Generations)-1].Reaped.After(limit), "the end came late")
-	w.require((w.result == nil) == !(w.final || w.stops > 0 || w.gaveUp), "the group's end is %v", w.result)
+	bad := w.final || w.stops > 0 && !w.relieved || w.left || w.gaveUp && !w.relieved || !w.achieved && w.need(w.size) > 0
+	w.require((w.result == nil) == !bad, "the group's end is %v", w.result)
 	w.require((w.result == nil) == (r.Outcome == Succeeded), "%v, and yet %v", w.result, r.Outcome)
 	if w.result == nil {
-		w.require(w.everybody(func(b *body) bool { return b.well || b.ignored }), "G-8: success without proof")
+		proof := w.achieved || w.everybody(w.goodEnd)
+		w.require(proof || w.need(w.size) == 0, "G-8: success without proof")
 	}
 	for i, f := range r.Failures {
 		w.require(f.Seq == i+1, "failure %d has number %d", i+1, f.Seq)

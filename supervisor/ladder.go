@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-muster/muster/actors/process"
@@ -21,6 +22,13 @@ const (
 
 // The timers of the rungs on which a life has a time.
 var rungTimer = map[rung]timer{leaving: exitTimer, asked: graceTimer, killed: killTimer}
+
+// wakeAll sets the timers of all rungs.
+func (m *machine) wakeAll() {
+	for r := leaving; r <= killed; r++ {
+		m.wake(r)
+	}
+}
 
 // climb moves lives to a rung, where they have until then.
 func (m *machine) climb(ids []process.ID, to rung, until time.Time) {
@@ -55,8 +63,13 @@ func (m *machine) wake(r rung) {
 // moment from then to end by itself, with its own exit status and its exit handlers run, before it is asked too.
 func (m *machine) askScope() {
 	m.disarm(lingerTimer)
+	m.askAll(m.scopeAlive)
+}
+
+// askAll asks those of some lives that are alive and were not asked yet.
+func (m *machine) askAll(those func(rank int, l *life) bool) {
 	var now []process.ID
-	for _, id := range m.pick(func(rank int, l *life) bool { return m.scopeAlive(rank, l) && l.rung == unasked }) {
+	for _, id := range m.pick(func(rank int, l *life) bool { return l.alive() && l.rung == unasked && those(rank, l) }) {
 		if until := m.lives[id.Rank].excusedUntil(m.exitTime); until.After(m.now) {
 			m.climb([]process.ID{id}, leaving, until)
 		} else {
@@ -79,10 +92,14 @@ func (m *machine) askThose(ids []process.ID) {
 	if len(ids) == 0 {
 		return
 	}
-	for _, id := range ids {
-		m.emit(Event{Kind: EventStop, Rank: id.Rank, Generation: id.Generation, PID: m.lives[id.Rank].pid, Reason: m.reason})
+	reason := m.reason
+	if f := m.lives[ids[0].Rank].dropper; f != nil {
+		reason = because(f)
 	}
-	m.do(efStop{ids, m.reason})
+	for _, id := range ids {
+		m.emit(Event{Kind: EventStop, Rank: id.Rank, Generation: id.Generation, PID: m.lives[id.Rank].pid, Reason: reason})
+	}
+	m.do(efStop{ids, reason})
 	m.climb(ids, asked, m.now.Add(m.grace))
 	m.wake(asked)
 }
@@ -110,7 +127,9 @@ func (m *machine) killAll() {
 func (m *machine) onLinger(event) { m.askScope() }
 
 func (m *machine) onExitTime(event) {
-	m.askThose(m.overdue(leaving))
+	for _, id := range m.overdue(leaving) { // each for its own reason
+		m.askThose([]process.ID{id})
+	}
 	m.wake(leaving)
 }
 
@@ -131,6 +150,9 @@ func (m *machine) onKillWait(event) {
 		m.emit(Event{Kind: EventAbandon, Rank: id.Rank, Generation: id.Generation, PID: m.lives[id.Rank].pid})
 	}
 	m.do(efAbandon{ids})
+	if !slices.ContainsFunc(ids, func(id process.ID) bool { return m.lives[id.Rank].dropper == nil }) {
+		return // nothing is started in the place of who was dropped
+	}
 	if m.next == Restart {
 		m.conclude(Failed, fmt.Errorf("%w, after %w", ErrAbandoned, m.origin))
 	}

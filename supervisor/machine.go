@@ -33,6 +33,8 @@ type machine struct {
 	after  time.Duration
 	reason string
 
+	achieved bool // the group has done its work, whatever still comes
+
 	verdict Outcome // how the group ends, once that is certain; zero means well
 	end     error   // what Run returns then
 	out     struct {
@@ -46,6 +48,7 @@ type machine struct {
 
 // config is what does not change.
 type config struct {
+	terms
 	size         int
 	strategy     Strategy
 	grace        time.Duration // between Stop and Kill
@@ -81,6 +84,7 @@ type life struct {
 	rung       rung      // how far we have gone to end it
 	until      time.Time // how long it may stay there
 	failure    *Failure
+	dropper    *Failure // the failure for which it was dropped; nil for who belongs to the group
 	exit       *process.Exit
 	outcome    Outcome
 	value      []byte
@@ -238,12 +242,17 @@ func lifeOf(ev event) (id process.ID, ok bool) {
 }
 
 // classify tells a good exit from a bad one. A rank that ends because we asked it to ends as it was told (G-6); that its
-// process was signalled by somebody else's stop is no excuse.
+// process was signalled by somebody else's stop is no excuse. A permanent rank has no good exit of its own.
 func (m *machine) classify(ev event) row {
-	if x, ok := ev.(evExited); ok && !x.exit.Success() && !m.lives[x.id.Rank].answers(&x.exit) {
-		return badExitRow
+	x, ok := ev.(evExited)
+	if !ok {
+		return ev.row()
 	}
-	return ev.row()
+	good := x.exit.Success() && m.of(x.id.Rank) != Permanent
+	if good || m.lives[x.id.Rank].answers(&x.exit) {
+		return goodExitRow
+	}
+	return badExitRow
 }
 
 // Small verbs.
@@ -295,9 +304,9 @@ func (m *machine) any(is func(rank int, l *life) bool) bool {
 
 func alive(_ int, l *life) bool { return l.alive() }
 
-// unready holds for those that a start waits for. Who failed and was ignored is waited for no longer.
+// unready holds for those that a start waits for. Who failed and was ignored, or was dropped, is waited for no longer.
 func unready(_ int, l *life) bool {
-	return (l.state == spawned || l.state == started) && l.failure == nil
+	return (l.state == spawned || l.state == started) && l.failure == nil && l.dropper == nil
 }
 
 func (m *machine) scopeAlive(rank int, l *life) bool { return m.scope[rank] && l.alive() }
@@ -306,7 +315,7 @@ func (m *machine) scopeAlive(rank int, l *life) bool { return m.scope[rank] && l
 // is alive (G-1).
 func (m *machine) spawn(reason string) {
 	m.generation++
-	ids := m.pick(func(rank int, _ *life) bool { return m.scope[rank] })
+	ids := m.pick(func(rank int, l *life) bool { return m.scope[rank] && !m.goneForGood(rank, l) })
 	for i := range ids {
 		ids[i].Generation = m.generation
 		m.lives[ids[i].Rank] = life{generation: m.generation, state: spawned, outcome: Running}
@@ -316,6 +325,11 @@ func (m *machine) spawn(reason string) {
 	m.phase = starting
 	m.do(efSpawn{ids})
 	m.arm(startTimer, m.startTimeout)
+}
+
+// goneForGood holds for those that no restart brings back.
+func (m *machine) goneForGood(rank int, l *life) bool {
+	return l.dropper != nil || m.of(rank) == Temporary && l.state == ended
 }
 
 // present returns the record of the newest generation.
@@ -353,6 +367,9 @@ func (m *machine) ask(f *Failure) (d Directive, err error) {
 			d, err = Directive{Reason: "the strategy panicked"}, fmt.Errorf("%w: panic: %v", ErrStrategy, p)
 		}
 	}()
+	if d, excused := m.excuse(f); excused {
+		return d, nil
+	}
 	known := *f
 	d = m.strategy.Decide(m.state(), &known)
 	if err := m.check(d); err != nil {
@@ -363,7 +380,7 @@ func (m *machine) ask(f *Failure) (d Directive, err error) {
 
 func (m *machine) check(d Directive) error {
 	switch {
-	case d.Action < Terminate || d.Action > Ignore:
+	case d.Action < Terminate || d.Action > Drop:
 		return fmt.Errorf("%w: %v is no action", ErrStrategy, d.Action)
 	case d.After < 0 || d.Linger < 0:
 		return fmt.Errorf("%w: a negative wait (%v, %v)", ErrStrategy, d.After, d.Linger)

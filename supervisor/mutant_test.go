@@ -145,6 +145,30 @@ var mutants = []mutant{
 			return is && x.event.Kind == EventReady && x.event.Rank == 3
 		})
 	}},
+	{name: "brings back who was dropped", rule: "drop", step: func(m *machine, now time.Time, ev event) []effect {
+		for rank := range m.lives {
+			if l := &m.lives[rank]; l.state == ended {
+				l.dropper = nil
+			}
+		}
+		return m.step(now, ev)
+	}},
+	{name: "takes all ranks for transient", rule: "types", step: func(m *machine, now time.Time, ev event) []effect {
+		m.types = nil
+		return m.step(now, ev)
+	}},
+	{name: "forgets that it has succeeded", rule: "success", step: func(m *machine, now time.Time, ev event) []effect {
+		m.achieved = false
+		return m.step(now, ev)
+	}},
+	{name: "waits for those that need not end well", rule: "success", step: func(m *machine, now time.Time, ev event) []effect {
+		m.success.Need = m.size
+		return m.step(now, ev)
+	}},
+	{name: "does not know who is significant", rule: "significant", step: func(m *machine, now time.Time, ev event) []effect {
+		m.significant = nil
+		return m.step(now, ev)
+	}},
 	{name: "asks everybody at once, also who raised", rule: "exit time", cell: func(t *[phases][rows]cell) {
 		t[running][raisedRow] = does(func(m *machine, ev event) {
 			m.onRaised(ev)

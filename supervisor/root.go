@@ -44,7 +44,7 @@ func newRoot(g *Group, s Spec, o options) *root {
 	return &root{
 		spec: s, options: o, group: g, start: time.Now(), ranks: map[int]*actor.PID{},
 		machine: newMachine(config{
-			size: len(s.Ranks), strategy: s.Strategy, grace: s.Grace, startTimeout: s.StartTimeout, timeout: s.Timeout,
+			terms: s.terms(), size: len(s.Ranks), strategy: s.Strategy, grace: s.Grace, startTimeout: s.StartTimeout, timeout: s.Timeout,
 			exitTime: exitTime, killWait: killWait, random: rand.Float64,
 		}),
 	}

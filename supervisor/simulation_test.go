@@ -40,7 +40,7 @@ func TestSimulation(t *testing.T) {
 func replay(seed uint64, step func(*machine, time.Time, event) []effect) string {
 	w := newWorld(seed)
 	w.step, w.log = step, &strings.Builder{}
-	w.note("%d ranks, %T, timeout %v, %+v", w.m.size, w.m.strategy, w.m.timeout, w.mood)
+	w.note("%d ranks, %T, timeout %v, %+v, %+v", w.m.size, w.m.strategy, w.m.timeout, w.m.terms, w.mood)
 	_ = w.run()
 	return w.log.String()
 }

@@ -16,6 +16,13 @@ type Spec struct {
 	RunID string `json:"run_id,omitempty"`
 	// Ranks holds one command for each rank; their number is the world size.
 	Ranks []process.Command `json:"ranks"`
+	// RestartTypes says what the end of each rank is to the group. Ranks beyond its length are Transient.
+	RestartTypes []RestartType `json:"restart_types,omitempty"`
+	// Success says when the group has done its work. Zero means when all ranks have ended well.
+	Success Success `json:"success,omitzero"`
+	// Significant lists the ranks whose own end ends the group, as AutoShutdown has it.
+	Significant  []int    `json:"significant,omitempty"`
+	AutoShutdown Shutdown `json:"auto_shutdown,omitempty"`
 	// Strategy decides what happens when a rank fails. Nil means FailFast: the group ends.
 	Strategy Strategy `json:"-"`
 	// Grace is the time between the polite and the final signal to a rank. 0 means 30 s, as in torch.
@@ -68,8 +75,11 @@ func (s *Spec) check(l process.Launcher) error {
 			errs = append(errs, fmt.Errorf("%s is negative (%v): use 0 for the default", d.name, d.is))
 		}
 	}
-	if err := s.checkCommands(l); err != nil {
-		errs = append(errs, err)
+	terms := s.terms()
+	for _, err := range []error{terms.check(len(s.Ranks)), s.checkCommands(l)} {
+		if err != nil {
+			errs = append(errs, err)
+		}
 	}
 	if p, ok := l.(process.Preflighter); ok {
 		if err := p.Preflight(s.Ranks); err != nil {
@@ -80,6 +90,10 @@ func (s *Spec) check(l process.Launcher) error {
 		return fmt.Errorf("%w: %w", ErrSpec, errors.Join(errs...))
 	}
 	return nil
+}
+
+func (s *Spec) terms() terms {
+	return terms{types: s.RestartTypes, significant: s.Significant, shutdown: s.AutoShutdown, success: s.Success}
 }
 
 // checkCommands looks at every command, and tells what is wrong with several of them once, by the first.

@@ -61,6 +61,7 @@ const (
 	Terminate Action = iota // stop all ranks; the failure is the group's answer
 	Restart                 // stop the directive's ranks and start them as a new generation
 	Ignore                  // take the failure for a good exit
+	Drop                    // stop the directive's ranks for good; the others go on without them
 )
 
 // String returns the action in lower case.
@@ -72,6 +73,8 @@ func (a Action) String() string {
 		return "restart"
 	case Ignore:
 		return "ignore"
+	case Drop:
+		return "drop"
 	}
 	return fmt.Sprintf("action %d", int(a))
 }
@@ -79,7 +82,8 @@ func (a Action) String() string {
 // A Directive is a Strategy's answer. The zero Directive terminates the group.
 type Directive struct {
 	Action Action
-	// Ranks are those that Restart means; empty means all. The rank that failed is always among them.
+	// Ranks are those that Restart means, where empty means all, or Drop, where empty means the one that failed. That is
+	// always among them.
 	Ranks []int
 	// After is how long to wait between the end of the old processes and the start of the new.
 	After time.Duration

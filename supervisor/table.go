@@ -55,8 +55,8 @@ var (
 	awaitReady    = cell{"note; last one → running", (*machine).onReady}
 	noteReady     = cell{"note", (*machine).onReady}
 	noteValue     = cell{"keep the result", (*machine).onReturned}
-	decideRaised  = cell{"Decide → ignore, or end the scope → stopping", (*machine).onRaised}
-	decideExit    = cell{"Decide → ignore, or end the scope → stopping", (*machine).onBadExit}
+	decideRaised  = cell{"Decide → ignore, drop, or end the scope → stopping", (*machine).onRaised}
+	decideExit    = cell{"Decide → ignore, drop, or end the scope → stopping", (*machine).onBadExit}
 	joinRaised    = cell{"joins the failure as collateral", (*machine).onRaisedLate}
 	joinExit      = cell{"joins; last of the scope → waiting, starting or done", (*machine).onBadExitLate}
 	reviveRaised  = cell{"joins, and is ended → stopping", (*machine).onRaisedLate}
@@ -69,7 +69,7 @@ var (
 	askNow        = cell{"ask the scope to stop", (*machine).onLinger}
 	askRaised     = cell{"ask those that raised and live on", (*machine).onExitTime}
 	killNow       = cell{"kill those whose grace is over", (*machine).onGrace}
-	abandonNow    = cell{"abandon those that SIGKILL did not end; next = terminate", (*machine).onKillWait}
+	abandonNow    = cell{"abandon those that SIGKILL did not end; unless they were dropped, next = terminate", (*machine).onKillWait}
 	respawn       = cell{"generation + 1, spawn the scope → starting", (*machine).onBackoff}
 	timeUp        = cell{"end all → stopping, terminate", (*machine).onDeadline}
 	timeUpAnyway  = cell{"next = terminate, for all", (*machine).onDeadline}
@@ -91,13 +91,13 @@ var table = [phases][rows]cell{
 	starting: {
 		startRow: nothing, startedRow: noteStarted, readyRow: awaitReady, returnedRow: noteValue, raisedRow: decideRaised,
 		goodExitRow: startWithout, badExitRow: decideExit, startTimerRow: lateStart, lingerTimerRow: nothing,
-		exitTimerRow: nothing, graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: nothing,
+		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing,
 		deadlineTimerRow: timeUp, stopRow: stopAll, noticeRow: passOn,
 	},
 	running: {
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: decideRaised,
 		goodExitRow: markGood, badExitRow: decideExit, startTimerRow: nothing, lingerTimerRow: nothing,
-		exitTimerRow: nothing, graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: nothing,
+		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing,
 		deadlineTimerRow: timeUp, stopRow: stopAll, noticeRow: passOn,
 	},
 	stopping: {
@@ -109,7 +109,7 @@ var table = [phases][rows]cell{
 	waiting: { // ranks out of the directive's scope may be alive
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: reviveRaised,
 		goodExitRow: markOutside, badExitRow: reviveExit, startTimerRow: nothing, lingerTimerRow: nothing,
-		exitTimerRow: nothing, graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: respawn,
+		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: respawn,
 		deadlineTimerRow: timeUpWaiting, stopRow: stopWaiting, noticeRow: passOn,
 	},
 	done: {

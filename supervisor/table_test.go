@@ -134,8 +134,10 @@ directive's linger puts all of this off, a stop or a deadline ends the linger, a
 ## The table
 
 What happens depends on the phase and the event, and on nothing else. A dash is a decision like the others. *Raised* is
-an exception or a broken link; a *good exit* is code 0, or any exit of a rank that we had asked to end; "Decide" asks
-the strategy.
+an exception or a broken link; a *good exit* is code 0, unless the rank is permanent, or any exit of a rank that we had
+asked to end; "Decide" asks the strategy, but for temporary ranks and after success, when failures are ignored. Ranks that
+are *dropped* are ended for good beside everything else. Every good end that no restart takes back is looked at: enough of
+them, or that of significant ranks, end the group with success.
 
 `
 

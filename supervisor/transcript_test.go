@@ -242,6 +242,8 @@ func startConfig(t *testing.T, d *datadriven.TestData) config {
 			c.grace, err = time.ParseDuration(arg.Vals[0])
 		case "timeout":
 			c.timeout, err = time.ParseDuration(arg.Vals[0])
+		case "types", "need", "count", "await", "significant", "shutdown":
+			setTerms(&c.terms, arg.Key, arg.Vals)
 		default:
 			err = answer.set(arg.Key, arg.Vals)
 		}
@@ -250,7 +252,38 @@ func startConfig(t *testing.T, d *datadriven.TestData) config {
 		}
 	}
 	c.strategy = answer.strategy()
+	if err := c.check(c.size); err != nil {
+		t.Fatal(err)
+	}
 	return c
+}
+
+// setTerms reads types=(permanent,temporary), count=(0,1) need=1 await=yes, significant=(0) shutdown=any.
+func setTerms(t *terms, key string, values []string) {
+	switch key {
+	case "types":
+		for _, v := range values {
+			t.types = append(t.types, map[string]RestartType{"permanent": Permanent, "temporary": Temporary}[v])
+		}
+	case "need":
+		t.success.Need, _ = strconv.Atoi(values[0])
+	case "count":
+		t.success.Ranks = numbers(values)
+	case "await":
+		t.success.Await = true
+	case "significant":
+		t.significant = numbers(values)
+	case "shutdown":
+		t.shutdown = map[string]Shutdown{"any": AnySignificant, "all": AllSignificant}[values[0]]
+	}
+}
+
+func numbers(words []string) (ns []int) {
+	for _, w := range words {
+		n, _ := strconv.Atoi(w)
+		ns = append(ns, n)
+	}
+	return ns
 }
 
 // scripted is a strategy from the words of a script.
@@ -286,10 +319,7 @@ func (s *scripted) set(key string, values []string) (err error) {
 	case "after":
 		s.d.After, err = time.ParseDuration(values[0])
 	case "scope":
-		for _, v := range values {
-			rank, _ := strconv.Atoi(v)
-			s.d.Ranks = append(s.d.Ranks, rank)
-		}
+		s.d.Ranks = numbers(values)
 	default:
 		return fmt.Errorf("what is %s?", key)
 	}
@@ -310,6 +340,8 @@ func (s *scripted) strategy() Strategy {
 		s.d.Action = Restart
 	case "ignore":
 		return IgnoreFailures{}
+	case "drop":
+		s.d.Action = Drop
 	case "nonsense":
 		s.d.Action = 7
 	default:

@@ -97,6 +97,10 @@ func newWorld(seed uint64) *world {
 		c.timeout = w.upTo(30 * time.Second)
 	}
 	c.strategy = w.strategy(c.size)
+	if w.chance(0.5) {
+		c.terms = w.terms(c.size)
+	}
+	w.config = c
 	w.m = newMachine(c)
 	w.lives = make([]*body, c.size)
 	w.generation = -1
@@ -120,6 +124,29 @@ func (w *world) noteEffects(effects []effect) {
 	if len(effects) > 0 {
 		w.log.WriteString(margin + strings.ReplaceAll(render(effects), "\n", "\n"+margin) + "\n")
 	}
+}
+
+// terms are random, and make sense.
+func (w *world) terms(size int) (t terms) {
+	for range w.IntN(size + 1) {
+		t.types = append(t.types, RestartType(w.IntN(3)))
+	}
+	for rank := range size {
+		if t.of(rank) != Permanent && w.chance(0.4) {
+			t.success.Ranks = append(t.success.Ranks, rank)
+		}
+		if t.of(rank) != Permanent && w.chance(0.2) {
+			t.significant = append(t.significant, rank)
+		}
+	}
+	if n := len(t.success.Ranks); n > 0 {
+		t.success.Need = w.IntN(n + 1)
+	}
+	if len(t.significant) > 0 {
+		t.shutdown = AnySignificant + Shutdown(w.IntN(2))
+	}
+	t.success.Await = w.chance(0.3)
+	return t
 }
 
 // strategy is one of ours, or one that answers at random. All have a budget, so that a run has an end worth waiting for.
@@ -146,7 +173,7 @@ func (w *world) strategy(size int) Strategy {
 }
 
 func (w *world) whim(s State, fault float64, restarts int) Directive {
-	d := Directive{Action: Action(w.IntN(3)), Free: w.chance(0.1), Reason: "a whim"}
+	d := Directive{Action: Action(w.IntN(4)), Free: w.chance(0.1), Reason: "a whim"}
 	switch {
 	case w.chance(fault):
 		panic("a whim")

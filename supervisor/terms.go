@@ -1,0 +1,244 @@
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// A RestartType says what the end of a rank is to its group, as in OTP. Jobs are transient, services permanent.
+type RestartType int
+
+// The restart types.
+const (
+	Transient RestartType = iota // a bad end is a failure, a good one is what the rank was there for
+	Permanent                    // any end that was not asked for is a failure: see ErrEnded
+	Temporary                    // no end is a failure; once gone, the rank is never started again
+)
+
+// String returns the type in lower case.
+func (t RestartType) String() string {
+	switch t {
+	case Transient:
+		return "transient"
+	case Permanent:
+		return "permanent"
+	case Temporary:
+		return "temporary"
+	}
+	return fmt.Sprintf("restart type %d", int(t))
+}
+
+// A Shutdown says whether the end of significant ranks ends the group, as OTP's auto_shutdown does. Only ends of their own
+// count: that of a rank which was stopped because of another's failure does not.
+type Shutdown int
+
+// The shutdowns.
+const (
+	Never          Shutdown = iota
+	AnySignificant          // the first significant rank that ends takes the group along
+	AllSignificant          // the last one does
+)
+
+// A Success says when a group has done its work, and what becomes of the ranks that still run then. The zero Success is
+// that of a job: all ranks have to end well. A failure that is ignored counts as a good end.
+type Success struct {
+	// Ranks are those that count; empty means all that are not temporary.
+	Ranks []int `json:"ranks,omitempty"`
+	// Need is how many of them have to end well; 0 means all.
+	Need int `json:"need,omitempty"`
+	// Await lets the others go on until they end by themselves, however that is. Without it they are stopped as soon as
+	// enough have ended well.
+	Await bool `json:"await,omitempty"`
+}
+
+var (
+	// ErrEnded is the condition of a permanent rank that ended by itself, with exit code 0.
+	ErrEnded = errors.New("supervisor: a permanent rank ended by itself")
+	// ErrSuccess is the error of a group whose ranks have all ended without a failure to tell, and yet not as its Success
+	// wants it.
+	ErrSuccess = errors.New("supervisor: too few ranks ended well")
+)
+
+// terms are what the end of each rank means to the group.
+type terms struct {
+	types       []RestartType // of the first ranks; the others are transient
+	significant []int
+	shutdown    Shutdown
+	success     Success
+}
+
+func (t *terms) of(rank int) RestartType {
+	if rank >= 0 && rank < len(t.types) {
+		return t.types[rank]
+	}
+	return Transient
+}
+
+// counts reports whether a rank's good end counts towards success.
+func (t *terms) counts(rank int) bool {
+	if len(t.success.Ranks) > 0 {
+		return slices.Contains(t.success.Ranks, rank)
+	}
+	return t.of(rank) != Temporary
+}
+
+// need is how many ranks have to end well, in a group of that size.
+func (t *terms) need(size int) int {
+	if t.success.Need > 0 {
+		return t.success.Need
+	}
+	n := 0
+	for rank := range size {
+		if t.counts(rank) {
+			n++
+		}
+	}
+	return n
+}
+
+// check reports what makes no sense in a group of that size.
+func (t *terms) check(size int) error {
+	var errs []error
+	for _, list := range []struct {
+		name  string
+		ranks []int
+	}{{"Significant", t.significant}, {"Success.Ranks", t.success.Ranks}} {
+		for _, rank := range list.ranks {
+			if rank < 0 || rank >= size {
+				errs = append(errs, fmt.Errorf("%s: there is no rank %d in a group of %d", list.name, rank, size))
+			}
+		}
+	}
+	return errors.Join(append(errs, t.checkTypes(size), t.checkSignificant(), t.checkSuccess(size))...)
+}
+
+func (t *terms) checkTypes(size int) error {
+	if len(t.types) > size {
+		return fmt.Errorf("RestartTypes has %d entries for %d ranks", len(t.types), size)
+	}
+	for rank, is := range t.types {
+		if is < Transient || is > Temporary {
+			return fmt.Errorf("RestartTypes: rank %d has the unknown %v", rank, is)
+		}
+	}
+	return nil
+}
+
+// checkSignificant refuses what OTP refuses: a permanent rank never ends for good, and without a shutdown nothing would
+// come of being significant.
+func (t *terms) checkSignificant() error {
+	if t.shutdown < Never || t.shutdown > AllSignificant {
+		return fmt.Errorf("AutoShutdown is %d: use Never, AnySignificant or AllSignificant", int(t.shutdown))
+	}
+	if (t.shutdown == Never) != (len(t.significant) == 0) {
+		return errors.New("Significant and AutoShutdown go together: give both, or neither")
+	}
+	for _, rank := range t.significant {
+		if t.of(rank) == Permanent {
+			return fmt.Errorf("Significant: rank %d is permanent, and never ends for good", rank)
+		}
+	}
+	return nil
+}
+
+func (t *terms) checkSuccess(size int) error {
+	s, can := t.success, 0
+	for rank := range size {
+		if t.counts(rank) && t.of(rank) != Permanent {
+			can++
+		}
+	}
+	switch {
+	case s.Need < 0:
+		return fmt.Errorf("Success.Need is negative (%d): use 0 for all", s.Need)
+	case s.Need > can:
+		return fmt.Errorf("Success.Need is %d, and only %d ranks can end well", s.Need, can)
+	}
+	for _, rank := range s.Ranks {
+		if t.of(rank) == Permanent {
+			return fmt.Errorf("Success.Ranks: rank %d is permanent, and never ends well", rank)
+		}
+	}
+	return nil
+}
+
+// over reports whether a life has ended by itself, and for good: well, or with a failure that was ignored.
+func (l *life) over() bool {
+	ignored := l.outcome == Failed && l.failure.Kind == Ignored
+	return l.state == ended && (l.outcome == Succeeded || ignored)
+}
+
+// tally counts the ranks that ended well, of those that count. What the strategy ignored is as good, but that the failures
+// of a temporary rank matter to nobody does not make them a success.
+func (m *machine) tally() (good, need int) {
+	for rank := range m.lives {
+		l := &m.lives[rank]
+		if l.over() && m.counts(rank) && (l.failure == nil || m.of(rank) != Temporary) {
+			good++
+		}
+	}
+	return good, m.need(m.size)
+}
+
+// shutDown reports whether the end of a rank ends the group.
+func (m *machine) shutDown(rank int) bool {
+	lives := func(rank int) bool { return !m.lives[rank].over() }
+	return slices.Contains(m.significant, rank) &&
+		(m.shutdown == AnySignificant || !slices.ContainsFunc(m.significant, lives))
+}
+
+// achieve looks, after the end of a rank, whether the group has done its work: the significant ones have ended, or enough
+// have ended well. A group of temporary ranks alone has when all are gone.
+func (m *machine) achieve(rank int) {
+	good, need := m.tally()
+	switch {
+	case m.achieved || m.verdict != "" || !m.lives[rank].over():
+	case m.shutDown(rank):
+		m.achieved = true
+		m.stopBecause(Succeeded, fmt.Sprintf("rank %d, which is significant, has ended", rank), nil)
+	case need > 0 && good >= need:
+		m.achieved = true
+		m.release(fmt.Sprintf("enough ranks have ended well (%d)", good))
+	}
+}
+
+// release ends the rest of a group that has done its work, or lets it go on. Nothing is restarted any more.
+func (m *machine) release(reason string) {
+	switch {
+	case !m.success.Await && m.any(alive):
+		m.stopBecause(Succeeded, reason, nil)
+	case m.phase == waiting:
+		m.disarm(backoffTimer)
+		m.phase = running
+		m.complete()
+	}
+}
+
+// judge says how a group ends whose ranks have all ended by themselves.
+func (m *machine) judge() {
+	left := m.pick(func(_ int, l *life) bool { return l.outcome == Abandoned })
+	if len(left) > 0 && m.end == nil {
+		m.conclude(Failed, fmt.Errorf("%w: rank %v", ErrAbandoned, left[0]))
+	}
+	good, need := m.tally()
+	if m.verdict != "" || m.achieved || good >= need {
+		return
+	}
+	err := fmt.Errorf("%w: %d, and it takes %d", ErrSuccess, good, need)
+	if i := slices.IndexFunc(m.failures, func(f *Failure) bool { return f.Directive.Action == Drop && f.Kind == Origin }); i >= 0 {
+		err = m.givenUp(m.failures[i])
+	}
+	m.conclude(Failed, err)
+}
+
+// excuse is the answer for failures that no strategy is asked about.
+func (m *machine) excuse(f *Failure) (Directive, bool) {
+	switch {
+	case m.achieved:
+		return Directive{Action: Ignore, Reason: "the group has succeeded already"}, true
+	case m.of(f.Rank) == Temporary:
+		return Directive{Action: Ignore, Reason: "the rank is temporary"}, true
+	}
+	return Directive{}, false
+}
