@@ -96,9 +96,7 @@ func (m *machine) join(f *Failure) {
 		m.emitFailed(f)
 		return
 	}
-	if owner := m.ownerOf(l); owner != nil {
-		owner.Collateral = append(owner.Collateral, f)
-	}
+	m.attach(f)
 	m.emitFailed(f)
 	if !aside {
 		return
@@ -110,6 +108,13 @@ func (m *machine) join(f *Failure) {
 	}
 	if !m.isSet(lingerTimer) {
 		m.askScope()
+	}
+}
+
+// attach makes a failure part of the one that its rank is being ended for.
+func (m *machine) attach(f *Failure) {
+	if owner := m.ownerOf(&m.lives[f.Rank]); owner != nil {
+		owner.Collateral = append(owner.Collateral, f)
 	}
 }
 
@@ -170,7 +175,7 @@ func (m *machine) progress(rank int) {
 
 func (m *machine) complete() {
 	switch {
-	case m.phase != starting && m.phase != running:
+	case m.phase != starting && m.phase != running || len(m.held) > 0:
 	case !m.any(alive):
 		m.finish()
 	default:
@@ -263,10 +268,42 @@ func (m *machine) describe(ids []process.ID) string {
 	return strings.Join(names, ", ")
 }
 
-// decide asks the strategy about the first failure of a generation and begins to carry the answer out.
+// decide asks the strategy about a failure, or lets it wait until the strategy has answered about another.
 func (m *machine) decide(f *Failure) {
+	d, excused := m.excuse(f)
+	wait := m.phase == deciding && !excused
+	if wait {
+		f.Kind = Collateral
+		m.held = append(m.held, f)
+	}
 	m.emitFailed(f)
+	switch {
+	case excused:
+		m.carryOut(f, d, nil)
+	case !wait:
+		m.consult(f)
+	}
+}
+
+// consult asks the strategy.
+func (m *machine) consult(f *Failure) {
+	if _, slow := m.strategy.(deliberator); slow {
+		m.deliberate(f)
+		return
+	}
 	d, err := m.ask(f)
+	m.carryOut(f, d, err)
+}
+
+// carryOut begins to do what the strategy said. One that panicked, did not answer, or asks for what makes no sense, ends
+// the group (G-2: it has spoken).
+func (m *machine) carryOut(f *Failure, d Directive, err error) {
+	if err == nil {
+		err = m.check(d)
+	}
+	if err != nil {
+		d = Directive{Reason: err.Error()}
+	}
 	f.Directive = d
 	if d.Action == Ignore {
 		f.Kind = Ignored
@@ -277,14 +314,23 @@ func (m *machine) decide(f *Failure) {
 	switch d.Action {
 	case Ignore:
 		m.progress(f.Rank)
-		return
 	case Drop:
 		m.drop(f, d)
-		return
+	default:
+		m.endScope(f, d, err)
 	}
+}
+
+// endScope begins a restart, or the end.
+func (m *machine) endScope(f *Failure, d Directive, err error) {
 	m.present().Failed = m.now
 	m.origin, m.next, m.after, m.reason = f, d.Action, d.After, because(f)
 	m.setScope(f, d)
+	for _, f := range m.held {
+		m.attach(f)
+		m.scope[f.Rank] = true
+	}
+	m.held = nil
 	switch {
 	case err != nil:
 		m.conclude(Failed, fmt.Errorf("%w, asked about %w", err, f))
@@ -409,6 +455,7 @@ func (m *machine) stopBecause(o Outcome, reason string, err error) {
 // terminate widens whatever is going on to the end of the group. Who was asked already is not asked again.
 func (m *machine) terminate() {
 	m.next = Terminate
+	m.dismiss()
 	m.scopeAll()
 	m.disarm(backoffTimer)
 	if !m.any(alive) {

@@ -32,6 +32,10 @@ type watch struct {
 	stops     int          // how often the group was stopped from outside
 	stopped   time.Time    // when it first was
 	kills     int
+	question  time.Time // when the strategy was asked; zero when it has answered
+	about     int       // which rank
+	spoke     time.Time // when it did
+	held      map[int]bool
 	achieved  bool // the group has done its work, and nothing that comes is a failure
 	relieved  bool // it was stopped for that
 	done      bool
@@ -139,7 +143,11 @@ func (w *world) hear(ev event, b *body, stale bool) {
 	}
 }
 
+// answered: whatever still comes is the answer to another question.
+func (w *world) answered() { w.question, w.spoke = time.Time{}, w.now }
+
 func (w *world) outside() {
+	w.answered()
 	if w.stops++; w.stops == 1 {
 		w.stopped = w.now
 	}
@@ -192,6 +200,9 @@ func (w *world) checkEffect(e effect, b *body, stale bool) {
 		w.checkKill(e)
 	case efAbandon:
 		w.checkAbandon(e)
+	case efAsk:
+		w.require(w.question.IsZero(), "G-2: the strategy is asked while it thinks")
+		w.question, w.about = w.now, e.failure.Rank
 	case efDone:
 		w.checkDone(e)
 	}
@@ -207,6 +218,9 @@ func (w *world) checkEvent(e Event) {
 		}
 		b.failed = true
 		excused := e.Failure.Kind == Ignored
+		if !w.question.IsZero() && b.dropped.IsZero() {
+			w.held[e.Rank] = true
+		}
 		w.require(!excused || w.achieved || w.of(e.Rank) == Temporary, "the failure of %v was ignored", b.id)
 		if b.ignored = excused; w.scope != nil && !excused && !w.achieved && b.dropped.IsZero() {
 			w.scope[e.Rank] = true
@@ -226,9 +240,12 @@ func (w *world) checkEvent(e Event) {
 			return
 		}
 		w.outside() // the deadline, or success
-		if w.relieved = !strings.HasPrefix(e.Reason, ErrTimeout.Error()); w.relieved {
+		switch {
+		case strings.HasPrefix(e.Reason, ErrStrategy.Error()):
+		case !strings.HasPrefix(e.Reason, ErrTimeout.Error()):
+			w.relieved = true
 			w.require(w.achieved, "the group was stopped, and nobody knows why")
-		} else {
+		default:
 			w.require(w.timeout > 0 && !w.now.Before(epoch.Add(w.timeout)), "the group was stopped before its time was up")
 		}
 	case EventReaped:
@@ -259,6 +276,9 @@ func (w *world) checkDecision(e Event) {
 	excused := w.achieved || w.of(e.Rank) == Temporary
 	w.require(b.dropped.IsZero(), "%v was dropped, and is decided about", b.id)
 	w.require(!excused || e.Action == Ignore, "the failure of %v matters to nobody, and led to %v", b.id, e.Action)
+	if delete(w.held, e.Rank); !w.question.IsZero() && w.about == e.Rank {
+		w.answered()
+	}
 	switch e.Action {
 	case Ignore:
 		b.ignored = true
@@ -271,7 +291,8 @@ func (w *world) checkDecision(e Event) {
 	w.decisions++
 	d := e.Failure.Directive
 	w.final, w.decided, w.linger = d.Action == Terminate, w.now, d.Linger
-	w.scope = map[int]bool{e.Rank: true}
+	w.scope = w.held
+	w.scope[e.Rank], w.held = true, map[int]bool{}
 	for _, rank := range d.Ranks {
 		w.scope[rank] = true
 	}
@@ -385,12 +406,17 @@ func (w *world) checkDone(e efDone) {
 
 // checkTime: before the clock goes on, everybody must have been told what was due.
 func (w *world) checkTime(next time.Time) {
+	w.require(w.question.IsZero() || !next.After(w.question.Add(simAnswer+simSlack)), "the strategy is waited for in vain")
 	for _, b := range w.lives {
 		if b == nil || b.told {
 			continue
 		}
-		if !b.ready && !b.failed && b.dropped.IsZero() && w.scope == nil && w.stops == 0 {
-			w.require(!next.After(b.born.Add(simStart+simSlack)), "%v is late, and nobody cares", b.id)
+		if !b.ready && !b.failed && b.dropped.IsZero() && w.scope == nil && w.stops == 0 && w.question.IsZero() {
+			from := b.born.Add(simStart)
+			if w.spoke.After(from) {
+				from = w.spoke
+			}
+			w.require(!next.After(from.Add(simSlack)), "%v is late, and nobody cares", b.id)
 		}
 		if from, due := w.askedBy(b); due && b.asked.IsZero() {
 			w.require(!next.After(from.Add(simSlack)), "%v was not asked to stop in time", b.id)

@@ -35,6 +35,13 @@ type machine struct {
 
 	achieved bool // the group has done its work, whatever still comes
 
+	// of the question that the strategy has not answered yet
+	asked    *Failure
+	held     []*Failure // that have come since
+	resume   phase      // where it was asked
+	question int        // its number
+	replied  int        // that of the last answer
+
 	verdict Outcome // how the group ends, once that is certain; zero means well
 	end     error   // what Run returns then
 	out     struct {
@@ -56,6 +63,7 @@ type config struct {
 	startTimeout time.Duration // from spawn to ready
 	timeout      time.Duration // of the whole group; 0 for none
 	killWait     time.Duration // between Kill and Abandon
+	answerTime   time.Duration // what a strategy may take to answer
 	random       func() float64
 }
 
@@ -65,6 +73,7 @@ const (
 	idle phase = iota
 	starting
 	running
+	deciding
 	stopping
 	waiting
 	done
@@ -72,7 +81,7 @@ const (
 )
 
 func (p phase) String() string {
-	return [phases]string{"idle", "starting", "running", "stopping", "waiting", "done"}[p]
+	return [phases]string{"idle", "starting", "running", "deciding", "stopping", "waiting", "done"}[p]
 }
 
 // A life is one generation of one rank.
@@ -115,11 +124,12 @@ const (
 	killTimer
 	backoffTimer
 	deadlineTimer
+	answerTimer
 	timers
 )
 
 func (t timer) String() string {
-	return [timers]string{"start", "linger", "exit", "grace", "kill", "backoff", "deadline"}[t]
+	return [timers]string{"start", "linger", "exit", "grace", "kill", "backoff", "deadline", "answer"}[t]
 }
 
 // Events.
@@ -154,6 +164,11 @@ type (
 		kill  bool
 	}
 	evNotice struct{ text string }
+	evAnswer struct {
+		question  int
+		directive Directive
+		err       error // in place of a directive
+	}
 )
 
 // Effects.
@@ -171,6 +186,11 @@ type (
 		after  time.Duration
 		serial int
 	}
+	efAsk struct {
+		question int
+		state    State
+		failure  *Failure
+	}
 	efEvent struct{ event Event }
 	efDone  struct{ err error }
 )
@@ -180,6 +200,7 @@ func (efStop) effect()    {}
 func (efKill) effect()    {}
 func (efAbandon) effect() {}
 func (efTimer) effect()   {}
+func (efAsk) effect()     {}
 func (efEvent) effect()   {}
 func (efDone) effect()    {}
 
@@ -360,23 +381,18 @@ func (m *machine) state() State {
 	}
 }
 
-// ask asks the strategy. A strategy that panics, or asks for what makes no sense, ends the group (G-2: it has spoken).
+// ask asks the strategy.
 func (m *machine) ask(f *Failure) (d Directive, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			d, err = Directive{Reason: "the strategy panicked"}, fmt.Errorf("%w: panic: %v", ErrStrategy, p)
+			d, err = Directive{}, panicked(p)
 		}
 	}()
-	if d, excused := m.excuse(f); excused {
-		return d, nil
-	}
 	known := *f
-	d = m.strategy.Decide(m.state(), &known)
-	if err := m.check(d); err != nil {
-		return Directive{Reason: err.Error()}, err
-	}
-	return d, nil
+	return m.strategy.Decide(m.state(), &known), nil
 }
+
+func panicked(value any) error { return fmt.Errorf("%w: it panicked: %v", ErrStrategy, value) }
 
 func (m *machine) check(d Directive) error {
 	switch {

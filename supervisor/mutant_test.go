@@ -145,6 +145,25 @@ var mutants = []mutant{
 			return is && x.event.Kind == EventReady && x.event.Rank == 3
 		})
 	}},
+	{name: "waits for an answer for ever", rule: "G-9", cell: func(t *[phases][rows]cell) {
+		t[deciding][answerTimerRow] = nothing
+	}},
+	{name: "does not answer while the strategy thinks", rule: "G-9", cell: func(t *[phases][rows]cell) {
+		t[deciding][stopRow] = nothing
+	}},
+	{name: "forgets who failed while the strategy was thinking", rule: "G-7",
+		step: func(m *machine, now time.Time, ev event) []effect {
+			if _, is := ev.(evAnswer); is {
+				m.held = nil
+			}
+			return m.step(now, ev)
+		}},
+	{name: "asks about the next one at once", rule: "G-2", cell: func(t *[phases][rows]cell) {
+		t[deciding][raisedRow] = does(func(m *machine, ev event) {
+			m.phase = m.resume
+			m.onRaised(ev)
+		})
+	}},
 	{name: "brings back who was dropped", rule: "drop", step: func(m *machine, now time.Time, ev event) []effect {
 		for rank := range m.lives {
 			if l := &m.lives[rank]; l.state == ended {

@@ -40,6 +40,8 @@ func describeEffect(e effect) (head, id, tail string) {
 		return "→ abandon" + list(e.ids), "", ""
 	case efTimer:
 		return fmt.Sprintf("→ timer %v %v", e.timer, e.after), "", ""
+	case efAsk:
+		return fmt.Sprintf("→ ask about %v", e.failure.ID()), "", ""
 	case efDone:
 		return fmt.Sprintf("→ done: %v", e.err), "", ""
 	case efEvent:

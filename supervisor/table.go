@@ -18,15 +18,18 @@ const (
 	killTimerRow
 	backoffTimerRow
 	deadlineTimerRow
+	answerTimerRow
 	stopRow
 	noticeRow
+	answerRow
 	rows
 )
 
 func (r row) String() string {
 	return [rows]string{
 		"start", "started", "ready", "returned", "raised", "good exit", "bad exit", "start timer", "linger timer",
-		"exit timer", "grace timer", "kill timer", "back-off timer", "deadline", "stop", "notice",
+		"exit timer", "grace timer", "kill timer", "back-off timer", "deadline", "answer timer",
+		"stop", "notice", "answer",
 	}[r]
 }
 
@@ -39,6 +42,7 @@ func (evExited) row() row   { return goodExitRow } // until classify has looked
 func (e evTimer) row() row  { return startTimerRow + row(e.timer) }
 func (evStop) row() row     { return stopRow }
 func (evNotice) row() row   { return noticeRow }
+func (evAnswer) row() row   { return answerRow }
 
 // A cell says what an event does in a phase.
 type cell struct {
@@ -55,8 +59,8 @@ var (
 	awaitReady    = cell{"note; last one → running", (*machine).onReady}
 	noteReady     = cell{"note", (*machine).onReady}
 	noteValue     = cell{"keep the result", (*machine).onReturned}
-	decideRaised  = cell{"Decide → ignore, drop, or end the scope → stopping", (*machine).onRaised}
-	decideExit    = cell{"Decide → ignore, drop, or end the scope → stopping", (*machine).onBadExit}
+	decideRaised  = cell{"Decide → ignore, drop, end the scope → stopping, or → deciding", (*machine).onRaised}
+	decideExit    = cell{"Decide → ignore, drop, end the scope → stopping, or → deciding", (*machine).onBadExit}
 	joinRaised    = cell{"joins the failure as collateral", (*machine).onRaisedLate}
 	joinExit      = cell{"joins; last of the scope → waiting, starting or done", (*machine).onBadExitLate}
 	reviveRaised  = cell{"joins, and is ended → stopping", (*machine).onRaisedLate}
@@ -77,6 +81,12 @@ var (
 	stopAll       = cell{"end all → stopping, terminate", (*machine).onStop}
 	stopAnyway    = cell{"next = terminate, for all", (*machine).onStop}
 	stopWaiting   = cell{"end who lives → stopping, or done", (*machine).onStop}
+	holdRaised    = cell{"waits for the answer", (*machine).onRaised}
+	holdExit      = cell{"waits for the answer", (*machine).onBadExit}
+	markDeciding  = cell{"mark", (*machine).onGoodExit}
+	carryOut      = cell{"ignore, drop, or end the scope → stopping; then what waited", (*machine).onAnswer}
+	lateAnswer    = cell{"nothing; but a second one ends all", (*machine).onAnswer}
+	noAnswer      = cell{"end all → stopping, terminate", (*machine).onSilence}
 	stopIdle      = cell{"→ done", (*machine).onStop}
 )
 
@@ -86,36 +96,42 @@ var table = [phases][rows]cell{
 		startRow: begin, startedRow: nothing, readyRow: nothing, returnedRow: nothing, raisedRow: nothing,
 		goodExitRow: nothing, badExitRow: nothing, startTimerRow: nothing, lingerTimerRow: nothing,
 		exitTimerRow: nothing, graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: nothing,
-		deadlineTimerRow: nothing, stopRow: stopIdle, noticeRow: nothing,
+		deadlineTimerRow: nothing, answerTimerRow: nothing, stopRow: stopIdle, noticeRow: nothing, answerRow: nothing,
 	},
 	starting: {
 		startRow: nothing, startedRow: noteStarted, readyRow: awaitReady, returnedRow: noteValue, raisedRow: decideRaised,
 		goodExitRow: startWithout, badExitRow: decideExit, startTimerRow: lateStart, lingerTimerRow: nothing,
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing,
-		deadlineTimerRow: timeUp, stopRow: stopAll, noticeRow: passOn,
+		deadlineTimerRow: timeUp, answerTimerRow: nothing, stopRow: stopAll, noticeRow: passOn, answerRow: lateAnswer,
 	},
 	running: {
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: decideRaised,
 		goodExitRow: markGood, badExitRow: decideExit, startTimerRow: nothing, lingerTimerRow: nothing,
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing,
-		deadlineTimerRow: timeUp, stopRow: stopAll, noticeRow: passOn,
+		deadlineTimerRow: timeUp, answerTimerRow: nothing, stopRow: stopAll, noticeRow: passOn, answerRow: lateAnswer,
+	},
+	deciding: {
+		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: holdRaised,
+		goodExitRow: markDeciding, badExitRow: holdExit, startTimerRow: nothing, lingerTimerRow: nothing,
+		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing,
+		deadlineTimerRow: timeUp, answerTimerRow: noAnswer, stopRow: stopAll, noticeRow: passOn, answerRow: carryOut,
 	},
 	stopping: {
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: joinRaised,
 		goodExitRow: markStopped, badExitRow: joinExit, startTimerRow: nothing, lingerTimerRow: askNow,
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing,
-		deadlineTimerRow: timeUpAnyway, stopRow: stopAnyway, noticeRow: passOn,
+		deadlineTimerRow: timeUpAnyway, answerTimerRow: nothing, stopRow: stopAnyway, noticeRow: passOn, answerRow: lateAnswer,
 	},
 	waiting: { // ranks out of the directive's scope may be alive
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: reviveRaised,
 		goodExitRow: markOutside, badExitRow: reviveExit, startTimerRow: nothing, lingerTimerRow: nothing,
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: respawn,
-		deadlineTimerRow: timeUpWaiting, stopRow: stopWaiting, noticeRow: passOn,
+		deadlineTimerRow: timeUpWaiting, answerTimerRow: nothing, stopRow: stopWaiting, noticeRow: passOn, answerRow: lateAnswer,
 	},
 	done: {
 		startRow: nothing, startedRow: nothing, readyRow: nothing, returnedRow: nothing, raisedRow: nothing,
 		goodExitRow: nothing, badExitRow: nothing, startTimerRow: nothing, lingerTimerRow: nothing,
 		exitTimerRow: nothing, graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: nothing,
-		deadlineTimerRow: nothing, stopRow: nothing, noticeRow: nothing,
+		deadlineTimerRow: nothing, answerTimerRow: nothing, stopRow: nothing, noticeRow: nothing, answerRow: nothing,
 	},
 }

@@ -119,6 +119,7 @@ tried out without waiting. The root actor around it turns messages into events a
 | idle | nothing was started yet |
 | starting | a generation was started, and some of its ranks are not ready. A start is all or nothing: a failure during one takes the whole newborn generation along |
 | running | everybody is ready, or has ended |
+| deciding | a rank failed, and the strategy takes its time. The group goes on; what fails meanwhile waits for the answer. One that does not come in time is the end |
 | stopping | a restart or the end was decided, and the ranks that it means (its *scope*) are being ended. What fails meanwhile joins that failure; a rank outside the scope that fails comes into it |
 | waiting | the scope is gone, and the restart waits for its back-off. Ranks outside the scope live on |
 | done | the group has ended, and nothing of it lives |

@@ -208,6 +208,9 @@ func (m *machine) release(reason string) {
 	switch {
 	case !m.success.Await && m.any(alive):
 		m.stopBecause(Succeeded, reason, nil)
+	case m.phase == deciding:
+		d, _ := m.excuse(m.asked)
+		m.answered(d, nil)
 	case m.phase == waiting:
 		m.disarm(backoffTimer)
 		m.phase = running

@@ -63,6 +63,8 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		return s.tell(evStop{cause: stopped(strings.Join(words(d), " ")), kill: d.Cmd == "kill"})
 	case "notice": // of the launcher's guard
 		return s.tell(evNotice{value(d, "text")})
+	case "answer": // of a strategy that takes its time
+		return s.tell(s.answer(d))
 	case "report":
 		return summary(s.m.report())
 	case "results":
@@ -95,6 +97,26 @@ func (s *script) event(t *testing.T, d *datadriven.TestData, id process.ID) even
 	}
 	d.Fatalf(t, "no command")
 	return nil
+}
+
+func (s *script) answer(d *datadriven.TestData) evAnswer {
+	a := evAnswer{question: s.m.question}
+	for _, word := range words(d) {
+		action := map[string]Action{"terminate": Terminate, "restart": Restart, "ignore": Ignore, "drop": Drop}
+		if word == "panic" {
+			a.err = panicked("no idea")
+		} else if word == "late" {
+			a.question--
+		} else {
+			a.directive.Action = action[word]
+		}
+	}
+	for _, arg := range d.CmdArgs {
+		if arg.Key == "scope" {
+			a.directive.Ranks = numbers(arg.Vals)
+		}
+	}
+	return a
 }
 
 func pid(id process.ID) int { return 100 + 10*id.Generation + id.Rank }
@@ -230,6 +252,7 @@ func value(d *datadriven.TestData, key string) string {
 func startConfig(t *testing.T, d *datadriven.TestData) config {
 	c := config{
 		size: 1, grace: 5 * time.Second, exitTime: time.Second, killWait: 10 * time.Second, startTimeout: time.Minute,
+		answerTime: 20 * time.Second,
 		random: func() float64 { return 0.5 },
 	}
 	answer := scripted{}
@@ -338,6 +361,8 @@ func (s *scripted) strategy() Strategy {
 		return StrategyFunc(func(State, *Failure) Directive { panic("no idea") })
 	case "restart":
 		s.d.Action = Restart
+	case "slow":
+		return slow{}
 	case "ignore":
 		return IgnoreFailures{}
 	case "drop":

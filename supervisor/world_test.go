@@ -42,6 +42,7 @@ const (
 	simExitTime = time.Second
 	simKillWait = 500 * time.Millisecond
 	simStart    = 5 * time.Second
+	simAnswer   = 4 * time.Second
 	simHorizon  = 40 * time.Second // then somebody stops the group
 	simLatency  = 40 * time.Millisecond
 	simLate     = 3 * time.Millisecond // of timers
@@ -100,10 +101,13 @@ func newWorld(seed uint64) *world {
 	if w.chance(0.5) {
 		c.terms = w.terms(c.size)
 	}
+	if c.answerTime = simAnswer; w.chance(0.3) {
+		c.strategy = slow{c.strategy}
+	}
 	w.config = c
 	w.m = newMachine(c)
 	w.lives = make([]*body, c.size)
-	w.generation = -1
+	w.generation, w.held = -1, map[int]bool{}
 	return w
 }
 
@@ -277,6 +281,32 @@ func (w *world) perform(e effect) {
 		}
 	case efTimer:
 		w.arm(e)
+	case efAsk:
+		w.ponder(e)
+	}
+}
+
+// A slow strategy answers later.
+type slow struct{ Strategy }
+
+func (slow) deliberates() {}
+
+// ponder answers some time; or never, or twice.
+func (w *world) ponder(e efAsk) {
+	answer := evAnswer{question: e.question}
+	func() {
+		defer func() {
+			if p := recover(); p != nil {
+				answer.err = panicked(p)
+			}
+		}()
+		answer.directive = w.m.strategy.Decide(e.state, e.failure)
+	}()
+	if !w.chance(0.02) {
+		w.after(w.upTo(3*time.Second), func() { w.tell(answer, nil) })
+	}
+	if w.chance(0.02) {
+		w.after(w.upTo(6*time.Second), func() { w.tell(answer, nil) })
 	}
 }
 

@@ -1,0 +1,79 @@
+package supervisor
+
+import "fmt"
+
+// A deliberator is a Strategy that answers later: the machine does not call Decide but has it asked, and goes on
+// meanwhile. Nobody may wait in a step.
+type deliberator interface {
+	Strategy
+	deliberates()
+}
+
+// deliberate asks, and sees to it that there will be an answer.
+func (m *machine) deliberate(f *Failure) {
+	m.resume, m.phase = m.phase, deciding
+	m.question++
+	m.asked = f
+	known := *f
+	m.do(efAsk{m.question, m.state(), &known})
+	m.arm(answerTimer, m.answerTime)
+}
+
+// onAnswer takes the answer, which may come too late: to a group that was stopped meanwhile it means nothing any more. A
+// strategy that has answered already contradicts itself.
+func (m *machine) onAnswer(ev event) {
+	switch e := ev.(evAnswer); {
+	case m.asked != nil && e.question == m.question:
+		m.replied = e.question
+		m.answered(e.directive, e.err)
+	case e.question == m.replied:
+		err := fmt.Errorf("%w: it has answered twice, and then said %v", ErrStrategy, e.directive.Action)
+		m.stopBecause(Failed, err.Error(), err)
+	}
+}
+
+func (m *machine) onSilence(event) {
+	m.answered(Directive{}, fmt.Errorf("%w: it has not answered for %v", ErrStrategy, m.answerTime))
+}
+
+// answered carries the answer out. A restart or an end takes along what failed meanwhile; otherwise that is asked about in
+// its turn, as nobody has spoken about it (G-2).
+func (m *machine) answered(d Directive, err error) {
+	f := m.asked
+	m.asked, m.phase = nil, m.resume
+	m.disarm(answerTimer)
+	if m.phase == starting && !m.isSet(startTimer) {
+		m.arm(startTimer, 0) // it went off while nobody could be asked about it
+	}
+	m.carryOut(f, d, err)
+	for len(m.held) > 0 && m.phase != deciding {
+		f := m.held[0]
+		m.held = m.held[1:]
+		m.reconsider(f)
+	}
+	m.complete()
+}
+
+func (m *machine) reconsider(f *Failure) {
+	l := &m.lives[f.Rank]
+	d, excused := m.excuse(f)
+	switch {
+	case l.dropper != nil || m.phase != starting && m.phase != running:
+		m.attach(f)
+	case excused:
+		m.carryOut(f, d, nil)
+	default:
+		f.Kind = Origin
+		m.consult(f)
+	}
+}
+
+// dismiss makes the answer that is awaited one that nobody waits for: the group ends.
+func (m *machine) dismiss() {
+	if m.asked == nil {
+		return
+	}
+	m.asked.Directive = Directive{Reason: "the group was stopped before the strategy had answered"}
+	m.asked, m.held = nil, nil
+	m.disarm(answerTimer)
+}
