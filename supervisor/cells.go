@@ -348,11 +348,12 @@ func (m *machine) givenUp(f *Failure) error {
 		return f
 	}
 	e := &GaveUpError{Restarts: m.generation}
-	for _, f := range m.failures {
-		if f.Kind == Origin {
-			e.History = append(e.History, f)
+	for _, other := range m.failures {
+		if other.Kind == Origin && other != f {
+			e.History = append(e.History, other)
 		}
 	}
+	e.History = append(e.History, f)
 	return e
 }
 

@@ -15,8 +15,17 @@ func (m *machine) deliberate(f *Failure) {
 	m.question++
 	m.asked = f
 	known := *f
-	m.do(efAsk{m.question, m.state(), &known})
+	m.do(efAsk{m.question, m.state(), &known, m.members(f)})
 	m.arm(answerTimer, m.answerTime)
+}
+
+func (m *machine) members(f *Failure) (ranks []int) {
+	for rank := range m.lives {
+		if rank == f.Rank || !m.goneForGood(rank, &m.lives[rank]) {
+			ranks = append(ranks, rank)
+		}
+	}
+	return ranks
 }
 
 // onAnswer takes the answer, which may come too late: to a group that was stopped meanwhile it means nothing any more. A

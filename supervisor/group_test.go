@@ -72,6 +72,20 @@ func (p *play) expect(rank *actorstest.Process, want any) {
 	}
 }
 
+// decided waits for the n-th decision.
+func (p *play) decided(n int) supervisor.Event {
+	p.Helper()
+	p.events.await(supervisor.EventDecided, n)
+	for _, e := range p.events.list() {
+		if e.Kind == supervisor.EventDecided {
+			if n--; n == 0 {
+				return e
+			}
+		}
+	}
+	panic("await has seen it")
+}
+
 func (p *play) expectEnd(want error) {
 	p.Helper()
 	if err := p.Wait(); !errors.Is(err, want) {

@@ -190,6 +190,7 @@ type (
 		question int
 		state    State
 		failure  *Failure
+		members  []int // the ranks that a restart would bring back, and the one that failed
 	}
 	efEvent struct{ event Event }
 	efDone  struct{ err error }

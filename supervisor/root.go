@@ -21,6 +21,7 @@ type root struct {
 	start   time.Time
 	port    *process.Port
 	ranks   map[int]*actor.PID
+	cast    *cast
 	timers  [timers]*time.Timer
 
 	containment string
@@ -38,14 +39,15 @@ type (
 	inquiry struct{ answer chan<- Report }
 	fired   struct{ event evTimer }
 	notice  struct{ text string } // of the launcher's guard
+	answer  struct{ event evAnswer }
 )
 
 func newRoot(g *Group, s Spec, o options) *root {
 	return &root{
-		spec: s, options: o, group: g, start: time.Now(), ranks: map[int]*actor.PID{},
+		spec: s, options: o, group: g, start: time.Now(), ranks: map[int]*actor.PID{}, cast: newCast(),
 		machine: newMachine(config{
 			terms: s.terms(), size: len(s.Ranks), strategy: s.Strategy, grace: s.Grace, startTimeout: s.StartTimeout, timeout: s.Timeout,
-			exitTime: exitTime, killWait: killWait, random: rand.Float64,
+			exitTime: exitTime, killWait: killWait, answerTime: answerTime, random: rand.Float64,
 		}),
 	}
 }
@@ -92,6 +94,8 @@ func translate(m any) event {
 		return evStop{m.cause, m.kill}
 	case *fired:
 		return m.event
+	case *answer:
+		return m.event
 	case *notice:
 		return evNotice{m.text}
 	}
@@ -127,9 +131,19 @@ func (r *root) perform(ctx actor.Context, e effect) {
 		if r.options.observe != nil {
 			r.options.observe(e.event)
 		}
+	case efAsk:
+		r.ask(ctx, e)
 	case efDone:
 		ctx.Stop(ctx.Self())
 	}
+}
+
+// ask asks a strategy that takes its time. The answer may come on any goroutine, and even before this returns.
+func (r *root) ask(ctx actor.Context, e efAsk) {
+	strategy := r.machine.strategy.(*engineStrategy)
+	strategy.ask(ctx.ActorSystem(), ctx.Self().Id, r.cast, e, func(d Directive, err error) {
+		r.group.send(&answer{evAnswer{e.question, d, err}})
+	})
 }
 
 func (r *root) tell(ctx actor.Context, ids []process.ID, order any) {

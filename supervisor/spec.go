@@ -38,6 +38,7 @@ const (
 	defaultStartTimeout = 60 * time.Second
 	exitTime            = time.Second      // what a rank that raised may take to end by itself
 	killWait            = 10 * time.Second // what a process may take to die of SIGKILL before it is abandoned
+	answerTime          = time.Minute      // what a strategy that does not answer at once may take
 )
 
 // Environment returns the variables that a rank of the first generation finds besides its command's own, each
