@@ -25,7 +25,9 @@ import (
 // same failure, or acts again, ends the group with an error that wraps [ErrStrategy].
 //
 // Behind a strategy of ours that calls its Decide, it has to act while it is called.
-func FromProtoactor(s actor.SupervisorStrategy) Strategy { return &engineStrategy{theirs: s, cast: newCast()} }
+func FromProtoactor(s actor.SupervisorStrategy) Strategy {
+	return &engineStrategy{theirs: s, cast: newCast()}
+}
 
 type engineStrategy struct {
 	theirs actor.SupervisorStrategy

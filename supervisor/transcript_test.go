@@ -253,7 +253,7 @@ func startConfig(t *testing.T, d *datadriven.TestData) config {
 	c := config{
 		size: 1, grace: 5 * time.Second, exitTime: time.Second, killWait: 10 * time.Second, startTimeout: time.Minute,
 		answerTime: 20 * time.Second,
-		random: func() float64 { return 0.5 },
+		random:     func() float64 { return 0.5 },
 	}
 	answer := scripted{}
 	for _, arg := range d.CmdArgs {
