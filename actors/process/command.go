@@ -34,7 +34,8 @@ type Command struct {
 	DumpSignal Signal `json:"dump_signal,omitempty"`
 	// Setup is made in the process before its program begins: processors, limits, priority (Linux).
 	Setup stage.Settings `json:"setup,omitzero"`
-	// User and Group are the numeric ids the process runs under; nil means the supervisor's. Only root may change them.
+	// User and Group are the numeric ids the process runs under; nil means the supervisor's. Only root may change them. A
+	// user alone has its primary and its supplementary groups, as after su; with a Group it has that one only.
 	User  *uint32 `json:"user,omitempty"`
 	Group *uint32 `json:"group,omitempty"`
 	// Unset names variables of the supervisor's environment that the process does not get.

@@ -41,6 +41,8 @@ type group struct {
 	killed  bool     // kill was called
 	reached bool     // stop or kill met a living leader
 	gone    bool     // the group is empty
+	onStage bool     // the leader would lose signals: see holdBack
+	held    []Signal // back, in order
 	peak    int64    // bytes: the leader's largest resident size that was seen
 	watched *os.File // what sweep waits on: a leftover's pidfd, or the leaf's events
 }
@@ -218,7 +220,7 @@ func (g *group) signal(sig Signal) error {
 func (g *group) dump(sig Signal) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.reach(); g.reaped {
+	if g.reach(); g.reaped || g.onStage { // on the stage there are no stacks but our own
 		return os.ErrProcessDone
 	}
 	err := unix.Kill(g.pid, sig) // not reaped: the number is ours
@@ -245,11 +247,31 @@ func (g *group) reach() {
 	g.peak = max(g.peak, peakRSS(g.pid))
 }
 
+// holdBack keeps signals, but for SIGKILL, from a process that has just been put on the stage until quiet ends: it is
+// a Go program there, whose runtime ignores some and makes a crash of others.
+func (g *group) holdBack(quiet *os.File) {
+	g.onStage = true
+	go func() { // ends with the process at the latest
+		_, _ = quiet.Read(make([]byte, 1))
+		quiet.Close()
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.onStage = false
+		for _, sig := range g.held {
+			_ = g.send(sig)
+		}
+		g.held = nil
+	}()
+}
+
 // send signals the group while it is certain to be ours, and its leader if that has left it. Called with mu held.
 func (g *group) send(sig Signal) (err error) {
 	switch {
 	case g.gone:
 		return os.ErrProcessDone
+	case g.onStage && sig != unix.SIGKILL:
+		g.held = append(g.held, sig)
+		return nil
 	case g.named():
 		err = g.sendByPidfd(sig)
 	case g.reaped:

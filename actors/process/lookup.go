@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/go-muster/muster/actors/process/stage"
 )
 
 // lookup finds a command's program and says what is wrong with it: missing, a directory, not executable, or a script
@@ -50,10 +52,11 @@ func (c Command) checkSetup() error {
 			return fmt.Errorf("process: standard input: %w", err)
 		}
 	}
-	if (c.User != nil || c.Group != nil) && os.Geteuid() != 0 {
-		return fmt.Errorf("process: only root may run a rank as another user: %w", fs.ErrPermission)
+	who, err := c.identity()
+	if err != nil {
+		return err
 	}
-	return c.Setup.Check()
+	return stage.Plan{Settings: c.Setup, As: who}.Check()
 }
 
 func checkDir(dir string) error {

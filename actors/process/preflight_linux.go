@@ -40,8 +40,8 @@ func (g *guard) checkFiles(commands []Command) error {
 		len(commands), need, max(0, free), limit.Cur, need+len(open), syscall.EMFILE)
 }
 
-// filesOf counts what is held for a running process: two streams, a pidfd, and what it has of a cgroup, a link and a crash
-// pipe.
+// filesOf counts what is held for a running process: two streams, a pidfd, and what it has of a cgroup, a link, a crash
+// pipe, and an act on the stage.
 func filesOf(c Command, cgroup bool) int {
 	n := 3
 	if cgroup {
@@ -51,6 +51,9 @@ func filesOf(c Command, cgroup bool) int {
 		n++
 	}
 	if c.Entry != "" {
+		n++
+	}
+	if !c.Setup.Empty() {
 		n++
 	}
 	return n

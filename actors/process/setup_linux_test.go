@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -132,8 +134,8 @@ func TestSetup(t *testing.T) {
 	nice, score := 5, 300
 	c.Env = []string{"X=ü \" '"}
 	c.Setup = stage.Settings{CPUs: []int{last}, Nice: &nice, OOMScoreAdj: &score, Nodes: []int{0},
-		Limits: map[string]uint64{"nofile": 77, "core": 0, "as": 64 << 20}}
-	wantStdout(t, c, fmt.Sprintf("%d\n5\n300\n77\n77\n0\n%d\na b||ü \" '\nsh\n", last, 64<<10))
+		Limits: map[string]stage.Limit{"nofile": {Soft: 77, Hard: 99}, "core": {}, "as": stage.Exactly(64 << 20)}}
+	wantStdout(t, c, fmt.Sprintf("%d\n5\n300\n77\n99\n0\n%d\na b||ü \" '\nsh\n", last, 64<<10))
 	var after unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &after); err != nil || after != own {
 		t.Errorf("the supervisor's processors are %v, were %v (%v)", after, own, err)
@@ -186,7 +188,7 @@ func TestBadSetup(t *testing.T) {
 	nice, score := 40, 5000
 	c := shell("exit 0")
 	c.Setup = stage.Settings{CPUs: []int{-1, 900}, Nodes: []int{99}, Nice: &nice, OOMScoreAdj: &score,
-		Limits: map[string]uint64{"colour": 1, "nofile": 1 << 40}}
+		Limits: map[string]stage.Limit{"colour": {}, "nofile": stage.Exactly(1 << 40)}}
 	err := launcher.Check(c)
 	wantErrorIs(t, err, stage.ErrSettings)
 	for _, part := range []string{"cpu -1", "cpu 900", "numa node 99", "nice 40", "oom_score_adj 5000", `limit "colour"`, "nofile"} {
@@ -202,16 +204,43 @@ func TestBadSetup(t *testing.T) {
 // TestFailureOnStage: what fails only in the process ends it with 126 and says why.
 func TestFailureOnStage(t *testing.T) {
 	processtest.Check(t)
-	if os.Geteuid() != 0 {
-		t.Skip("needs root, to give it up")
+	needRoot(t)
+	program := filepath.Join(t.TempDir(), "program") // in a directory that nobody else may enter
+	if err := os.WriteFile(program, []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
 	}
-	nobody, nice := uint32(65534), -5
-	c := shell("exit 0")
-	c.User, c.Group = &nobody, &nobody
+	if err := os.Chmod(filepath.Dir(program), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	nobody, nice := uint32(65534), 5
+	c := process.Command{Args: []string{program}, User: &nobody, Group: &nobody}
 	c.Setup.Nice = &nice
 	l, exit := run(t, c)
-	if exit.Code != 126 || !strings.Contains(l.stderr(), "nice -5: permission denied") {
+	if exit.Code != 126 || !strings.Contains(l.stderr(), "cannot set the process up: exec "+program+": permission denied") {
 		t.Errorf("exit %+v\n%s", exit, l.dump())
+	}
+}
+
+// TestPrivilegedSettings: what only root may set is set before the process becomes somebody else. A negative nice value
+// stands for all of it: a container's root often has no more rights than that.
+func TestPrivilegedSettings(t *testing.T) {
+	processtest.Check(t)
+	needRoot(t)
+	nobody, nice, score := uint32(65534), -5, 100
+	c := shell(`nice; cat /proc/self/oom_score_adj; ulimit -Hn; sed -n 's/^Max processes *\([0-9]*\).*/\1/p' /proc/self/limits; id -u; id -g; id -G`)
+	c.User, c.Group = &nobody, &nobody
+	c.Setup = stage.Settings{Nice: &nice, OOMScoreAdj: &score,
+		Limits: map[string]stage.Limit{"nofile": stage.Exactly(70), "nproc": stage.Exactly(60)}}
+	if err := launcher.Check(c); err != nil {
+		t.Skip("root is not free to choose here:", err)
+	}
+	wantStdout(t, c, "-5\n100\n70\n60\n65534\n65534\n65534\n")
+}
+
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to become somebody else")
 	}
 }
 
@@ -257,6 +286,60 @@ func TestUser(t *testing.T) {
 		c.User, c.Group = &nobody, &nobody
 		c.Setup.CPUs = cpus
 		wantStdout(t, c, "65534\n65534\n65534\n"+os.Getenv("HOME")+"\n")
+	}
+}
+
+// TestUserAlone: a user without a group has those that su would give it, never root's; one without an account is told so
+// before anything starts.
+func TestUserAlone(t *testing.T) {
+	processtest.Check(t)
+	needRoot(t)
+	daemon, err := user.Lookup("daemon")
+	if err != nil {
+		t.Skip("needs the user daemon:", err)
+	}
+	id, _ := strconv.Atoi(daemon.Uid)
+	uid := uint32(id)
+	for _, cpus := range [][]int{nil, {0}} {
+		c := shell(`id -u; id -g; id -G; exec id -G "$(id -un)"`)
+		c.User, c.Setup.CPUs = &uid, cpus
+		l, exit := run(t, c)
+		lines := strings.Split(l.stdout(), "\n")
+		if !exit.Success() || len(lines) != 5 || lines[0] != daemon.Uid || lines[1] != daemon.Gid || lines[2] != lines[3] {
+			t.Errorf("exit %+v\n%s", exit, l.dump())
+		}
+	}
+	nobody, c := uint32(54321), shell("exit 0")
+	c.User = &nobody
+	if err := launcher.Check(c); err == nil || !strings.Contains(err.Error(), "choose a group") {
+		t.Errorf("a user without an account: %v", err)
+	}
+	c.Group = &nobody
+	if err := launcher.Check(c); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSignalOnStage: a signal that comes before the program has begun does what it does to a program in its first moment,
+// whatever the runtime of the stage would make of it: it would lose SIGUSR1, and crash of SIGQUIT.
+func TestSignalOnStage(t *testing.T) {
+	for _, sig := range []syscall.Signal{syscall.SIGUSR1, syscall.SIGQUIT, syscall.SIGTERM} {
+		processtest.Check(t)
+		c := shell("sleep 60")
+		c.Setup.CPUs, c.StopSignal = []int{0}, sig
+		for range 5 {
+			l := launch(t, c)
+			l.Stop("at once", time.Minute)
+			if exit := l.awaitExit(); exit.Signal != sig || !exit.Stopped || l.stderr() != "" {
+				t.Errorf("%v: exit %+v\n%s", sig, exit, l.dump())
+			}
+		}
+		c.Stdin = fifo(t) // the stage waits for a writer who never comes
+		l := launch(t, c)
+		l.Stop("at once", time.Minute)
+		if exit := l.awaitExit(); exit.Signal != sig {
+			t.Errorf("%v, waiting for input: exit %+v\n%s", sig, exit, l.dump())
+		}
 	}
 }
 

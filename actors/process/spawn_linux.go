@@ -3,6 +3,7 @@ package process
 import (
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -70,15 +71,19 @@ func bear(g *guard, l *leaf, path string, c Command, env []string, files []*os.F
 	if !g.layers.NoDeathsig {
 		sys.Pdeathsig = syscall.SIGKILL
 	}
-	if c.User != nil || c.Group != nil {
-		sys.Credential = credential(c)
-	}
-	if isFifo(c.Stdin) {
-		c.Setup.Stdin = c.Stdin
-	}
-	path, argv, err := stage.Wrap(path, c.Args, c.Setup)
+	who, err := c.identity()
 	if err != nil {
 		return nil, err
+	}
+	path, argv, act, err := setTheStage(path, c, who, len(files))
+	if err != nil {
+		return nil, err
+	}
+	defer act.close()
+	if act != nil {
+		files = append(slices.Clip(files), act.theirs)
+	} else if who != nil {
+		sys.Credential = &syscall.Credential{Uid: who.UID, Gid: who.GID, Groups: who.Groups}
 	}
 	if l != nil {
 		sys.UseCgroupFD, sys.CgroupFD = true, int(l.handle.Fd())
@@ -98,19 +103,54 @@ func bear(g *guard, l *leaf, path string, c Command, env []string, files []*os.F
 	if l != nil {
 		l.born()
 	}
-	return newGroup(b.pid, pidfd, l), nil
+	born := newGroup(b.pid, pidfd, l)
+	if act != nil {
+		born.holdBack(act.take())
+	}
+	return born, nil
 }
 
-// credential is who the process runs as. Supplementary groups are the supervisor's and not for everybody: they are left.
-func credential(c Command) *syscall.Credential {
-	who := &syscall.Credential{Uid: uint32(os.Geteuid()), Gid: uint32(os.Getegid())}
-	if c.User != nil {
-		who.Uid = *c.User
+// An act is what a process does on the stage, as far as the supervisor sees it: a pipe that ends when signals mean to
+// the process what they mean to its program.
+type act struct{ ours, theirs *os.File }
+
+// setTheStage returns what to execute, and the act if that is the stage: for who has settings. There the settings come
+// before the change of user, whom most of them are not allowed.
+func setTheStage(path string, c Command, who *stage.Identity, descriptor int) (string, []string, *act, error) {
+	plan := stage.Plan{Settings: c.Setup}
+	if isFifo(c.Stdin) {
+		plan.Stdin = c.Stdin
 	}
-	if c.Group != nil {
-		who.Gid = *c.Group
+	if plan.Empty() {
+		return path, c.Args, nil, nil
 	}
-	return who
+	plan.As, plan.Quiet = who, descriptor
+	path, argv, err := stage.Wrap(path, c.Args, plan)
+	if err != nil {
+		return "", nil, nil, err
+	}
+	r, w, err := pipe()
+	if err != nil {
+		return "", nil, nil, err
+	}
+	return path, argv, &act{r, w}, nil
+}
+
+// take returns our end, which close then leaves open.
+func (a *act) take() *os.File {
+	ours := a.ours
+	a.ours = nil
+	return ours
+}
+
+func (a *act) close() {
+	if a == nil {
+		return
+	}
+	a.theirs.Close()
+	if a.ours != nil {
+		a.ours.Close()
+	}
 }
 
 func descriptors(files []*os.File) []uintptr {

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
+	"strconv"
 )
 
 // Settings are what a process is set up with. The zero Settings change nothing.
@@ -18,11 +20,56 @@ type Settings struct {
 	// OOMScoreAdj is what the kernel's out-of-memory killer adds to the process's badness, -1000 to 1000.
 	OOMScoreAdj *int `json:"oom_score_adj,omitempty"`
 	// Limits are resource limits by their name in setrlimit(2), in lower case and without RLIMIT_: nofile, core, as, nproc …
-	// Each is both the soft and the hard limit; bytes, seconds or a count, as setrlimit has it.
-	Limits map[string]uint64 `json:"limits,omitempty"`
+	Limits map[string]Limit `json:"limits,omitempty"`
 	// Stdin is a file that becomes standard input. Only to open a named pipe here is better than to hand it over: that
 	// waits for a writer, and in the process it is the process that waits.
 	Stdin string `json:"stdin,omitempty"`
+}
+
+// A Limit is what a process runs into, and how far it may raise that itself: bytes, seconds or a count, as setrlimit has
+// it.
+type Limit struct {
+	Soft uint64 `json:"soft"`
+	Hard uint64 `json:"hard"`
+}
+
+// Unlimited is the value of a limit that is none.
+const Unlimited uint64 = math.MaxUint64
+
+// Exactly returns the limit n, which the process may not raise.
+func Exactly(n uint64) Limit { return Limit{Soft: n, Hard: n} }
+
+// String returns SOFT, or SOFT:HARD where they differ.
+func (l Limit) String() string {
+	if l.Soft == l.Hard {
+		return bound(l.Soft)
+	}
+	return bound(l.Soft) + ":" + bound(l.Hard)
+}
+
+func bound(n uint64) string {
+	if n == Unlimited {
+		return "unlimited"
+	}
+	return strconv.FormatUint(n, 10)
+}
+
+// An Identity is a user with its groups.
+type Identity struct {
+	UID    uint32   `json:"uid"`
+	GID    uint32   `json:"gid"`
+	Groups []uint32 `json:"groups,omitempty"` // supplementary
+}
+
+// A Plan is all that a process does on the stage.
+type Plan struct {
+	Settings
+	// As is who the process becomes, nil for nobody else: after the settings, which may be only its supervisor's to make, and
+	// before it opens Stdin.
+	As *Identity `json:"as,omitempty"`
+	// Quiet is a descriptor that is closed as soon as a signal does to the process what it would do to the program in its
+	// first moment; 0 for none. Until then some are lost: this is a Go program, whose runtime takes them.
+	Quiet int `json:"quiet,omitempty"`
 }
 
 // Empty reports whether there is nothing to set.
@@ -32,6 +79,16 @@ func (s Settings) Empty() bool {
 
 // ErrSettings is the condition of settings that cannot be made.
 var ErrSettings = errors.New("stage: bad settings")
+
+// Check reports everything about a plan that is certain to fail, without changing anything.
+func (p Plan) Check() error {
+	err := p.Settings.Check()
+	if most, ok := p.processes(); ok && p.Limits["nproc"].Hard > most {
+		err = errors.Join(err, fmt.Errorf("%w: limit nproc %v of another user: the hard limit is %d",
+			ErrSettings, p.Limits["nproc"], most))
+	}
+	return err
+}
 
 // Check reports everything about settings that is certain to fail, without changing anything.
 func (s Settings) Check() error {
@@ -50,6 +107,9 @@ func (s Settings) Check() error {
 	for _, name := range slices.Sorted(maps.Keys(s.Limits)) {
 		if !known(name) {
 			errs = append(errs, fmt.Errorf("limit %q: choose one of %v", name, names()))
+		}
+		if l := s.Limits[name]; l.Soft > l.Hard {
+			errs = append(errs, fmt.Errorf("limit %s %v: the soft limit must not be above the hard one", name, l))
 		}
 	}
 	errs = append(errs, s.check()...)

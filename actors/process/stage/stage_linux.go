@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -12,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,31 +27,50 @@ func init() {
 		return
 	}
 	runtime.LockOSThread() // affinity, priority and memory policy are the thread's, and this thread becomes the process
-	err := become(os.Args[1], os.Args[2], os.Args[3:])
+	err := perform(os.Args[1], os.Args[2], os.Args[3:])
 	fmt.Fprintf(os.Stderr, "muster: cannot set the process up: %v\n", err)
 	os.Exit(exitCannot)
 }
 
-// become needs next to no memory after the limits are set, which may leave it none: this Go program already has more
+// perform needs next to no memory after the limits are set, which may leave it none: this Go program already has more
 // address space than many a limit allows.
-func become(settings, path string, argv []string) error {
+func perform(settings, path string, argv []string) error {
 	makeRoom()
-	var s Settings
-	if err := json.Unmarshal([]byte(settings), &s); err != nil {
+	var p Plan
+	if err := json.Unmarshal([]byte(settings), &p); err != nil {
 		return err
 	}
-	if err := s.apply(); err != nil {
+	defaultSignals()
+	if p.Quiet > 0 {
+		_ = unix.Close(p.Quiet)
+	}
+	if err := p.carryOut(); err != nil {
 		return err
 	}
 	return &os.PathError{Op: "exec", Path: path, Err: syscall.Exec(path, argv, os.Environ())}
 }
 
+// defaultSignals undoes what the Go runtime has made of signals, but for its own: one that it would ignore, such as
+// SIGUSR1, ends the process as it would end the program in its first moment. What was ignored before stays so.
+func defaultSignals() {
+	var none, now [32]uint64 // more than any kernel's struct sigaction, which begins with the handler
+	for sig := uintptr(1); sig <= 64; sig++ {
+		if 32 <= sig && sig <= 34 { // by which the runtime, or the C library, reaches its threads
+			continue
+		}
+		_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig, 0, uintptr(unsafe.Pointer(&now)), 8, 0, 0)
+		if errno == 0 && uint(now[0]) > 1 { // neither SIG_DFL nor SIG_IGN
+			_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&none)), 0, 8, 0, 0)
+		}
+	}
+}
+
 // Wrap returns what to execute for a program to begin with settings: itself when there are none.
-func Wrap(path string, argv []string, s Settings) (string, []string, error) {
-	if s.Empty() {
+func Wrap(path string, argv []string, p Plan) (string, []string, error) {
+	if p.Empty() {
 		return path, argv, nil
 	}
-	text, err := json.Marshal(s)
+	text, err := json.Marshal(p)
 	if err != nil {
 		return "", nil, err
 	}
@@ -65,12 +84,64 @@ func makeRoom() {
 	debug.SetGCPercent(-1)
 }
 
-func (s Settings) apply() error {
-	if s.Stdin != "" {
-		if err := openStdin(s.Stdin); err != nil {
+// carryOut makes the settings as who the supervisor is, and then becomes the other user. Only the number of processes is
+// set after that: it is the other user's, who may have more of them, and a change to a user above its limit fails at exec.
+func (p Plan) carryOut() error {
+	nproc, limited := p.Limits["nproc"]
+	delete(p.Limits, "nproc")
+	if err := p.apply(); err != nil {
+		return err
+	}
+	if p.As != nil {
+		if err := become(*p.As); err != nil {
+			return fmt.Errorf("user %d, group %d: %w", p.As.UID, p.As.GID, err)
+		}
+	}
+	if limited {
+		if err := setLimit("nproc", nproc); err != nil {
 			return err
 		}
 	}
+	if p.Stdin == "" {
+		return nil
+	}
+	return openStdin(p.Stdin)
+}
+
+// become changes groups and user. That takes the parent-death signal off, which is put on again; a parent that has died in
+// between is not ours any more.
+func become(who Identity) error {
+	parent := os.Getppid()
+	var signal int32
+	if err := unix.Prctl(unix.PR_GET_PDEATHSIG, uintptr(unsafe.Pointer(&signal)), 0, 0, 0); err != nil {
+		return os.NewSyscallError("prctl", err)
+	}
+	groups := make([]int, len(who.Groups))
+	for i, g := range who.Groups {
+		groups[i] = int(g)
+	}
+	if err := syscall.Setgroups(groups); err != nil {
+		return os.NewSyscallError("setgroups", err)
+	}
+	if err := syscall.Setresgid(int(who.GID), int(who.GID), int(who.GID)); err != nil {
+		return os.NewSyscallError("setresgid", err)
+	}
+	if err := syscall.Setresuid(int(who.UID), int(who.UID), int(who.UID)); err != nil {
+		return os.NewSyscallError("setresuid", err)
+	}
+	if signal == 0 {
+		return nil
+	}
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(signal), 0, 0, 0); err != nil {
+		return os.NewSyscallError("prctl", err)
+	}
+	if os.Getppid() != parent {
+		os.Exit(exitCannot)
+	}
+	return nil
+}
+
+func (s Settings) apply() error {
 	if len(s.CPUs) > 0 {
 		mask := cpuSet(s.CPUs)
 		if err := unix.SchedSetaffinity(0, &mask); err != nil {
@@ -95,11 +166,17 @@ func (s Settings) apply() error {
 		}
 	}
 	for _, limit := range slices.Sorted(maps.Keys(s.Limits)) {
-		n := s.Limits[limit]
-		// Not unix.Prlimit: the runtime puts its own idea of nofile back at exec unless syscall knows better.
-		if err := syscall.Setrlimit(limits[limit], &syscall.Rlimit{Cur: n, Max: n}); err != nil {
-			return fmt.Errorf("limit %s %d: %w", limit, n, err)
+		if err := setLimit(limit, s.Limits[limit]); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// setLimit does not call unix.Prlimit: the runtime puts its own idea of nofile back at exec unless syscall knows better.
+func setLimit(name string, l Limit) error {
+	if err := syscall.Setrlimit(limits[name], &syscall.Rlimit{Cur: l.Soft, Max: l.Hard}); err != nil {
+		return fmt.Errorf("limit %s %v: %w", name, l, err)
 	}
 	return nil
 }
@@ -134,6 +211,9 @@ func (s Settings) check() (errs []error) {
 			}
 		}
 	}
+	if lowest := nicest(); s.Nice != nil && *s.Nice < lowest {
+		errs = append(errs, fmt.Errorf("nice %d: without CAP_SYS_NICE it is %d at the lowest", *s.Nice, lowest))
+	}
 	if nodes := memoryNodes(); nodes != nil {
 		for _, node := range s.Nodes {
 			if !slices.Contains(nodes, node) {
@@ -143,31 +223,56 @@ func (s Settings) check() (errs []error) {
 	}
 	for _, limit := range slices.Sorted(maps.Keys(s.Limits)) {
 		if resource, ok := limits[limit]; ok {
-			if most, why := ceiling(resource); s.Limits[limit] > most {
-				errs = append(errs, fmt.Errorf("limit %s %d: %s is %d", limit, s.Limits[limit], why, most))
+			if most, why := ceiling(resource); s.Limits[limit].Hard > most {
+				errs = append(errs, fmt.Errorf("limit %s %v: %s is %s", limit, s.Limits[limit], why, bound(most)))
 			}
 		}
 	}
 	return errs
 }
 
+// processes returns the hard limit of their number, if it is one for who the process becomes.
+func (p Plan) processes() (uint64, bool) {
+	var now syscall.Rlimit
+	if p.As == nil || p.As.UID == 0 || syscall.Getrlimit(unix.RLIMIT_NPROC, &now) != nil {
+		return 0, false
+	}
+	return now.Max, true
+}
+
+// capable reports whether this process has a capability. Root in a container may be without.
+func capable(capability int) bool {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var have [2]unix.CapUserData // of 32 capabilities each
+	return unix.Capget(&header, &have[0]) == nil && have[capability/32].Effective&(1<<(capability%32)) != 0
+}
+
+// nicest returns the lowest priority value that this process may take.
+func nicest() int {
+	var limit syscall.Rlimit
+	now, err := unix.Getpriority(unix.PRIO_PROCESS, 0) // 20 minus the value, as the limit
+	if capable(unix.CAP_SYS_NICE) || err != nil || syscall.Getrlimit(unix.RLIMIT_NICE, &limit) != nil {
+		return -20
+	}
+	return 20 - max(now, int(min(limit.Cur, 40)))
+}
+
 // ceiling is the highest value that a limit can be given, and what makes it so.
 func ceiling(resource int) (most uint64, why string) {
-	if os.Geteuid() == 0 {
-		if resource == unix.RLIMIT_NOFILE {
-			if b, err := os.ReadFile("/proc/sys/fs/nr_open"); err == nil {
-				if n, err := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64); err == nil {
-					return n, "fs.nr_open"
-				}
+	if !capable(unix.CAP_SYS_RESOURCE) {
+		var now syscall.Rlimit
+		if syscall.Getrlimit(resource, &now) == nil {
+			return now.Max, "the hard limit, without CAP_SYS_RESOURCE,"
+		}
+	}
+	if resource == unix.RLIMIT_NOFILE {
+		if b, err := os.ReadFile("/proc/sys/fs/nr_open"); err == nil {
+			if n, err := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64); err == nil {
+				return n, "fs.nr_open"
 			}
 		}
-		return math.MaxUint64, ""
 	}
-	var now syscall.Rlimit
-	if syscall.Getrlimit(resource, &now) != nil {
-		return math.MaxUint64, ""
-	}
-	return now.Max, "the hard limit"
+	return Unlimited, ""
 }
 
 // memoryNodes lists the NUMA nodes that have memory, nil when that is not known: "0-1,4".

@@ -12,19 +12,21 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func number(n int) *int { return &n }
 
 // TestWrap: no settings, no stage; otherwise the settings travel whole.
 func TestWrap(t *testing.T) {
-	path, argv, err := Wrap("/bin/x", []string{"x", "y"}, Settings{})
+	path, argv, err := Wrap("/bin/x", []string{"x", "y"}, Plan{})
 	if path != "/bin/x" || !slices.Equal(argv, []string{"x", "y"}) || err != nil {
 		t.Errorf("%s %q %v", path, argv, err)
 	}
 	all := Settings{CPUs: []int{1}, Nodes: []int{0}, Nice: number(0), OOMScoreAdj: number(-1), Stdin: "p",
-		Limits: map[string]uint64{"as": math.MaxUint64}}
-	path, argv, err = Wrap("/bin/x", []string{"x", "y"}, all)
+		Limits: map[string]Limit{"as": Exactly(math.MaxUint64)}}
+	path, argv, err = Wrap("/bin/x", []string{"x", "y"}, Plan{Settings: all})
 	if err != nil || path != "/proc/self/exe" || len(argv) != 5 || !slices.Equal(argv[2:], []string{"/bin/x", "x", "y"}) {
 		t.Fatalf("%s %q %v", path, argv, err)
 	}
@@ -38,7 +40,7 @@ func TestWrap(t *testing.T) {
 func TestEmpty(t *testing.T) {
 	for i, s := range []Settings{
 		{CPUs: []int{0}}, {Nodes: []int{0}}, {Nice: number(0)}, {OOMScoreAdj: number(0)}, {Stdin: "p"},
-		{Limits: map[string]uint64{"core": 0}},
+		{Limits: map[string]Limit{"core": {}}},
 	} {
 		if s.Empty() {
 			t.Errorf("settings %d are lost: %+v", i, s)
@@ -51,15 +53,15 @@ func TestEmpty(t *testing.T) {
 
 // TestCheck: all that is wrong is said at once, and what is right is not.
 func TestCheck(t *testing.T) {
-	if err := (Settings{Nice: number(19), OOMScoreAdj: number(1000), Limits: map[string]uint64{"core": 0}}).Check(); err != nil {
+	if err := (Settings{Nice: number(19), OOMScoreAdj: number(1000), Limits: map[string]Limit{"core": {}}}).Check(); err != nil {
 		t.Error(err)
 	}
 	err := Settings{Nice: number(-21), OOMScoreAdj: number(-1001), CPUs: []int{-1, 5000}, Nodes: []int{-1, 9999},
-		Limits: map[string]uint64{"memory": 1, "nofile": math.MaxUint64}}.Check()
+		Limits: map[string]Limit{"memory": Exactly(1), "nofile": Exactly(math.MaxUint64), "cpu": {Soft: 2, Hard: 1}}}.Check()
 	if !errors.Is(err, ErrSettings) {
 		t.Errorf("%v", err)
 	}
-	for _, part := range []string{"nice -21", "adj -1001", "cpu -1:", "cpu 5000", "node -1", "node 9999", `"memory"`, "limit nofile"} {
+	for _, part := range []string{"nice -21", "adj -1001", "cpu -1:", "cpu 5000", "node -1", "node 9999", `"memory"`, "limit nofile unlimited: ", "limit cpu 2:1: the soft"} {
 		if !strings.Contains(fmt.Sprint(err), part) {
 			t.Errorf("%q is not in %q", part, err)
 		}
@@ -86,7 +88,7 @@ func TestStage(t *testing.T) {
 		code                    int
 	}{
 		{"{}", "/bin/echo", "b c\n", 0},
-		{`{"limits":{"as":16777216,"data":4194304,"nproc":1,"nofile":4,"core":0,"stack":1048576,"fsize":0}}`, "/bin/true", "", 0},
+		{`{"limits":{"as":{"soft":16777216,"hard":16777216},"data":{"soft":4194304,"hard":4194304},"nproc":{"soft":1,"hard":1},"nofile":{"soft":4,"hard":4},"core":{"soft":0,"hard":0},"stack":{"soft":1048576,"hard":1048576},"fsize":{"soft":0,"hard":0}}}`, "/bin/true", "", 0},
 		{"{}", "/nowhere", "muster: cannot set the process up: exec /nowhere: no such file or directory\n", 126},
 		{"nonsense", "/bin/echo", "muster: cannot set the process up: invalid character", 126},
 		{`{"nodes":[63]}`, "/bin/echo", "muster: cannot set the process up: numa nodes [63]: ", 126},
@@ -102,7 +104,7 @@ func TestStage(t *testing.T) {
 // TestTight: an address space below what this program has already does not end it before it is the other one.
 func TestTight(t *testing.T) {
 	for range 100 {
-		if out, code := onStage(t, `{"limits":{"as":16777216}}`, "/bin/true", "true"); code != 0 {
+		if out, code := onStage(t, `{"limits":{"as":{"soft":16777216,"hard":16777216}}}`, "/bin/true", "true"); code != 0 {
 			t.Fatalf("%d %s", code, out)
 		}
 	}
@@ -115,7 +117,27 @@ func TestCeiling(t *testing.T) {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &now); err != nil {
 		t.Fatal(err)
 	}
-	if root := os.Geteuid() == 0; root && why != "fs.nr_open" || !root && most != now.Max {
+	if able := capable(unix.CAP_SYS_RESOURCE); able && why != "fs.nr_open" || !able && most != now.Max {
 		t.Errorf("%d, %s", most, why)
+	}
+}
+
+// TestCheckOfAPlan: another user may not be given more processes than we have, unless that user is root.
+func TestCheckOfAPlan(t *testing.T) {
+	p := Plan{As: &Identity{UID: 54321}, Settings: Settings{Limits: map[string]Limit{"nproc": {Hard: Unlimited}}}}
+	most, ok := p.processes()
+	if err := p.Check(); !ok || errors.Is(err, ErrSettings) != (most < Unlimited) {
+		t.Errorf("%d: %v", most, err)
+	}
+	p.As.UID = 0
+	if _, ok := p.processes(); ok {
+		t.Error("root has a limit")
+	}
+}
+
+// TestNicest: who may not lower it keeps what it has.
+func TestNicest(t *testing.T) {
+	if lowest := nicest(); lowest < -20 || lowest > 19 || os.Geteuid() == 0 && lowest > 0 {
+		t.Errorf("%d", lowest)
 	}
 }

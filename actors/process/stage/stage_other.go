@@ -8,8 +8,8 @@ import (
 )
 
 // Wrap returns the program itself, and an error that wraps errors.ErrUnsupported when there are settings.
-func Wrap(path string, argv []string, s Settings) (string, []string, error) {
-	if !s.Empty() {
+func Wrap(path string, argv []string, p Plan) (string, []string, error) {
+	if !p.Empty() {
 		return "", nil, fmt.Errorf("stage: settings of a process: %w", errors.ErrUnsupported)
 	}
 	return path, argv, nil
@@ -25,3 +25,5 @@ func (s Settings) check() []error {
 func known(string) bool { return true }
 
 func names() []string { return nil }
+
+func (Plan) processes() (uint64, bool) { return 0, false }
