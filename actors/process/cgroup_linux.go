@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -19,8 +20,9 @@ import (
 // A tree is the cgroup v2 directory under which the leaves of this program's processes stand: a sibling of nothing, a
 // child of our own cgroup, so that whoever delegated that to us (systemd, a container) need not know.
 type tree struct {
-	dir  string
-	next atomic.Int64
+	dir     string
+	next    atomic.Int64
+	opening sync.Mutex
 }
 
 const treePrefix = "muster-"
@@ -83,7 +85,7 @@ func ownCgroup() (string, error) {
 	if err != nil || strings.HasPrefix(below, "..") {
 		return "", fmt.Errorf("process: our cgroup %s is not below the mounted %s: %w", path, root, errors.ErrUnsupported)
 	}
-	return filepath.Join(point, below), nil
+	return strings.TrimSuffix(filepath.Join(point, below), "/"+home), nil // home is below what is ours
 }
 
 // cgroup2Mount finds the mounted part of the hierarchy and where: fields 4 and 5 of a mountinfo line, whose file system

@@ -34,6 +34,11 @@ type Command struct {
 	DumpSignal Signal `json:"dump_signal,omitempty"`
 	// Setup is made in the process before its program begins: processors, limits, priority (Linux).
 	Setup stage.Settings `json:"setup,omitzero"`
+	// Memory is how many bytes the process and its descendants may use together, and PIDs how many processes and threads they
+	// may be; 0 means no bound. They are the memory.max and pids.max of its cgroup (Linux, cgroup v2): where those cannot be
+	// set, the process is not started. Swap is not bounded.
+	Memory uint64 `json:"memory,omitempty"`
+	PIDs   uint64 `json:"pids,omitempty"`
 	// User and Group are the numeric ids the process runs under; nil means the supervisor's. Only root may change them. A
 	// user alone has its primary and its supplementary groups, as after su; with a Group it has that one only.
 	User  *uint32 `json:"user,omitempty"`

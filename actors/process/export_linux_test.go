@@ -1,6 +1,9 @@
 package process
 
-import "testing"
+import (
+	"path/filepath"
+	"testing"
+)
 
 // DrainTime is how long what outlives a process is read.
 const DrainTime = drainTime
@@ -56,3 +59,24 @@ func WithFaults(f func(seam string) error) (end func()) {
 
 // Namespace is where pids mean what they mean to us: part of a tree's name.
 var Namespace = namespace
+
+// What decides on bounds of memory and processes, for tests in a directory that is no cgroup.
+var (
+	SetBounds      = setBounds
+	Obstacle       = obstacle
+	Controllers    = controllers
+	CheckOpenFiles = checkOpenFiles
+	PIDsCgroups    = pidsCgroups
+)
+
+// OpenTree lets the leaves of a tree in own have controllers, as a supervisor with these pids.
+func OpenTree(own string, controllers []string, ours ...int) error {
+	return (&tree{dir: filepath.Join(own, "tree")}).open(controllers, ours)
+}
+
+// WithWriteFile lets the test see what a cgroup that answers with write would.
+func WithWriteFile(t *testing.T, write func(path, text string) error) {
+	before := writeFile
+	writeFile = write
+	t.Cleanup(func() { writeFile = before })
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -140,19 +141,34 @@ func (g *guard) leave(id int) {
 }
 
 // leaf returns a cgroup for one process, nil where there is none. Its error is that of a machine at its limits: on that
-// a process must not start with less protection than the others.
-func (g *guard) leaf() (*leaf, error) {
+// a process must not start with less protection than the others. A command with bounds has a leaf or does not start.
+func (g *guard) leaf(c Command) (*leaf, error) {
 	g.mu.Lock()
 	t := g.tree
 	if g.layers.NoCgroup {
 		t = nil
 	}
 	g.mu.Unlock()
+	wanted := controllers(c)
+	if len(wanted) > 0 {
+		if t == nil {
+			return nil, fmt.Errorf("process: no bounds of %s: there is no cgroup: %w", strings.Join(wanted, ", "), errors.ErrUnsupported)
+		}
+		if err := t.open(wanted, g.ours()); err != nil {
+			return nil, err
+		}
+	}
 	if t == nil {
 		return nil, nil
 	}
 	l, err := t.leaf()
-	if err != nil && refused(err) {
+	switch {
+	case err == nil && len(wanted) > 0:
+		if err = setBounds(l.dir, c); err != nil {
+			l.remove()
+			return nil, fmt.Errorf("process: bounds: %w", err)
+		}
+	case err != nil && len(wanted) == 0 && refused(err):
 		g.wither()
 		return nil, nil
 	}

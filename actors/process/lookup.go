@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/go-muster/muster/actors/process/stage"
@@ -51,6 +52,9 @@ func (c Command) checkSetup() error {
 		if _, err := os.Stat(c.Stdin); err != nil { // to open a fifo would wait for its writer
 			return fmt.Errorf("process: standard input: %w", err)
 		}
+	}
+	if runtime.GOOS != "linux" && (c.Memory > 0 || c.PIDs > 0) {
+		return fmt.Errorf("process: bounds of memory and processes need Linux: %w", errors.ErrUnsupported)
 	}
 	who, err := c.identity()
 	if err != nil {

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -16,7 +18,7 @@ import (
 const spareFiles = 16
 
 func (g *guard) preflight(commands []Command) error {
-	return errors.Join(g.checkFiles(commands), checkProcesses(commands))
+	return errors.Join(g.checkFiles(commands), checkProcesses(commands), checkPIDs(commands), g.checkBounds(commands))
 }
 
 // checkFiles compares the descriptors that the commands need with RLIMIT_NOFILE.
@@ -32,12 +34,90 @@ func (g *guard) checkFiles(commands []Command) error {
 		need, most = need+files, max(most, files)
 	}
 	need += most * min(len(commands), cap(starting)) // the other ends
+	var all error
+	if os.Geteuid() != 0 { // root is free of it
+		numbers, _ := os.ReadFile("/proc/sys/fs/file-nr")
+		all = checkOpenFiles(string(numbers), len(commands), need)
+	}
 	free := int(min(limit.Cur, 1<<30)) - len(open)
 	if need <= free {
+		return all
+	}
+	return errors.Join(all, fmt.Errorf(
+		"process: %d ranks need %d file descriptors and %d of %d are free: raise ulimit -n to at least %d: %w",
+		len(commands), need, max(0, free), limit.Cur, need+len(open), syscall.EMFILE))
+}
+
+// checkOpenFiles compares what the commands need with fs.file-max, the third of the numbers in fs.file-nr; the first is
+// how many files are open on this machine.
+func checkOpenFiles(numbers string, ranks, need int) error {
+	var open, unused, most uint64
+	if n, _ := fmt.Sscan(numbers, &open, &unused, &most); n < 3 || open+uint64(need) <= most {
 		return nil
 	}
-	return fmt.Errorf("process: %d ranks need %d file descriptors and %d of %d are free: raise ulimit -n to at least %d: %w",
-		len(commands), need, max(0, free), limit.Cur, need+len(open), syscall.EMFILE)
+	return fmt.Errorf("process: %d ranks need %d open files and %d of the machine's %d are free: "+
+		"raise sysctl fs.file-max to at least %d: %w", ranks, need, max(most, open)-open, most, open+uint64(need), syscall.ENFILE)
+}
+
+// checkPIDs compares the number of processes with the pids.max of our cgroups, by whoever set it: systemd's TasksMax, the
+// --pids-limit of a container. Threads count.
+func checkPIDs(commands []Command) error {
+	mounts, _ := os.ReadFile("/proc/self/mountinfo")
+	own, _ := os.ReadFile("/proc/self/cgroup")
+	need := len(commands) + 1 // and a watchdog
+	var errs []error
+	for _, dir := range pidsCgroups(string(mounts), string(own)) {
+		most, used := numberIn(dir, "pids.max"), numberIn(dir, "pids.current")
+		if most < 0 || used < 0 || used+need <= most {
+			continue
+		}
+		errs = append(errs, fmt.Errorf("process: %d ranks need %d processes and %d of the %d of our cgroup are free: "+
+			"raise %s/pids.max (TasksMax= of systemd, --pids-limit of a container) to at least %d: %w",
+			len(commands), need, max(0, most-used), most, dir, used+need, syscall.EAGAIN))
+	}
+	return errors.Join(errs...)
+}
+
+// pidsCgroups lists the directories, ours and those above it, in which pids.max may be: of cgroup v2, and of v1's pids.
+func pidsCgroups(mountinfo, cgroup string) (dirs []string) {
+	for line := range strings.Lines(mountinfo) {
+		before, after, _ := strings.Cut(line, " - ")
+		fields, types := strings.Fields(before), strings.Fields(after)
+		if len(fields) < 5 || len(types) < 3 {
+			continue
+		}
+		v1 := types[0] == "cgroup" && slices.Contains(strings.Split(types[2], ","), "pids")
+		if !v1 && types[0] != "cgroup2" {
+			continue
+		}
+		for path := range strings.Lines(cgroup) {
+			name := strings.SplitN(strings.TrimSpace(path), ":", 3)
+			if len(name) < 3 || slices.Contains(strings.Split(name[1], ","), "pids") != v1 || !v1 && name[1] != "" {
+				continue
+			}
+			below, err := filepath.Rel(fields[3], name[2])
+			for ; err == nil && !strings.HasPrefix(below, ".."); below = filepath.Dir(below) {
+				dirs = append(dirs, filepath.Join(fields[4], below))
+				if below == "." {
+					break
+				}
+			}
+		}
+	}
+	return dirs
+}
+
+// numberIn reads a number; -1 means that there is none, or no limit.
+func numberIn(dir, file string) int {
+	b, err := os.ReadFile(filepath.Join(dir, file))
+	if err != nil {
+		return -1
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		return -1
+	}
+	return n
 }
 
 // filesOf counts what is held for a running process: two streams, a pidfd, and what it has of a cgroup, a link, a crash

@@ -23,6 +23,9 @@ var cramped = processtest.Helper("cramped", func() {
 	n, _ := strconv.Atoi(os.Args[1])
 	for _, arg := range os.Args[2:] {
 		name, value, _ := strings.Cut(arg, "=")
+		if name == "cgroup" {
+			confine(value, 50)
+		}
 		limit, _ := strconv.ParseUint(value, 10, 64)
 		switch name {
 		case "nofile":
@@ -74,6 +77,21 @@ func TestPreflight(t *testing.T) {
 				t.Errorf("%q does not match %q", out, test.want)
 			}
 		})
+	}
+}
+
+// TestPreflightOfOurCgroup: systemd's TasksMax and a container's --pids-limit are a pids.max, in cgroup v1 and v2.
+func TestPreflightOfOurCgroup(t *testing.T) {
+	processtest.Check(t)
+	dir := pidsCgroup(t)
+	want := regexp.MustCompile(`^false true process: 100 ranks need 101 processes and \d+ of the 50 of our cgroup are free: raise ` +
+		regexp.QuoteMeta(dir) + `/pids.max .* to at least 1\d\d: `)
+	l, _ := run(t, processtest.Command(t, cramped, "100", "cgroup="+dir))
+	if !want.MatchString(l.stdout()) {
+		t.Errorf("%q", l.stdout())
+	}
+	if l, _ := run(t, processtest.Command(t, cramped, "10", "cgroup="+dir)); l.stdout() != "false false <nil>\n" {
+		t.Errorf("%q", l.stdout())
 	}
 }
 

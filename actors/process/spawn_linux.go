@@ -45,7 +45,7 @@ func spawner(queue <-chan *birth) {
 // spawn forks and executes a program as the leader of a new process group which dies with us, in a cgroup of its own where
 // there is one. Where the kernel refuses that (an old one, or a filter on clone3), the process starts without.
 func spawn(g *guard, path string, c Command, env []string, files []*os.File) (*group, error) {
-	l, err := g.leaf()
+	l, err := g.leaf(c)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +54,7 @@ func spawn(g *guard, path string, c Command, env []string, files []*os.File) (*g
 		return born, err
 	}
 	l.remove()
-	if !refused(err) {
+	if !refused(err) || len(controllers(c)) > 0 {
 		return nil, err
 	}
 	without, werr := bear(g, nil, path, c, env, files)
