@@ -28,7 +28,7 @@ func environment(e rankEnvironment) []string {
 	if _, set := os.LookupEnv("OMP_NUM_THREADS"); !set && e.size > 1 {
 		env = append(env, "OMP_NUM_THREADS=1") // n ranks with a thread pool of all processors each would fight
 	}
-	return env
+	return append(env, e.gpus.environment(e.id.Rank)...) // on one host the rank is the local rank
 }
 
 type rankEnvironment struct {
@@ -37,6 +37,7 @@ type rankEnvironment struct {
 	port        int
 	maxRestarts int
 	run         string
+	gpus        GPUs
 }
 
 // maxRestarts is what scripts written for torchrun may ask for.

@@ -48,6 +48,7 @@ type RankReport struct {
 	PID        int // 0 before there is a process
 	Outcome    Outcome
 	Exit       *process.Exit // nil while it lives
+	Conditions []string      // what it was set up with: see Spec.Conditions
 }
 
 // A GenerationReport says when a generation went through its phases; a zero time means not yet.
@@ -150,6 +151,7 @@ type rankDocument struct {
 	Exit       *process.Exit `json:"exit"`
 	MaxRSS     int64         `json:"max_rss_bytes"` // 0 means not known
 	CPUSeconds float64       `json:"cpu_seconds"`
+	Conditions []string      `json:"conditions,omitempty"`
 }
 
 type generationDocument struct {
@@ -172,7 +174,7 @@ func (r Report) document() document {
 		d.Failures = append(d.Failures, f.document(host))
 	}
 	for _, k := range r.Ranks {
-		out := rankDocument{Rank: k.Rank, Generation: k.Generation, PID: k.PID, Outcome: k.Outcome, Exit: k.Exit}
+		out := rankDocument{Rank: k.Rank, Generation: k.Generation, PID: k.PID, Outcome: k.Outcome, Exit: k.Exit, Conditions: k.Conditions}
 		if k.Exit != nil {
 			out.CPUSeconds, out.MaxRSS = k.Exit.CPU.Seconds(), k.Exit.MaxRSS
 		}

@@ -168,7 +168,9 @@ func (r *root) spawn(ctx actor.Context, ids []process.ID) {
 }
 
 func (r *root) environment(id process.ID) rankEnvironment {
-	e := rankEnvironment{id: id, size: len(r.spec.Ranks), maxRestarts: maxRestarts(r.spec.Strategy), run: r.spec.RunID}
+	e := rankEnvironment{
+		id: id, size: len(r.spec.Ranks), maxRestarts: maxRestarts(r.spec.Strategy), run: r.spec.RunID, gpus: r.spec.GPUs,
+	}
 	if r.port != nil {
 		e.port = r.port.Number()
 	}
@@ -216,6 +218,9 @@ func (r *root) conclude() {
 func (r *root) report() Report {
 	report := r.machine.report()
 	report.Run, report.Name, report.Containment = r.spec.RunID, r.spec.Name, r.containment
+	for i := range report.Ranks {
+		report.Ranks[i].Conditions = r.spec.Conditions(report.Ranks[i].Rank)
+	}
 	report.Start, report.Seconds = r.start, time.Since(r.start).Seconds()
 	return report
 }

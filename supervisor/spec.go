@@ -31,6 +31,8 @@ type Spec struct {
 	StartTimeout time.Duration `json:"start_timeout,omitempty"`
 	// Timeout is the time that the group has for everything, restarts included. 0 means no limit.
 	Timeout time.Duration `json:"timeout,omitempty"`
+	// GPUs divides the machine's GPUs among the ranks. The zero value does not.
+	GPUs GPUs `json:"gpus,omitzero"`
 }
 
 const (
@@ -46,8 +48,14 @@ const (
 func (s Spec) Environment(rank int) []string {
 	s = s.withDefaults()
 	return environment(rankEnvironment{
-		id: process.ID{Rank: rank}, size: len(s.Ranks), maxRestarts: maxRestarts(s.Strategy), run: s.RunID,
+		id: process.ID{Rank: rank}, size: len(s.Ranks), maxRestarts: maxRestarts(s.Strategy), run: s.RunID, gpus: s.GPUs,
 	})
+}
+
+// Conditions lists what a rank runs under that another might not, each in a few words: what its command sets up, see
+// [process.Command.Conditions], and its GPUs.
+func (s Spec) Conditions(rank int) []string {
+	return append(s.Ranks[rank].Conditions(), s.GPUs.environment(rank)...)
 }
 
 // ErrSpec is the condition of a Spec that cannot be run. Nothing was started.
@@ -77,7 +85,7 @@ func (s *Spec) check(l process.Launcher) error {
 		}
 	}
 	terms := s.terms()
-	for _, err := range []error{terms.check(len(s.Ranks)), s.checkCommands(l)} {
+	for _, err := range []error{terms.check(len(s.Ranks)), s.GPUs.check(len(s.Ranks)), s.checkCommands(l)} {
 		if err != nil {
 			errs = append(errs, err)
 		}

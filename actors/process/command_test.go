@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/go-muster/muster/actors/process"
+	"github.com/go-muster/muster/actors/process/stage"
 )
 
 // TestCommand: a command is data, and prints as one would type it.
@@ -85,5 +86,21 @@ func TestNames(t *testing.T) {
 		if test.got != test.want {
 			t.Errorf("%q, want %q", test.got, test.want)
 		}
+	}
+}
+
+// TestConditions: everything that is set up is told, and nothing else.
+func TestConditions(t *testing.T) {
+	nice, score, uid := -3, 500, uint32(7)
+	c := process.Command{Stdin: "in", Memory: 1 << 30, PIDs: 9, User: &uid, Group: &uid, StopSignal: 2, DumpSignal: 3,
+		Setup: stage.Settings{CPUs: []int{8, 2, 1, 0, 1}, Nodes: []int{1}, Nice: &nice, OOMScoreAdj: &score,
+			Limits: map[string]stage.Limit{"nofile": {Soft: 1, Hard: 2}, "core": {Hard: stage.Unlimited}, "as": stage.Exactly(stage.Unlimited)}}}
+	want := []string{"stdin in", "cpus 0-2,8", "memory of numa node 1", "nice -3", "oom_score_adj 500", "limit as unlimited",
+		"limit core 0:unlimited", "limit nofile 1:2", "memory 1073741824 bytes", "pids 9", "user 7", "group 7"}
+	if got := c.Conditions(); len(got) != len(want)+2 || !slices.Equal(got[:len(want)], want) {
+		t.Errorf("%q", got)
+	}
+	if got := (process.Command{Args: []string{"x"}, Dir: "y", Env: []string{"Z=z"}}).Conditions(); len(got) != 0 {
+		t.Errorf("%q", got)
 	}
 }
