@@ -47,7 +47,7 @@ type Group struct {
 // It returns an error that wraps [ErrSpec] when the spec cannot be run: nothing was started.
 func Start(ctx context.Context, s Spec, opts ...Option) (*Group, error) {
 	o := collect(opts)
-	if err := s.check(o.launcher); err != nil {
+	if err := s.Check(o.launcher); err != nil {
 		return nil, err
 	}
 	s = s.withDefaults()

@@ -70,8 +70,9 @@ func Repeat(n int, c process.Command) []process.Command {
 	return ranks
 }
 
-// check reports everything that is wrong with a spec, before anything starts.
-func (s *Spec) check(l process.Launcher) error {
+// Check reports everything that is wrong with a spec, as [Start] with this launcher would, and starts nothing. Its error
+// wraps [ErrSpec].
+func (s Spec) Check(l process.Launcher) error {
 	var errs []error
 	if len(s.Ranks) == 0 {
 		errs = append(errs, errors.New("there are no ranks: a group has at least one"))

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/go-muster/muster/actors/process"
@@ -13,7 +15,10 @@ import (
 // A console shows the ranks' output: whole lines, never torn, one writer at a time.
 type console struct {
 	stdout, stderr io.Writer
-	prefix, none   bool
+	prefix         []string // pieces of text, and verbs such as %r
+	size           string
+	host           string
+	none           bool
 	only           map[int]bool // nil for all
 
 	mu       sync.Mutex
@@ -22,17 +27,21 @@ type console struct {
 }
 
 func newConsole(f *flags, size int, stdout, stderr io.Writer) (*console, error) {
-	c := &console{stdout: stdout, stderr: stderr}
+	c := &console{stdout: stdout, stderr: stderr, size: strconv.Itoa(size)}
+	c.host, _ = os.Hostname()
+	pieces, err := parsePrefix(f.prefix)
+	if err != nil {
+		return nil, err
+	}
 	switch f.output {
 	case "prefix":
-		c.prefix = true
+		c.prefix = pieces
 	case "none":
 		c.none = true
 	case "raw":
 	default:
 		return nil, usage("--output %q: choose prefix, raw or none", f.output)
 	}
-	var err error
 	c.only, err = parseRanks(f.ranksFilter, size)
 	return c, err
 }
@@ -48,24 +57,67 @@ func (c *console) write(id process.ID, s process.Stream, lines []byte) {
 	if s == process.Stderr {
 		out = c.stderr
 	}
-	if c.prefix {
-		lines = c.prefixed(id.Rank, lines)
+	if len(c.prefix) > 0 {
+		lines = c.prefixed(c.prefixOf(id, s), lines)
 	}
 	_, _ = out.Write(lines) // a closed terminal is no reason to hold the ranks back
 }
 
-// prefixed puts "[rank] " in front of every line, in a buffer that is used again.
-func (c *console) prefixed(rank int, lines []byte) []byte {
+// parsePrefix takes a prefix apart, into verbs and the text between them.
+func parsePrefix(text string) (pieces []string, err error) {
+	if strings.ContainsAny(text, "\r\n") {
+		return nil, usage("--prefix %q: it stands before each line, and is none itself", text)
+	}
+	for rest := text; rest != ""; {
+		at := strings.IndexByte(rest, '%')
+		switch {
+		case at < 0:
+			return append(pieces, rest), nil
+		case at > 0:
+			pieces = append(pieces, rest[:at])
+		}
+		if at+1 == len(rest) || !strings.Contains("rghsn%", rest[at+1:at+2]) {
+			return nil, usage("--prefix %q: write %%r for the rank, %%g generation, %%h host, %%s stream, %%n world size, %%%% a percent sign",
+				text)
+		}
+		pieces = append(pieces, rest[at:at+2])
+		rest = rest[at+2:]
+	}
+	return pieces, nil
+}
+
+// prefixOf is what stands before each line of a rank.
+func (c *console) prefixOf(id process.ID, s process.Stream) string {
+	var b strings.Builder
+	for _, piece := range c.prefix {
+		switch piece {
+		case "%r":
+			piece = strconv.Itoa(id.Rank)
+		case "%g":
+			piece = strconv.Itoa(id.Generation)
+		case "%h":
+			piece = c.host
+		case "%s":
+			piece = s.String()
+		case "%n":
+			piece = c.size
+		case "%%":
+			piece = "%"
+		}
+		b.WriteString(piece)
+	}
+	return b.String()
+}
+
+// prefixed puts a prefix in front of every line, in a buffer that is used again.
+func (c *console) prefixed(prefix string, lines []byte) []byte {
 	c.buf = c.buf[:0]
 	for len(lines) > 0 {
 		end := bytes.IndexByte(lines, '\n') + 1
 		if end == 0 {
 			end = len(lines)
 		}
-		c.buf = append(c.buf, '[')
-		c.buf = strconv.AppendInt(c.buf, int64(rank), 10)
-		c.buf = append(c.buf, "] "...)
-		c.buf = append(c.buf, lines[:end]...)
+		c.buf = append(append(c.buf, prefix...), lines[:end]...)
 		lines = lines[end:]
 	}
 	if c.buf[len(c.buf)-1] != '\n' {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/go-muster/muster/actors/process/stage"
 	"github.com/go-muster/muster/supervisor"
 )
 
@@ -30,7 +31,7 @@ func exitOfStart(err error) int {
 		return exitMissing
 	case errors.Is(err, fs.ErrPermission):
 		return exitCannot
-	case errors.Is(err, supervisor.ErrSpec):
+	case errors.Is(err, supervisor.ErrSpec), errors.Is(err, stage.ErrSettings):
 		return exitUsage
 	}
 	return exitFailure
@@ -70,5 +71,5 @@ func exitOfFailure(f *supervisor.Failure) int {
 // oneLine joins an error's lines, for people and for grep, and leaves out the names of our packages.
 func oneLine(err error) string {
 	text := strings.ReplaceAll(err.Error(), "\n", "; ")
-	return strings.NewReplacer("supervisor: ", "", "process: ", "").Replace(text)
+	return strings.NewReplacer("supervisor: ", "", "process: ", "", "stage: ", "").Replace(text)
 }

@@ -17,50 +17,129 @@ import (
 
 // flags are the command line's, as they were written.
 type flags struct {
-	ranks        string
-	strategy     string
-	maxRestarts  int
-	within       time.Duration
-	backoff      string
+	ranks  string
+	module bool
+	plain  bool
+	name   string
+	env    []string
+	unset  []string
+	chdir  string
+	user   string
+	stdin  string
+
+	strategy    string
+	maxRestarts int
+	within      time.Duration
+	backoff     string
+
 	grace        time.Duration
 	timeout      time.Duration
 	startTimeout time.Duration
-	output       string
-	ranksFilter  string
-	logDir       string
-	report       string
-	events       string
-	env          []string
-	chdir        string
-	name         string
-	module       bool
-	plain        bool
-	dryRun       bool
+	stopSignal   string
+	dumpSignal   string
+
+	bind         string
+	gpus         string
+	gpuVariables []string
+	memory       string
+	pids         uint64
+	limits       []string
+	nice         optional
+	oomScoreAdj  optional
+
+	output      string
+	prefix      string
+	ranksFilter string
+	logDir      string
+	report      string
+	events      string
+
+	without []string
+	dryRun  bool
 }
 
-func (f *flags) register(s *pflag.FlagSet) {
-	s.SetInterspersed(false)
-	s.SetNormalizeFunc(normalize)
-	s.SortFlags = false
+// A section is some flags under a heading of the help.
+type section struct {
+	title string
+	*pflag.FlagSet
+}
+
+// sections lists the flags in the order of the help.
+func (f *flags) sections() []section {
+	all := []section{
+		{"What runs", f.what()}, {"When a rank fails", f.failure()}, {"Time and signals", f.time()},
+		{"What each rank gets (Linux)", f.resources()}, {"Output", f.outputs()}, {"The launcher itself", f.itself()},
+	}
+	for _, s := range all {
+		s.SortFlags = false
+	}
+	return all
+}
+
+func (f *flags) what() *pflag.FlagSet {
+	s := pflag.NewFlagSet("", pflag.ContinueOnError)
 	s.StringVarP(&f.ranks, "ranks", "n", "1", "world size: a number, or auto for the number of CPUs")
+	s.BoolVarP(&f.module, "module", "m", false, "the command is a Python module, as in python3 -m")
+	s.BoolVar(&f.plain, "plain", false, "run Python like any other command: no SDK, no socket")
+	s.StringVar(&f.name, "name", "", "name of the group, for people")
+	s.StringArrayVar(&f.env, "env", nil, "`KEY=VALUE` for the ranks (may be repeated)")
+	s.StringArrayVar(&f.unset, "unset", nil, "`KEY` that the ranks do not inherit (may be repeated)")
+	s.StringVar(&f.chdir, "chdir", "", "run the ranks in `DIR`")
+	s.StringVar(&f.user, "user", "", "run the ranks as `USER[:GROUP]`, names or numbers; root only")
+	s.StringVar(&f.stdin, "stdin", "none", "`RANK|FILE`: the rank that gets launch's own, or a file for every rank")
+	return s
+}
+
+func (f *flags) failure() *pflag.FlagSet {
+	s := pflag.NewFlagSet("", pflag.ContinueOnError)
 	s.StringVar(&f.strategy, "strategy", "all-for-one", strings.Join(strategyNames, ", "))
 	s.IntVar(&f.maxRestarts, "max-restarts", 0, "restarts of the group before it fails; -1 for any number")
 	s.DurationVar(&f.within, "within", 0, "window of --max-restarts (0: the whole run)")
 	s.StringVar(&f.backoff, "backoff", "0", "`MIN[,MAX]` wait before a restart, doubling up to MAX, with jitter")
-	s.DurationVar(&f.grace, "grace", 30*time.Second, "time between SIGTERM and SIGKILL")
+	return s
+}
+
+func (f *flags) time() *pflag.FlagSet {
+	s := pflag.NewFlagSet("", pflag.ContinueOnError)
+	s.DurationVar(&f.grace, "grace", 30*time.Second, "time between the stop signal and SIGKILL")
 	s.DurationVar(&f.timeout, "timeout", 0, "time for the whole run (0: no limit)")
 	s.DurationVar(&f.startTimeout, "start-timeout", time.Minute, "time for all ranks to become ready")
+	s.StringVar(&f.stopSignal, "stop-signal", "TERM", "`SIGNAL` that asks a rank to stop")
+	s.StringVar(&f.dumpSignal, "dump-signal", "none", "`SIGNAL` for a dump of the stacks before SIGKILL, such as QUIT for Go")
+	return s
+}
+
+func (f *flags) resources() *pflag.FlagSet {
+	s := pflag.NewFlagSet("", pflag.ContinueOnError)
+	s.StringVar(&f.bind, "bind", "none", "`core|numa|LISTS`: one core for each rank, or a NUMA node and its memory,\n"+
+		"or the processors of each, such as 0-3:4-7")
+	s.StringVar(&f.gpus, "gpus", "", "each rank sees K of TOTAL GPUs, as `K[/TOTAL]` (default: all that launch sees)")
+	s.StringSliceVar(&f.gpuVariables, "gpu-variables", nil, "`NAME[,NAME]` instead of CUDA_VISIBLE_DEVICES, such as ROCR_VISIBLE_DEVICES")
+	s.StringVar(&f.memory, "memory", "", "`SIZE` that a rank and its children may use, such as 4G (cgroup v2)")
+	s.Uint64Var(&f.pids, "pids", 0, "processes and threads that a rank and its children may be (cgroup v2; 0: no bound)")
+	s.StringArrayVar(&f.limits, "limit", nil, "`NAME=SOFT[:HARD]` of setrlimit, such as nofile=64K or core=0 (may be repeated)")
+	s.Var(&f.nice, "nice", "priority, from -20 to 19 (default: launch's)")
+	s.Var(&f.oomScoreAdj, "oom-score-adj", "from -1000 to 1000: 1000 dies first when memory is short (default: launch's)")
+	return s
+}
+
+func (f *flags) outputs() *pflag.FlagSet {
+	s := pflag.NewFlagSet("", pflag.ContinueOnError)
 	s.StringVar(&f.output, "output", "prefix", "what to show of the ranks' output: prefix, raw or none")
+	s.StringVar(&f.prefix, "prefix", "[%r] ", "`TEXT` before each line: %r rank, %g generation, %h host, %s stream, %n world size")
 	s.StringVar(&f.ranksFilter, "ranks-filter", "", "show only these ranks' output, such as 0,3-5")
 	s.StringVar(&f.logDir, "log-dir", "", "also write output to `DIR`/RUN/generation_G/RANK/{stdout,stderr}.log")
 	s.StringVar(&f.report, "report", "", "write a JSON report to `FILE` at the end, however the run ends")
 	s.StringVar(&f.events, "events", "", "write one JSON line per event to `FILE` as it happens")
-	s.StringArrayVar(&f.env, "env", nil, "`KEY=VALUE` for the ranks (may be repeated)")
-	s.StringVar(&f.chdir, "chdir", "", "run the ranks in `DIR`")
-	s.StringVar(&f.name, "name", "", "name of the group, for people")
-	s.BoolVarP(&f.module, "module", "m", false, "the command is a Python module, as in python3 -m")
-	s.BoolVar(&f.plain, "plain", false, "run Python like any other command: no SDK, no socket")
+	return s
+}
+
+func (f *flags) itself() *pflag.FlagSet {
+	s := pflag.NewFlagSet("", pflag.ContinueOnError)
+	s.StringSliceVar(&f.without, "without", nil, "protections to leave out: any of `cgroup,watchdog,deathsig`")
 	s.BoolVar(&f.dryRun, "dry-run", false, "print what would run and start nothing")
+	s.BoolP("help", "h", false, "print this")
+	return s
 }
 
 // spec turns flags and arguments into what is to be run. Its errors are usage errors.
@@ -81,12 +160,20 @@ func (f *flags) spec(args []string) (supervisor.Spec, error) {
 	if err != nil {
 		return none, err
 	}
+	gpus, err := f.devices()
+	if err != nil {
+		return none, err
+	}
+	ranks := supervisor.Repeat(n, c)
+	if err := f.eachRank(ranks); err != nil {
+		return none, err
+	}
 	name := f.name
 	if name == "" {
 		name = args[0]
 	}
 	return supervisor.Spec{
-		Name: name, Ranks: supervisor.Repeat(n, c), Strategy: strategy,
+		Name: name, Ranks: ranks, Strategy: strategy, GPUs: gpus,
 		Grace: max(f.grace, time.Nanosecond), StartTimeout: f.startTimeout, Timeout: f.timeout,
 	}, nil
 }
@@ -173,6 +260,9 @@ func (f *flags) command(args []string) (process.Command, error) {
 		args = append([]string{"python3", "-m"}, args...)
 	}
 	c := process.Command{Args: args, Env: f.env, Dir: f.chdir, Plain: f.plain}
+	if err := f.setUp(&c); err != nil {
+		return c, err
+	}
 	if info, err := os.Stat(f.chdir); f.chdir != "" && (err != nil || !info.IsDir()) {
 		return c, usage("--chdir %s: there is no such directory", f.chdir)
 	}
@@ -184,11 +274,8 @@ func (f *flags) command(args []string) (process.Command, error) {
 	if !f.plain {
 		c.Args, c.Speaks = python.Inject(args)
 	}
-	return c, checkCommand(c)
+	return c, process.Local().Check(c) // before it is wrong n times over
 }
-
-// checkCommand finds out what is wrong with a command before it is wrong n times over.
-func checkCommand(c process.Command) error { return process.Local().Check(c) }
 
 // scriptOf returns the Python script that a command line names, "" for none. One that is not there is better said once
 // than by every rank.

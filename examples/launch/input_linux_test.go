@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/pflag"
+
 	"github.com/go-muster/muster/actors/process/processtest"
 )
 
@@ -60,6 +62,39 @@ func TestBadInput(t *testing.T) {
 		"missing event directory":  {[]string{"--events", noFile, "true"}, 2, "--events " + noFile + ": cannot be written: no"},
 		"a directory as events":    {[]string{"--events", dir, "true"}, 2, "is a directory"},
 		"a file as log directory":  {[]string{"--log-dir", plain, "true"}, 2, "not a directory"},
+		"stdin for all":            {[]string{"--stdin", "all", "cat"}, 2, "what one rank reads no other gets"},
+		"stdin of a missing rank":  {[]string{"-n", "2", "--stdin", "2", "cat"}, 2, "--stdin 2: the last rank is 1"},
+		"stdin of a missing file":  {[]string{"--stdin", noFile, "cat"}, 2, "there is no such file"},
+		"stdin of a directory":     {[]string{"--stdin", dir, "cat"}, 2, "there is no such file"},
+		"bad binding":              {[]string{"--bind", "socket", "true"}, 2, `--bind "socket": write none, core, numa, or`},
+		"too few bindings":         {[]string{"-n", "2", "--bind", "0", "true"}, 2, "it has 1 lists for 2 ranks"},
+		"missing processor":        {[]string{"-n", "2", "--bind", "0:4000", "true"}, 2, "rank 1: "},
+		"too few cores":            {[]string{"-n", "60000", "--bind", "core", "true"}, 2, "60000 ranks and "},
+		"nice that is no number":   {[]string{"--nice", "low", "true"}, 2, "--nice"},
+		"nice out of range":        {[]string{"--nice", "20", "true"}, 2, "nice 20: give -20 to 19"},
+		"score out of range":       {[]string{"--oom-score-adj", "-1001", "true"}, 2, "oom_score_adj -1001: give -1000 to 1000"},
+		"unknown limit":            {[]string{"--limit", "files=3", "true"}, 2, `limit "files": choose one of`},
+		"limit without a value":    {[]string{"--limit", "nofile", "true"}, 2, `--limit "nofile": write NAME=SOFT`},
+		"limit that is no number":  {[]string{"--limit", "nofile=many", "true"}, 2, `--limit "nofile=many": write`},
+		"soft above hard":          {[]string{"--limit", "nofile=3:2", "true"}, 2, "the soft limit must not be above"},
+		"unknown signal":           {[]string{"--stop-signal", "HALT", "true"}, 2, `--stop-signal "HALT": write a signal's name`},
+		"signal out of range":      {[]string{"--dump-signal", "99", "true"}, 2, `--dump-signal "99": write`},
+		"deadly stop signal":       {[]string{"--stop-signal", "KILL", "true"}, 2, "no program can answer it"},
+		"unknown user":             {[]string{"--user", "no-such-user", "true"}, 2, `there is no user "no-such-user"`},
+		"unknown group":            {[]string{"--user", "root:no-such-group", "true"}, 2, `there is no group "no-such-group"`},
+		"no user":                  {[]string{"--user", ":root", "true"}, 2, `there is no user ""`},
+		"unset of a value":         {[]string{"--unset", "A=b", "true"}, 2, `--unset "A=b": write the name`},
+		"GPUs that are no number":  {[]string{"--gpus", "all", "true"}, 2, `--gpus "all": write how many each rank sees`},
+		"too few GPUs":             {[]string{"-n", "3", "--gpus", "1/2", "true"}, 2, "3 ranks with 1 each need 3 and there are 2"},
+		"a variable for no GPUs":   {[]string{"--gpu-variables", "A", "true"}, 2, "say with --gpus how many"},
+		"memory that is no size":   {[]string{"--memory", "lots", "true"}, 2, `--memory "lots": write bytes, or`},
+		"no memory":                {[]string{"--memory", "0", "true"}, 2, `--memory "0": write`},
+		"bounds without cgroups":   {[]string{"--without", "cgroup", "--pids", "9", "true"}, 2, "no bounds of pids without cgroups"},
+		"negative pids":            {[]string{"--pids", "-1", "true"}, 2, "--pids"},
+		"unknown layer":            {[]string{"--without", "cgroups", "true"}, 2, "choose from cgroup, watchdog, deathsig"},
+		"unknown verb of a prefix": {[]string{"--prefix", "%x", "true"}, 2, "%r for the rank"},
+		"half a verb of a prefix":  {[]string{"--prefix", "%", "true"}, 2, "%r for the rank"},
+		"prefix of two lines":      {[]string{"--prefix", "a\nb", "true"}, 2, "it stands before each line"},
 		"unwritable log directory": {[]string{"--log-dir", "/proc/logs", "true"}, 2, "--log-dir /proc/logs"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -112,10 +147,21 @@ func TestDryRun(t *testing.T) {
 	}
 }
 
+// The help has every flag, once, under a heading.
 func TestHelp(t *testing.T) {
 	processtest.Check(t)
 	code, stdout, stderr := here(t, "--help")
 	if code != 0 || stderr != "" || !strings.Contains(stdout, "launch -n 4 -- python3 train.py") {
 		t.Errorf("exit status %d, %q, %s", code, stderr, stdout)
+	}
+	for _, s := range new(flags).sections() {
+		s.VisitAll(func(flag *pflag.Flag) {
+			if strings.Count(stdout, " --"+flag.Name+" ")+strings.Count(stdout, " --"+flag.Name+"[=") < 1 {
+				t.Errorf("no --%s", flag.Name)
+			}
+		})
+		if !strings.Contains(stdout, "\n"+s.title+":\n") {
+			t.Errorf("no %s", s.title)
+		}
 	}
 }

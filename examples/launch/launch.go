@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/go-muster/muster/actors/process"
 	"github.com/go-muster/muster/supervisor"
@@ -17,8 +18,15 @@ func launch(f *flags, args []string, stdout, stderr io.Writer) (int, error) {
 		return 0, err
 	}
 	spec.RunID = newRunID()
+	launcher, err := f.launcher()
+	if err != nil {
+		return 0, err
+	}
+	if err := spec.Check(launcher); err != nil {
+		return 0, err
+	}
 	if f.dryRun {
-		dryRun(stdout, spec, args)
+		dryRun(stdout, spec, launcher, args)
 		return 0, nil
 	}
 	sinks, err := openSinks(f, spec, stdout, stderr)
@@ -28,11 +36,12 @@ func launch(f *flags, args []string, stdout, stderr io.Writer) (int, error) {
 	defer sinks.close()
 	signals := watchSignals(stderr)
 	defer signals.stop()
-	group, err := supervisor.Start(context.Background(), spec, sinks.options()...)
+	group, err := supervisor.Start(context.Background(), spec, append(sinks.options(), supervisor.WithLauncher(launcher))...)
 	if err != nil {
 		return 0, err
 	}
 	signals.forward(group)
+	sinks.show.say("containment %s", group.Report().Containment) // after that: who does not read must not hold signals up
 	err = group.Wait()
 	report := group.Report()
 	report.ExitCode = exitStatus(report, err, signals.first())
@@ -41,8 +50,7 @@ func launch(f *flags, args []string, stdout, stderr io.Writer) (int, error) {
 }
 
 // dryRun prints what launch would do.
-func dryRun(w io.Writer, s supervisor.Spec, args []string) {
-	launcher := process.Local()
+func dryRun(w io.Writer, s supervisor.Spec, launcher process.Launcher, args []string) {
 	fmt.Fprintf(w, "group        %s\n", s.Name)
 	fmt.Fprintf(w, "world size   %d\n", len(s.Ranks))
 	fmt.Fprintf(w, "command      %v\n", process.Command{Args: args})
@@ -56,7 +64,7 @@ func dryRun(w io.Writer, s supervisor.Spec, args []string) {
 	fmt.Fprintf(w, "grace        %v\n", s.Grace)
 	fmt.Fprintf(w, "containment  %s\n", launcher.Containment())
 	for rank, c := range s.Ranks {
-		fmt.Fprintf(w, "rank %d\n", rank)
+		fmt.Fprintf(w, "%-12s %s\n", fmt.Sprintf("rank %d", rank), strings.Join(s.Conditions(rank), "; "))
 		for _, kv := range append(s.Environment(rank), c.Env...) {
 			fmt.Fprintf(w, "    %s\n", kv)
 		}

@@ -68,6 +68,9 @@ func command(code *int, stdout, stderr io.Writer) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if err := f.fromEnvironment(cmd.Flags()); err != nil {
+				return err
+			}
 			*code, err = launch(&f, args, stdout, stderr)
 			return err
 		},
@@ -76,8 +79,26 @@ func command(code *int, stdout, stderr io.Writer) *cobra.Command {
 	cmd.SetErr(stderr)
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%w (see launch --help)", err) })
 	cmd.CompletionOptions.HiddenDefaultCmd = true
-	f.register(cmd.Flags())
+	cmd.Flags().SetInterspersed(false)
+	cmd.Flags().SetNormalizeFunc(normalize)
+	sections := f.sections()
+	for _, s := range sections {
+		cmd.Flags().AddFlagSet(s.FlagSet)
+	}
+	cmd.SetUsageFunc(func(cmd *cobra.Command) error { return printUsage(cmd, sections) })
 	return cmd
+}
+
+// printUsage prints the flags under their headings.
+func printUsage(cmd *cobra.Command, sections []section) error {
+	out := cmd.OutOrStdout()
+	fmt.Fprintf(out, "Usage:\n  %s\n\nExamples:\n%s\n", cmd.Use, cmd.Example)
+	for _, s := range sections {
+		fmt.Fprintf(out, "\n%s:\n%s", s.title, s.FlagUsages())
+	}
+	_, err := fmt.Fprint(out, "\nEach flag is also a variable, which a flag wins over: --max-restarts is LAUNCH_MAX_RESTARTS.\n"+
+		"A flag that may be repeated has one value in each line of it. The ranks do not inherit these.\n")
+	return err
 }
 
 // normalize takes torchrun's spellings for ours.

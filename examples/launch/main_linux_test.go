@@ -194,6 +194,17 @@ func (all handles) gone(t *testing.T) {
 	}
 }
 
+var levelLine = regexp.MustCompile(`launch: containment [a-z+]+\n`)
+
+// withoutLevel is standard error without the one line that every run says at its start.
+func withoutLevel(t *testing.T, stderr string) string {
+	t.Helper()
+	if n := len(levelLine.FindAllString(stderr, -1)); n != 1 {
+		t.Errorf("the level of containment is said %d times", n)
+	}
+	return levelLine.ReplaceAllString(stderr, "")
+}
+
 // A document is a report, as far as the tests look at it.
 type document struct {
 	Run, Outcome         string
@@ -210,9 +221,11 @@ type document struct {
 			Signal string
 		}
 	}
-	Ranks []struct {
+	Containment string
+	Ranks       []struct {
 		Rank, Generation, PID int
 		Outcome               string
+		Conditions            []string
 		Exit                  struct {
 			Signal   string
 			KilledBy string `json:"killed_by"`

@@ -10,3 +10,5 @@ import (
 var forwarded []os.Signal
 
 func isForwarded(syscall.Signal) bool { return false }
+
+func signalNumber(string) syscall.Signal { return 0 }

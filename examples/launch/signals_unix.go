@@ -5,8 +5,13 @@ package main
 import (
 	"os"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 var forwarded = []os.Signal{syscall.SIGUSR1, syscall.SIGUSR2}
 
 func isForwarded(s syscall.Signal) bool { return s == syscall.SIGUSR1 || s == syscall.SIGUSR2 }
+
+// signalNumber returns the signal of a name such as SIGTERM, 0 when there is none.
+func signalNumber(name string) syscall.Signal { return unix.SignalNum(name) }

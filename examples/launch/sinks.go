@@ -281,7 +281,22 @@ func parseRanks(text string, size int) (map[int]bool, error) {
 	if text == "" {
 		return nil, nil
 	}
+	ranks, ok := parseSet(text)
+	if !ok {
+		return nil, usage("--ranks-filter %q: write ranks and ranges, such as 0,3-5", text)
+	}
 	set := map[int]bool{}
+	for _, rank := range ranks {
+		if rank >= size {
+			return nil, usage("--ranks-filter %q: the last rank is %d", text, size-1)
+		}
+		set[rank] = true
+	}
+	return set, nil
+}
+
+// parseSet reads numbers and ranges, such as 0,3-5, as the kernel writes them.
+func parseSet(text string) (numbers []int, ok bool) {
 	for _, part := range strings.Split(text, ",") {
 		low, high, span := strings.Cut(part, "-")
 		if !span {
@@ -289,15 +304,12 @@ func parseRanks(text string, size int) (map[int]bool, error) {
 		}
 		first, err1 := strconv.Atoi(low)
 		last, err2 := strconv.Atoi(high)
-		if err1 != nil || err2 != nil || first < 0 || last < first {
-			return nil, usage("--ranks-filter %q: write ranks and ranges, such as 0,3-5", text)
+		if err1 != nil || err2 != nil || first < 0 || last < first || last > maxRanks {
+			return nil, false
 		}
-		if last >= size {
-			return nil, usage("--ranks-filter %q: the last rank is %d", text, size-1)
-		}
-		for rank := first; rank <= last; rank++ {
-			set[rank] = true
+		for n := first; n <= last; n++ {
+			numbers = append(numbers, n)
 		}
 	}
-	return set, nil
+	return numbers, true
 }

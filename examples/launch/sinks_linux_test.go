@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -41,7 +42,7 @@ func TestWholeLines(t *testing.T) {
 	c := start(t, "-n", fmt.Sprint(ranks), "--", "python3", "-c", fmt.Sprintf(chatter, each))
 	c.wants(0)
 	seen := map[string]bool{}
-	for _, stream := range []string{c.stdout.String(), c.stderr.String()} {
+	for _, stream := range []string{c.stdout.String(), withoutLevel(t, c.stderr.String())} {
 		for line := range strings.Lines(stream) {
 			m := prefixed.FindStringSubmatch(strings.TrimSuffix(line, "\n"))
 			if m == nil || m[1] != m[2] || seen[line] {
@@ -59,7 +60,7 @@ func TestRawOutput(t *testing.T) {
 	c := start(t, "-n", fmt.Sprint(ranks), "--output", "raw", "--", "python3", "-c", fmt.Sprintf(chatter, each))
 	c.wants(0)
 	lines := 0
-	for line := range strings.Lines(c.stderr.String()) {
+	for line := range strings.Lines(withoutLevel(t, c.stderr.String())) {
 		if bare.FindString(strings.TrimSuffix(line, "\n")) == "" {
 			t.Fatalf("line %q", line)
 		}
@@ -74,7 +75,7 @@ func TestNoOutput(t *testing.T) {
 	logs := t.TempDir()
 	c := start(t, "-n", "2", "--output", "none", "--log-dir", logs, "--", "sh", "-c", "echo out; echo err >&2")
 	c.wants(0)
-	if c.stdout.String() != "" || c.stderr.String() != "" {
+	if c.stdout.String() != "" || withoutLevel(t, c.stderr.String()) != "" {
 		t.Errorf("%q, %q", c.stdout.String(), c.stderr.String())
 	}
 	if files := readTree(t, logs); len(files) != 4 {
@@ -108,7 +109,7 @@ func TestBytesIntact(t *testing.T) {
 	if got := c.stdout.String(); got != string(all) {
 		t.Errorf("standard output %q", got)
 	}
-	if got := c.stderr.String(); got != string(all) {
+	if got := withoutLevel(t, c.stderr.String()); got != string(all) {
 		t.Errorf("standard error %q", got)
 	}
 	files := readTree(t, logs)
@@ -169,11 +170,11 @@ func TestLogsAreNeverOverwritten(t *testing.T) {
 	now = func() time.Time { return time.Unix(1, 0) } // so that both runs have one name
 	logs := t.TempDir()
 	for run, want := range []string{"", "the logs of this run are incomplete\n"} {
-		var stdout, stderr bytes.Buffer
+		var stdout, stderr text
 		code := runHere(&stdout, &stderr, "--log-dir", logs, "--", "sh", "-c", fmt.Sprint("echo run ", run))
-		if code != 0 || stdout.String() != fmt.Sprintf("[0] run %d\n", run) || !strings.HasSuffix(stderr.String(), want) ||
-			strings.Count(stderr.String(), "\n") != strings.Count(want, "\n") {
-			t.Errorf("run %d: exit status %d, %q, %q", run, code, &stdout, &stderr)
+		if code != 0 || stdout.String() != fmt.Sprintf("[0] run %d\n", run) || !strings.HasSuffix(withoutLevel(t, stderr.String()), want) ||
+			strings.Count(withoutLevel(t, stderr.String()), "\n") != strings.Count(want, "\n") {
+			t.Errorf("run %d: exit status %d, %q, %q", run, code, stdout.String(), stderr.String())
 		}
 	}
 	if files := readTree(t, logs); files["generation_0/0/stdout.log"] != "run 0\n" {
@@ -181,7 +182,7 @@ func TestLogsAreNeverOverwritten(t *testing.T) {
 	}
 }
 
-func runHere(stdout, stderr *bytes.Buffer, args ...string) int { return run(args, stdout, stderr) }
+func runHere(stdout, stderr io.Writer, args ...string) int { return run(args, stdout, stderr) }
 
 // Events are there while the run goes on, one JSON object a line, numbered without gaps.
 func TestEvents(t *testing.T) {
