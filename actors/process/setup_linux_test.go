@@ -237,6 +237,23 @@ func TestPrivilegedSettings(t *testing.T) {
 	wantStdout(t, c, "-5\n100\n70\n60\n65534\n65534\n65534\n")
 }
 
+// TestEnvironmentOfAnotherUser: it is whole, and nothing in it has been obeyed by the stage, which is still root: a Go program
+// with this GODEBUG would tell what its inits cost.
+func TestEnvironmentOfAnotherUser(t *testing.T) {
+	processtest.Check(t)
+	needRoot(t)
+	nobody, nice := uint32(65534), 1
+	for _, set := range []*int{nil, &nice} {
+		c := shell(`echo "$GODEBUG $A ${B-none} $MUSTER_TREE" | cut -c1-22; env | grep -c ^_[A-Z]`)
+		c.User, c.Group, c.Setup.Nice = &nobody, &nobody, set
+		c.Env = []string{"GODEBUG=inittrace=1", "A=x=y"}
+		l, _ := run(t, c)
+		if !strings.HasPrefix(l.stdout(), "inittrace=1 x=y none ") || !strings.HasSuffix(l.stdout(), "\n0\n") || l.stderr() != "" {
+			t.Error(l.dump())
+		}
+	}
+}
+
 func needRoot(t *testing.T) {
 	t.Helper()
 	if os.Geteuid() != 0 {

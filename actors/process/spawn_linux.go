@@ -3,7 +3,6 @@ package process
 import (
 	"os"
 	"runtime"
-	"slices"
 	"sync"
 	"syscall"
 
@@ -71,29 +70,24 @@ func bear(g *guard, l *leaf, path string, c Command, env []string, files []*os.F
 	if !g.layers.NoDeathsig {
 		sys.Pdeathsig = syscall.SIGKILL
 	}
+	if l != nil {
+		sys.UseCgroupFD, sys.CgroupFD = true, int(l.handle.Fd())
+	}
 	who, err := c.identity()
 	if err != nil {
 		return nil, err
 	}
-	path, argv, act, err := setTheStage(path, c, who, len(files))
-	if err != nil {
-		return nil, err
-	}
-	defer act.close()
-	if act != nil {
-		files = append(slices.Clip(files), act.theirs)
-	} else if who != nil {
-		sys.Credential = &syscall.Credential{Uid: who.UID, Gid: who.GID, Groups: who.Groups}
-	}
-	if l != nil {
-		sys.UseCgroupFD, sys.CgroupFD = true, int(l.handle.Fd())
-	}
-	b := &birth{path: path, argv: argv, done: make(chan error), attr: &syscall.ProcAttr{
+	b := &birth{path: path, argv: c.Args, done: make(chan error), attr: &syscall.ProcAttr{
 		Dir:   c.Dir,
 		Env:   env,
 		Files: descriptors(files),
 		Sys:   sys,
 	}}
+	act, err := b.setTheStage(c, who, g.mark)
+	if err != nil {
+		return nil, err
+	}
+	defer act.close()
 	births() <- b
 	err = <-b.done
 	runtime.KeepAlive(files)
@@ -114,26 +108,31 @@ func bear(g *guard, l *leaf, path string, c Command, env []string, files []*os.F
 // the process what they mean to its program.
 type act struct{ ours, theirs *os.File }
 
-// setTheStage returns what to execute, and the act if that is the stage: for who has settings. There the settings come
-// before the change of user, whom most of them are not allowed.
-func setTheStage(path string, c Command, who *stage.Identity, descriptor int) (string, []string, *act, error) {
+// setTheStage lets a process with settings begin on the stage, where it becomes who it is to be after the settings, most of
+// which only we may make. It returns nil for a process without.
+func (b *birth) setTheStage(c Command, who *stage.Identity, mark string) (*act, error) {
 	plan := stage.Plan{Settings: c.Setup}
 	if isFifo(c.Stdin) {
 		plan.Stdin = c.Stdin
 	}
 	if plan.Empty() {
-		return path, c.Args, nil, nil
+		if who != nil {
+			b.attr.Sys.Credential = &syscall.Credential{Uid: who.UID, Gid: who.GID, Groups: who.Groups}
+		}
+		return nil, nil
 	}
-	plan.As, plan.Quiet = who, descriptor
-	path, argv, err := stage.Wrap(path, c.Args, plan)
-	if err != nil {
-		return "", nil, nil, err
+	plan.As, plan.Quiet = who, len(b.attr.Files)
+	var err error
+	if b.path, b.argv, err = stage.Wrap(b.path, b.argv, plan); err != nil {
+		return nil, err
 	}
+	b.attr.Env = stage.Environment(b.attr.Env, mark, plan)
 	r, w, err := pipe()
 	if err != nil {
-		return "", nil, nil, err
+		return nil, err
 	}
-	return path, argv, &act{r, w}, nil
+	b.attr.Files = append(b.attr.Files, w.Fd())
+	return &act{r, w}, nil
 }
 
 // take returns our end, which close then leaves open.

@@ -47,7 +47,11 @@ func perform(settings, path string, argv []string) error {
 	if err := p.carryOut(); err != nil {
 		return err
 	}
-	return &os.PathError{Op: "exec", Path: path, Err: syscall.Exec(path, argv, os.Environ())}
+	env := os.Environ()
+	if p.As != nil {
+		env = unveil(env)
+	}
+	return &os.PathError{Op: "exec", Path: path, Err: syscall.Exec(path, argv, env)}
 }
 
 // defaultSignals undoes what the Go runtime has made of signals, but for its own: one that it would ignore, such as
@@ -75,6 +79,32 @@ func Wrap(path string, argv []string, p Plan) (string, []string, error) {
 		return "", nil, err
 	}
 	return "/proc/self/exe", append([]string{name, string(text), path}, argv...), nil
+}
+
+// veil stands before each variable that is not for the stage.
+const veil = "_"
+
+// Environment returns what to execute the stage with, for a program to have env. A stage that becomes another user is ours
+// until then: what that user may have put there, such as LD_PRELOAD or GODEBUG, must not come to act in it. Only variables
+// with the prefix plain, by which a process is recognised from outside, stay as they are.
+func Environment(env []string, plain string, p Plan) []string {
+	if p.Empty() || p.As == nil {
+		return env
+	}
+	veiled := make([]string, len(env))
+	for i, kv := range env {
+		if veiled[i] = kv; plain == "" || !strings.HasPrefix(kv, plain) {
+			veiled[i] = veil + kv
+		}
+	}
+	return veiled
+}
+
+func unveil(env []string) []string {
+	for i, kv := range env {
+		env[i] = strings.TrimPrefix(kv, veil)
+	}
+	return env
 }
 
 // makeRoom leaves free memory in the heap, so that what is needed after the limits is no matter of the system's.

@@ -141,3 +141,20 @@ func TestNicest(t *testing.T) {
 		t.Errorf("%d", lowest)
 	}
 }
+
+// TestEnvironment: what is meant for another user's program does nothing while the stage is ours, and reaches the program.
+func TestEnvironment(t *testing.T) {
+	env := []string{"MARK=1", "LD_PRELOAD=/evil", "_=x", "A=b=c"}
+	p := Plan{Settings: Settings{CPUs: []int{0}}}
+	if got := Environment(slices.Clone(env), "MARK=1", p); !slices.Equal(got, env) {
+		t.Errorf("for our own: %q", got)
+	}
+	p.As = &Identity{UID: 7}
+	got := Environment(env, "MARK=1", p)
+	if !slices.Equal(got, []string{"MARK=1", "_LD_PRELOAD=/evil", "__=x", "_A=b=c"}) || !slices.Equal(unveil(got), env) {
+		t.Errorf("for another user: %q", got)
+	}
+	if got := Environment(env, "", p); got[0] != "_MARK=1" {
+		t.Errorf("%q", got)
+	}
+}

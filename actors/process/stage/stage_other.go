@@ -15,6 +15,9 @@ func Wrap(path string, argv []string, p Plan) (string, []string, error) {
 	return path, argv, nil
 }
 
+// Environment returns env.
+func Environment(env []string, _ string, _ Plan) []string { return env }
+
 func (s Settings) check() []error {
 	if s.Empty() {
 		return nil
