@@ -212,3 +212,73 @@ func pidsCgroup(t *testing.T) string {
 	t.Skip("needs a cgroup, of v1 or v2, in which pids.max can be written")
 	return ""
 }
+
+// TestStepAside: the kernel's own rule. A program that is alone in a cgroup which is to hand on a controller goes into a child
+// of it, and stands there no less than before.
+func TestStepAside(t *testing.T) {
+	processtest.Check(t)
+	dir, controller := handingOn(t)
+	l, exit := run(t, processtest.Command(t, alone, dir, controller))
+	want := fmt.Sprintf("%s\n%s\n%s\n", controller, controller, dir)
+	if l.stdout() != want || !exit.Success() {
+		t.Errorf("exit %v\n%s\nwant %q", &exit, l.dump(), want)
+	}
+	if l, _ := run(t, processtest.Command(t, alone, dir, controller, "again")); l.stdout() != want {
+		t.Errorf("in the home of another: %s", l.dump())
+	}
+}
+
+// alone is a supervisor that is alone in a cgroup.
+var alone = processtest.Helper("alone", func() {
+	dir, controller := os.Args[1], os.Args[2]
+	where, tree := dir, filepath.Join(dir, "tree")
+	if len(os.Args) > 3 {
+		where = filepath.Join(dir, "muster-home")
+	} else {
+		must(os.Mkdir(tree, 0o755))
+	}
+	must(os.WriteFile(filepath.Join(where, "cgroup.procs"), []byte(strconv.Itoa(os.Getpid())), 0))
+	must(process.OpenTree(dir, []string{controller}, os.Getpid()))
+	for _, file := range []string{"cgroup.subtree_control", "tree/cgroup.subtree_control"} {
+		b, err := os.ReadFile(filepath.Join(dir, file))
+		must(err)
+		fmt.Print(string(b))
+	}
+	own, err := process.FindCgroup()
+	must(err)
+	fmt.Println(own)
+})
+
+// handingOn makes a cgroup that has a controller, of whatever is there, and could hand it on.
+func handingOn(t *testing.T) (dir, controller string) {
+	t.Helper()
+	own, err := process.FindCgroup()
+	if err != nil {
+		t.Skip("needs cgroup v2:", err)
+	}
+	all := strings.Fields(content(t, own, "cgroup.controllers"))
+	if len(all) == 0 {
+		t.Skip("needs a cgroup v2 with a controller, and", own, "has none")
+	}
+	controller = all[len(all)-1]
+	control := filepath.Join(own, "cgroup.subtree_control")
+	if !slices.Contains(strings.Fields(content(t, control)), controller) {
+		if err := os.WriteFile(control, []byte("+"+controller), 0); err != nil {
+			t.Skip("needs a cgroup v2 that may hand a controller on:", err)
+		}
+		t.Cleanup(func() { _ = os.WriteFile(control, []byte("-"+controller), 0) })
+	}
+	dir = filepath.Join(own, fmt.Sprintf("muster-test-%d", os.Getpid()))
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Skip("needs a writable cgroup:", err)
+	}
+	t.Cleanup(func() {
+		processtest.Eventually(t, "the cgroups are empty", func() bool {
+			for _, child := range []string{"tree", "muster-home"} {
+				_ = os.Remove(filepath.Join(dir, child))
+			}
+			return os.Remove(dir) == nil
+		})
+	})
+	return dir, controller
+}

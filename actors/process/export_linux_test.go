@@ -80,3 +80,6 @@ func WithWriteFile(t *testing.T, write func(path, text string) error) {
 	writeFile = write
 	t.Cleanup(func() { writeFile = before })
 }
+
+// FindCgroup is OwnCgroup for programs that are no test.
+var FindCgroup = ownCgroup
