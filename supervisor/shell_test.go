@@ -272,6 +272,9 @@ func TestSpec(t *testing.T) {
 			t.Errorf("the error does not name %q: %v", part, err)
 		}
 	}
+	if cerr := bad.Check(process.Local()); cerr == nil || cerr.Error() != err.Error() {
+		t.Errorf("before the start it is %v", cerr)
+	}
 	if strings.Contains(err.Error(), "rank 2") {
 		t.Errorf("the error says the same twice: %v", err)
 	}

@@ -4,7 +4,8 @@ package process
 // started.
 type Preflighter interface {
 	// Preflight reports everything that the commands need together and that there is not enough of, each with what to do
-	// about it. It does not repeat Check, and a nil error is no promise.
+	// about it: EMFILE and ENFILE for descriptors, EAGAIN for processes; errors.ErrUnsupported, EBUSY or fs.ErrPermission
+	// for bounds that no cgroup here can have. It does not repeat Check, and a nil error is no promise.
 	Preflight([]Command) error
 }
 

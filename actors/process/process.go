@@ -9,7 +9,7 @@ import (
 // A Launcher starts processes, here or on another host.
 type Launcher interface {
 	// Check reports why a command could not be launched, without starting anything: [exec.ErrNotFound], fs.ErrNotExist,
-	// fs.ErrPermission, each with what to do about it. A nil error is no promise.
+	// fs.ErrPermission, stage.ErrSettings, each with what to do about it. A nil error is no promise.
 	Check(Command) error
 	// Launch starts a process for one life of one rank. After an error nothing was started and the observer is never
 	// called. Otherwise the observer hears of everything, and of the exit last.
