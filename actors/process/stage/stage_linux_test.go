@@ -61,7 +61,8 @@ func TestCheck(t *testing.T) {
 	if !errors.Is(err, ErrSettings) {
 		t.Errorf("%v", err)
 	}
-	for _, part := range []string{"nice -21", "adj -1001", "cpu -1:", "cpu 5000", "node -1", "node 9999", `"memory"`, "limit nofile unlimited: ", "limit cpu 2:1: the soft"} {
+	for _, part := range []string{"nice -21", "adj -1001", "cpu -1:", "cpu 5000", "node -1", "node 9999",
+		`"memory"`, "limit nofile unlimited: ", "limit cpu 2:1: the soft"} {
 		if !strings.Contains(fmt.Sprint(err), part) {
 			t.Errorf("%q is not in %q", part, err)
 		}
@@ -81,6 +82,10 @@ func onStage(t *testing.T, settings, program string, argv ...string) (string, in
 	return string(out), cmd.ProcessState.ExitCode()
 }
 
+// tight is as little as a program can bear.
+const tight = `{"limits":{"as":{"soft":16777216,"hard":16777216},"data":{"soft":4194304,"hard":4194304},
+	"nproc":{"soft":1,"hard":1},"nofile":{"soft":4,"hard":4},"core":{},"stack":{"soft":1048576,"hard":1048576},"fsize":{}}}`
+
 // TestStage: a program, or 126 and the reason; every limit can be set as low as the program itself can bear.
 func TestStage(t *testing.T) {
 	for _, test := range []struct {
@@ -88,7 +93,7 @@ func TestStage(t *testing.T) {
 		code                    int
 	}{
 		{"{}", "/bin/echo", "b c\n", 0},
-		{`{"limits":{"as":{"soft":16777216,"hard":16777216},"data":{"soft":4194304,"hard":4194304},"nproc":{"soft":1,"hard":1},"nofile":{"soft":4,"hard":4},"core":{"soft":0,"hard":0},"stack":{"soft":1048576,"hard":1048576},"fsize":{"soft":0,"hard":0}}}`, "/bin/true", "", 0},
+		{tight, "/bin/true", "", 0},
 		{"{}", "/nowhere", "muster: cannot set the process up: exec /nowhere: no such file or directory\n", 126},
 		{"nonsense", "/bin/echo", "muster: cannot set the process up: invalid character", 126},
 		{`{"nodes":[63]}`, "/bin/echo", "muster: cannot set the process up: numa nodes [63]: ", 126},
