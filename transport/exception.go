@@ -22,6 +22,7 @@ type Exception struct {
 	Notes      []string          `msgpack:"notes,omitempty" json:"notes,omitempty"`
 	Members    []*Exception      `msgpack:"members,omitempty" json:"members,omitempty"`
 	Attributes map[string]string `msgpack:"attributes,omitempty" json:"attributes,omitempty"`
+	Bases      []string          `msgpack:"bases,omitempty" json:"bases,omitempty"`
 	Sentinel   string            `msgpack:"sentinel,omitempty" json:"sentinel,omitempty"`
 	Truncated  bool              `msgpack:"truncated,omitempty" json:"truncated,omitempty"`
 
@@ -137,7 +138,18 @@ func (e *Exception) limitTexts() {
 	for i := range e.Notes {
 		e.cut(&e.Notes[i], maxText)
 	}
+	e.limitBases()
 	e.limitAttributes()
+}
+
+// limitBases keeps the nearest base classes.
+func (e *Exception) limitBases() {
+	if len(e.Bases) > maxBases {
+		e.Bases, e.Truncated = e.Bases[:maxBases], true
+	}
+	for i := range e.Bases {
+		e.cut(&e.Bases[i], maxAttribute)
+	}
 }
 
 func (e *Exception) limitAttributes() {

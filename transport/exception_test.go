@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -146,6 +147,10 @@ func TestLimit(t *testing.T) {
 			}},
 		{"an attribute's texts", &transport.Exception{Attributes: map[string]string{"k": text, text: "v"}},
 			func(x *transport.Exception) bool { return len(x.Attributes) == 1 && len(x.Attributes["k"]) <= 1024 }},
+		{"base classes", &transport.Exception{Bases: append([]string{text}, make([]string, 100)...)},
+			func(x *transport.Exception) bool {
+				return len(x.Bases) == transport.MaxBases && len(x.Bases[0]) <= transport.MaxAttribute && x.Truncated
+			}},
 		{"a chain of causes", chain(20), func(x *transport.Exception) bool { return depth(x) == transport.MaxChain }},
 		{"a chain within the limit", chain(transport.MaxChain), func(x *transport.Exception) bool { return !anyTruncated(x) }},
 		{"a group", &transport.Exception{Members: members(200)}, func(x *transport.Exception) bool {
@@ -223,6 +228,14 @@ func beyond(x *transport.Exception, depth int, left *int) string {
 			return fmt.Sprintf("an attribute of %d and %d bytes", len(k), len(v))
 		}
 	}
+	for _, base := range x.Bases {
+		if len(base) > transport.MaxAttribute || !utf8.ValidString(base) {
+			return fmt.Sprintf("a base class's name of %d bytes", len(base))
+		}
+	}
+	if len(x.Bases) > transport.MaxBases {
+		return fmt.Sprintf("%d base classes", len(x.Bases))
+	}
 	if len(x.Frames) > transport.MaxFrames || len(x.Notes) > transport.MaxNotes || len(x.Attributes) > transport.MaxNotes {
 		return fmt.Sprintf("%d frames, %d notes, %d attributes", len(x.Frames), len(x.Notes), len(x.Attributes))
 	}
@@ -295,6 +308,7 @@ func randomException(r *rand.Rand, left *int) *transport.Exception {
 	if r.IntN(16) == 0 {
 		x.Traceback, x.Frames = randomText(r, 2*transport.MaxText), frames(r.IntN(300))
 		x.Notes, x.Attributes = make([]string, r.IntN(100)), attributes(r.IntN(100))
+		x.Bases = slices.Repeat([]string{randomText(r, 2*transport.MaxAttribute)}, r.IntN(2*transport.MaxBases))
 	}
 	if r.IntN(8) > 0 {
 		x.Cause = randomException(r, left)

@@ -10,6 +10,7 @@ const (
 	MaxChain      = maxChain
 	MaxExceptions = maxExceptions
 	MaxNotes      = maxNotes
+	MaxBases      = maxBases
 	MaxAttribute  = maxAttribute
 	MaxDepth      = maxDepth
 	MaxElements   = maxElements

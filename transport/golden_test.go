@@ -169,6 +169,8 @@ func exceptionCases() []goldenCase {
 			Attributes: map[string]string{"url": "'https://example.org'", "code": "404", "Code": "1", "é": "2", "": ""}}, nil},
 		{"exception, 15 attributes, fixmap", &transport.Exception{Type: "E", Attributes: attributes(15)}, nil},
 		{"exception, 16 attributes, map16", &transport.Exception{Type: "E", Attributes: attributes(16)}, nil},
+		{"exception, base classes", &transport.Exception{Type: "FileNotFoundError", Module: "builtins",
+			Bases: []string{"builtins.OSError", "builtins.Exception", "builtins.BaseException"}}, nil},
 		{"exception, a Go sentinel", &transport.Exception{Type: "*fs.PathError", Module: "io/fs",
 			Message: "open /data: file does not exist", Cause: &transport.Exception{Type: "syscall.Errno", Module: "syscall",
 				Message: "no such file or directory", Sentinel: "fs.ErrNotExist"}}, nil},
@@ -230,7 +232,7 @@ func everything() *transport.Exception {
 		Context:    &transport.Exception{Type: "B", Message: "b", Truncated: true},
 		Suppressed: true, Notes: []string{"note"},
 		Members:    []*transport.Exception{{Type: "C", Sentinel: "io.EOF"}, {Type: "D", Attributes: attributes(1)}},
-		Attributes: attributes(2), Sentinel: "io.ErrUnexpectedEOF", Truncated: true,
+		Attributes: attributes(2), Bases: []string{"builtins.Exception"}, Sentinel: "io.ErrUnexpectedEOF", Truncated: true,
 		Rank: 3, Generation: 300, PID: 70000, Host: "node-17", Time: 1767225600123456789,
 	}
 }

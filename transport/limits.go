@@ -12,7 +12,8 @@ const (
 	maxChain      = 16       // depth of causes, contexts and members together
 	maxExceptions = 128      // exceptions in one tree
 	maxNotes      = 64       // notes, and attributes, of one exception
-	maxAttribute  = 1 << 10  // bytes of one attribute's text
+	maxBases      = 32       // base classes of one exception
+	maxAttribute  = 1 << 10  // bytes of one attribute's text, and of one base class's name
 
 	maxDepth    = 64      // nesting of one message's msgpack containers
 	maxElements = 1 << 18 // containers' elements in one message; the largest exception within the limits has 180 000

@@ -39,7 +39,7 @@ VERSION = 1
 HELLO, WELCOME, READY, EXCEPTION, RESULT, HEARTBEAT = 1, 2, 3, 4, 5, 6
 MORE = 1  # the flag of every chunk but the last
 FRAME, MESSAGE, TEXT, ATTRIBUTE = 1 << 20, 64 << 20, 64 << 10, 1 << 10  # limits in bytes
-FRAMES, DEPTH, EXCEPTIONS, NOTES = 128, 16, 128, 64  # limits in pieces
+FRAMES, DEPTH, EXCEPTIONS, NOTES, BASES = 128, 16, 128, 64, 32  # limits in pieces
 MARK = "\n\u2026 left out \u2026\n"
 PATIENCE = 5  # seconds to wait for Welcome, which the supervisor sends at once
 
@@ -528,6 +528,7 @@ class Tree:
             "notes": [fit.text(note) for note in fit.some(notes(error), NOTES)],
             "members": [m for m in [self.related(m, depth, fit) for m in members(error)] if m],
             "attributes": attributes(error, fit),
+            "bases": [fit.text(base, ATTRIBUTE) for base in fit.some(bases(error), BASES)],
         }
         return filled({**body, "truncated": fit.lost})
 
@@ -545,6 +546,11 @@ def message(error):
         return str(error)
     except BaseException:
         return "<exception str() failed>"
+
+
+def bases(error):
+    """Return the qualified names of the classes that an except clause could name, nearest first."""
+    return ["%s.%s" % (kind.__module__, kind.__qualname__) for kind in type(error).__mro__[1:-1]]
 
 
 def printed(error, chain=True):

@@ -197,6 +197,27 @@ class Description(unittest.TestCase):
         self.assertEqual(node(raised("import nosuch.thing"))["attributes"]["name"], "'nosuch'")
         self.assertNotIn("attributes", node(ValueError(1)))
 
+    def test_base_classes(self):
+        class Torn(OSError):
+            pass
+
+        class Both(Torn, ValueError):
+            pass
+
+        self.assertEqual(node(Both())["bases"], [__name__ + "." + Torn.__qualname__, *(
+            "builtins." + name for name in ("OSError", "ValueError", "Exception", "BaseException"))])
+        self.assertEqual(node(BaseException()).get("bases"), None)
+
+    def test_the_nearest_base_classes(self):
+        kind = ValueError
+        for n in range(100):
+            kind = type("Kind%d" % n, (kind,), {"__module__": "m" * 2000})
+        body = node(kind())
+        self.assertEqual(len(body["bases"]), shim.BASES)
+        self.assertTrue(body["bases"][0].endswith(".Kind98"))
+        self.assertLessEqual(max(map(len, map(str.encode, body["bases"]))), shim.ATTRIBUTE)
+        self.assertTrue(body["truncated"])
+
     def test_an_attribute_that_fights_back(self):
         class Odd:
             def __repr__(self):
