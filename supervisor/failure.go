@@ -44,6 +44,8 @@ type Failure struct {
 	Stopped []int
 	// Directive is what was decided; zero in a collateral failure.
 	Directive Directive
+
+	host string // of a report that was read, perhaps on another host
 }
 
 var (

@@ -116,6 +116,7 @@ func (r Report) MarshalJSON() ([]byte, error) { return json.Marshal(r.document()
 type document struct {
 	Run         string               `json:"run"`
 	Name        string               `json:"name"`
+	Start       time.Time            `json:"start,omitzero"`
 	Outcome     Outcome              `json:"outcome"`
 	WorldSize   int                  `json:"world_size"`
 	Generation  int                  `json:"generation"`
@@ -136,6 +137,8 @@ type failureDocument struct {
 	Kind       Kind                 `json:"kind"`
 	PID        int                  `json:"pid"`
 	Host       string               `json:"host"`
+	At         float64              `json:"at_s"`
+	Uptime     float64              `json:"uptime_s"`
 	Error      string               `json:"error"`
 	Exit       *process.Exit        `json:"exit"`
 	Exception  *transport.Exception `json:"exception"`
@@ -166,12 +169,12 @@ type generationDocument struct {
 func (r Report) document() document {
 	host, _ := os.Hostname()
 	d := document{
-		Run: r.Run, Name: r.Name, Outcome: r.Outcome, WorldSize: len(r.Ranks), Generation: r.Generation,
+		Run: r.Run, Name: r.Name, Start: r.Start, Outcome: r.Outcome, WorldSize: len(r.Ranks), Generation: r.Generation,
 		Restarts: r.Restarts, Containment: r.Containment, Seconds: r.Seconds, ExitCode: r.ExitCode, Ghosts: r.Ghosts,
 		Failures: []failureDocument{}, Ranks: []rankDocument{}, Generations: []generationDocument{},
 	}
 	for _, f := range r.Failures {
-		d.Failures = append(d.Failures, f.document(host))
+		d.Failures = append(d.Failures, f.document(host, r.Start))
 	}
 	for _, k := range r.Ranks {
 		out := rankDocument{Rank: k.Rank, Generation: k.Generation, PID: k.PID, Outcome: k.Outcome, Exit: k.Exit, Conditions: k.Conditions}
@@ -189,9 +192,13 @@ func (r Report) document() document {
 	return d
 }
 
-func (f *Failure) document(host string) failureDocument {
+func (f *Failure) document(host string, start time.Time) failureDocument {
+	if f.host != "" {
+		host = f.host
+	}
 	d := failureDocument{
 		Seq: f.Seq, Generation: f.Generation, Rank: f.Rank, Kind: f.Kind, PID: f.PID, Host: host,
+		At: f.At.Sub(start).Seconds(), Uptime: f.Uptime.Seconds(),
 		Error: f.cause().Error(), Exit: f.Exit, Exception: f.Exception, StderrTail: f.StderrTail(),
 	}
 	if f.Kind != Collateral {

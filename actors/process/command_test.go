@@ -104,3 +104,21 @@ func TestConditions(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// TestParseSignal: names and numbers come back as the signals that they mean.
+func TestParseSignal(t *testing.T) {
+	for text, want := range map[string]process.Signal{
+		"SIGTERM": syscall.SIGTERM, "15": syscall.SIGTERM, "signal 99": 99, "99": 99, "1": syscall.SIGHUP,
+		"": 0, "0": 0, "-1": 0, "128": 0, "TERM": 0, "sigterm": 0, "SIGNIX": 0, "9x": 0,
+	} {
+		got, err := process.ParseSignal(text)
+		if got != want || (err == nil) != (want != 0) {
+			t.Errorf("%q is %v, %v", text, got, err)
+		}
+	}
+	for s := process.Signal(1); s < 65; s++ {
+		if got, err := process.ParseSignal(process.SignalName(s)); got != s || err != nil {
+			t.Errorf("%s is %v, %v", process.SignalName(s), got, err)
+		}
+	}
+}

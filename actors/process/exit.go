@@ -2,7 +2,10 @@ package process
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -61,21 +64,43 @@ func (e *Exit) Error() string {
 // Unwrap returns Err.
 func (e *Exit) Unwrap() error { return e.Err }
 
+// An exitDocument is the JSON form of an Exit.
+type exitDocument struct {
+	Code     int        `json:"code"`
+	Signal   string     `json:"signal"`
+	Core     bool       `json:"core"`
+	OOM      bool       `json:"oom"`
+	KilledBy Killer     `json:"killed_by"`
+	Error    string     `json:"error,omitempty"`
+	Left     []Leftover `json:"left,omitempty"`
+}
+
 // MarshalJSON writes the exit as the report of docs/design.md §9 has it.
 func (e Exit) MarshalJSON() ([]byte, error) {
-	out := struct {
-		Code     int        `json:"code"`
-		Signal   string     `json:"signal"`
-		Core     bool       `json:"core"`
-		OOM      bool       `json:"oom"`
-		KilledBy string     `json:"killed_by"`
-		Error    string     `json:"error,omitempty"`
-		Left     []Leftover `json:"left,omitempty"`
-	}{Code: e.Code, Signal: SignalName(e.Signal), Core: e.Core, OOM: e.OOM, KilledBy: string(e.KilledBy()), Left: e.Left}
-	if e.Err != nil {
-		out.Error = e.Err.Error()
+	d := exitDocument{
+		Code: e.Code, Signal: SignalName(e.Signal), Core: e.Core, OOM: e.OOM, KilledBy: e.KilledBy(), Left: e.Left,
 	}
-	return json.Marshal(out)
+	if e.Err != nil {
+		d.Error = e.Err.Error()
+	}
+	return json.Marshal(d)
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote. The rest of the exit is zero: a report has it elsewhere.
+func (e *Exit) UnmarshalJSON(text []byte) error {
+	var d exitDocument
+	if err := json.Unmarshal(text, &d); err != nil {
+		return err
+	}
+	s, err := ParseSignal(d.Signal)
+	if err != nil && d.Signal != "" {
+		return err
+	}
+	*e = Exit{Code: d.Code, Signal: s, Core: d.Core, OOM: d.OOM, Stopped: d.KilledBy == BySupervisor, Left: d.Left}
+	if d.Error != "" {
+		e.Err = errors.New(d.Error)
+	}
+	return nil
 }
 
 // A Killer is who ended a process.
@@ -112,3 +137,18 @@ func SignalName(s Signal) string {
 	}
 	return fmt.Sprintf("signal %d", int(s))
 }
+
+// ParseSignal returns the signal of a name, "SIGTERM", of a number, "15", or of what SignalName writes for one without a
+// name, "signal 99". Its error says what can be written.
+func ParseSignal(text string) (Signal, error) {
+	if s := signalNamed(text); s != 0 {
+		return s, nil
+	}
+	n, err := strconv.Atoi(strings.TrimPrefix(text, "signal "))
+	if err != nil || n <= 0 || n > maxSignal {
+		return 0, fmt.Errorf("there is no signal %q: write a name, such as SIGTERM, or a number from 1 to %d", text, maxSignal)
+	}
+	return Signal(n), nil
+}
+
+const maxSignal = 127 // the status of a process has no room for more
