@@ -65,6 +65,7 @@ func TestReadFailures(t *testing.T) {
 		"an exit's error": {Exit: &process.Exit{Code: -1, Err: lost}, Err: lost},
 		"a broken link":   {Err: lost},
 		"no result":       {Exit: &process.Exit{Err: process.ErrNoResult}, Err: process.ErrNoResult},
+		"a good exit":     {Exit: &process.Exit{}, Err: ErrEnded},
 		"processes left":  {Exit: &process.Exit{Code: 1, Left: []process.Leftover{{PID: 7, Name: "sleep"}}}},
 		"an odd uptime":   {Exit: &process.Exit{Code: 1}, Uptime: 123456789123456789},
 		"a decision":      {Exit: &process.Exit{Code: 1}, Directive: Directive{Action: Ignore, Reason: "a: b"}},
@@ -83,7 +84,7 @@ func TestReadFailures(t *testing.T) {
 				got.Directive.Action != f.Directive.Action || got.Directive.Reason != f.Directive.Reason {
 				t.Errorf("%+v, want %+v", got, f)
 			}
-			for _, is := range []error{ErrStartTimeout, ErrAbandoned, process.ErrNoResult} {
+			for _, is := range []error{ErrStartTimeout, ErrEnded, ErrAbandoned, process.ErrNoResult} {
 				if errors.Is(&got, is) != errors.Is(&f, is) {
 					t.Errorf("it is %v: %v", is, errors.Is(&got, is))
 				}

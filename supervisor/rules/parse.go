@@ -1,0 +1,245 @@
+package rules
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml/ast"
+
+	"github.com/go-muster/muster/actors/process"
+	"github.com/go-muster/muster/supervisor"
+)
+
+// Parse reads a list from YAML, of which JSON is a part. The name is the file's, for errors. Whatever is wrong is
+// reported at once: the error joins a *Problem for each thing, in the order of the file. That includes rules that can
+// never match. Else is left to the caller.
+func Parse(name string, text []byte) (*List, error) {
+	f := &file{name: name}
+	l := &List{}
+	if root := f.tree(text); root != nil {
+		f.readList(root, l)
+	}
+	if err := f.err(); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+func (f *file) readList(root ast.Node, l *List) {
+	found := false
+	f.mapping(root, "the file", []key{
+		{"budget", func(n ast.Node) { l.Budget = f.readBudget(n) }},
+		{"rules", func(n ast.Node) { found = true; l.Rules = f.readRules(n) }},
+	})
+	if !found && len(f.problems) == 0 {
+		f.complain(place(root), "the file has no key rules: write a list of rules under it")
+	}
+}
+
+func (f *file) readBudget(n ast.Node) *Budget {
+	b := &Budget{}
+	f.mapping(n, "budget", []key{
+		{"restarts", f.text("restarts", into(&b.Restarts, parseRestarts))},
+		{"within", f.text("within", into(&b.Within, parseDuration))},
+		{"decay", f.text("decay", into(&b.Decay, parseDuration))},
+		{"min_uptime", f.text("min_uptime", into(&b.MinUptime, parseDuration))},
+		{"backoff", f.text("backoff", into(&b.Backoff, parseBackoff))},
+	})
+	if b.Within != 0 && b.Decay != 0 {
+		f.complain(place(n), "budget: within and decay are two ways to forget: choose one")
+	}
+	return b
+}
+
+func (f *file) readRules(n ast.Node) []Rule {
+	s, ok := n.(*ast.SequenceNode)
+	if !ok || len(s.Values) == 0 {
+		f.complain(place(n), "rules: write a list, each rule after a dash")
+		return nil
+	}
+	rules := make([]Rule, len(s.Values))
+	for i, v := range s.Values {
+		f.readRule(v, &rules[i])
+	}
+	f.checkOrder(rules, s.Values)
+	return rules
+}
+
+// checkOrder finds rules to which no failure comes.
+func (f *file) checkOrder(rules []Rule, nodes []ast.Node) {
+	if len(f.problems) > 0 {
+		return // a rule that could not be read may seem to match everything
+	}
+	all := slices.IndexFunc(rules, func(r Rule) bool { return r.When.always() })
+	for i := all + 1; all >= 0 && i < len(rules); i++ {
+		f.complain(place(nodes[i]), "this rule never matches: the one in line %d matches everything: put it last", rules[all].Line)
+	}
+}
+
+func (f *file) readRule(n ast.Node, r *Rule) {
+	before, told := len(f.problems), false
+	if at := place(n); at != nil {
+		r.Line = at.Line
+	}
+	keys := []key{
+		{"name", f.text("name", into(&r.Name, parseText))},
+		{"when", func(n ast.Node) { f.readWhen(n, &r.When) }},
+		{"do", func(n ast.Node) { told = true; f.text("do", into(&r.Do, parseAction))(n) }},
+		{"free", f.text("free", into(&r.Free, parseBool))},
+		{"linger", f.text("linger", into(&r.Linger, parseDuration))},
+		{"backoff", f.text("backoff", into(&r.Backoff, parseBackoff))},
+		{"reason", f.text("reason", into(&r.Reason, parseText))},
+	}
+	f.mapping(n, "a rule", keys)
+	if len(f.problems) > before {
+		return
+	}
+	switch {
+	case !told:
+		f.complain(place(n), "the rule does not say what to do: write do and one of %s", strings.Join(actions, ", "))
+	case (r.Free || r.Backoff != supervisor.Backoff{}) && !r.Do.restarts():
+		f.complain(place(n), "free and backoff are for rules that restart: leave them out")
+	case r.Linger != 0 && r.Do == Ignore:
+		f.complain(place(n), "linger is for rules that stop ranks: leave it out")
+	}
+}
+
+func (f *file) readWhen(n ast.Node, w *When) {
+	before := len(f.problems)
+	f.mapping(n, "when", []key{
+		{"exit", f.list("exit", all(&w.Exit, ParseNumbers))},
+		{"signal", f.list("signal", add(&w.Signal, process.ParseSignal))},
+		{"oom", f.text("oom", into(&w.OOM, parseTrue))},
+		{"killed_by", f.list("killed_by", add(&w.KilledBy, parseKiller))},
+		{"exception", f.list("exception", add(&w.Exception, parseText))},
+		{"message", f.list("message", add(&w.Message, parseExpression))},
+		{"rank", f.list("rank", all(&w.Rank, ParseNumbers))},
+		{"generation", f.list("generation", all(&w.Generation, ParseNumbers))},
+		{"uptime", func(n ast.Node) { f.readUptime(n, &w.Uptime) }},
+		{"phase", f.text("phase", into(&w.Phase, parsePhase))},
+		{"start_timeout", f.text("start_timeout", into(&w.StartTimeout, parseTrue))},
+	})
+	if why := w.never(); why != "" && len(f.problems) == before {
+		f.complain(place(n), "when: nothing matches this: %s", why)
+	}
+}
+
+func (f *file) readUptime(n ast.Node, u *Uptime) {
+	f.mapping(n, "uptime", []key{
+		{"min", f.text("min", into(&u.Min, parseDuration))},
+		{"max", f.text("max", into(&u.Max, parseDuration))},
+	})
+}
+
+// into stores what a text is parsed to.
+func into[T any](place *T, parse func(string) (T, error)) func(string) error {
+	return func(text string) (err error) {
+		*place, err = parse(text)
+		return err
+	}
+}
+
+// add appends it, and all appends all of it.
+func add[T any](list *[]T, parse func(string) (T, error)) func(string) error {
+	return func(text string) error {
+		v, err := parse(text)
+		*list = append(*list, v)
+		return err
+	}
+}
+
+func all[L ~[]T, T any](list *L, parse func(string) (L, error)) func(string) error {
+	return func(text string) error {
+		v, err := parse(text)
+		*list = append(*list, v...)
+		return err
+	}
+}
+
+func parseText(text string) (string, error) {
+	if text = strings.TrimSpace(text); text == "" {
+		return "", errors.New("there are blanks and nothing else")
+	}
+	return text, nil
+}
+
+func parseAction(text string) (Action, error) {
+	if i := slices.Index(actions, text); i >= 0 {
+		return Action(i), nil
+	}
+	return Fail, fmt.Errorf("there is no action %q: choose one of %s", text, strings.Join(actions, ", "))
+}
+
+func parseBool(text string) (bool, error) {
+	if text != "true" && text != "false" {
+		return false, fmt.Errorf("%q is neither true nor false", text)
+	}
+	return text == "true", nil
+}
+
+func parseTrue(text string) (bool, error) {
+	if text != "true" {
+		return false, errors.New("it can only be true: leave it out where it is not asked for")
+	}
+	return true, nil
+}
+
+func parseRestarts(text string) (int, error) {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < -1 {
+		return 0, fmt.Errorf("%q: write 0 or more, or -1 for any number", text)
+	}
+	return n, nil
+}
+
+func parseDuration(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("%q: write a time with its unit, such as 500ms, 30s or 1h", text)
+	case d < 0:
+		return 0, fmt.Errorf("%q: a time cannot be negative", text)
+	}
+	return d, nil
+}
+
+func parseBackoff(text string) (b supervisor.Backoff, err error) {
+	low, high, two := strings.Cut(text, ",")
+	if b.Min, err = parseDuration(low); err != nil || !two {
+		return b, err
+	}
+	b.Max, err = parseDuration(strings.TrimSpace(high))
+	if err == nil && b.Max < b.Min {
+		err = fmt.Errorf("%q: the second time is the longest wait, and cannot be shorter than the first", text)
+	}
+	return b, err
+}
+
+func parseKiller(text string) (process.Killer, error) {
+	switch k := process.Killer(text); k {
+	case process.ByStranger, process.ByOOM:
+		return k, nil
+	}
+	return "", fmt.Errorf("%q: choose %s or %s", text, process.ByStranger, process.ByOOM)
+}
+
+func parsePhase(text string) (Phase, error) {
+	switch p := Phase(text); p {
+	case Starting, Running:
+		return p, nil
+	}
+	return "", fmt.Errorf("%q: choose %s or %s", text, Starting, Running)
+}
+
+func parseExpression(text string) (*regexp.Regexp, error) {
+	re, err := regexp.Compile(text)
+	if err != nil {
+		return nil, fmt.Errorf("%w (the syntax is RE2's)", err)
+	}
+	return re, nil
+}

@@ -1,0 +1,260 @@
+package rules
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
+	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
+)
+
+// A Problem is one thing that is wrong with a file. The error of Parse joins all that there are.
+type Problem struct {
+	File         string
+	Line, Column int // from 1
+	Text         string
+}
+
+// Error returns the place and what is wrong there: "rules.yaml:3:5: …".
+func (p *Problem) Error() string {
+	return fmt.Sprintf("%s:%d:%d: %s", p.File, p.Line, p.Column, p.Text)
+}
+
+const (
+	maxFile  = 64 << 10 // bytes: the parser's time grows with the square of some texts
+	maxDepth = 16       // brackets and dashes within one another: what we read has five
+)
+
+// A file is what is being read, and what is wrong with it so far.
+type file struct {
+	name     string
+	problems []*Problem
+}
+
+func (f *file) complain(at *token.Position, format string, args ...any) {
+	p := &Problem{File: f.name, Line: 1, Column: 1, Text: fmt.Sprintf(format, args...)}
+	if at != nil {
+		p.Line, p.Column = at.Line, at.Column
+	}
+	f.problems = append(f.problems, p)
+}
+
+// err joins the problems in the order of the file.
+func (f *file) err() error {
+	slices.SortStableFunc(f.problems, func(a, b *Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	errs := make([]error, len(f.problems))
+	for i, p := range f.problems {
+		errs[i] = p
+	}
+	return errors.Join(errs...)
+}
+
+// tree returns the root of the text, nil when it is none. The parser is not trusted with more than it is made for.
+func (f *file) tree(text []byte) (root ast.Node) {
+	switch {
+	case len(text) > maxFile:
+		f.complain(nil, "the file has %d bytes, and rules at most %d", len(text), maxFile)
+		return nil
+	case !utf8.Valid(text):
+		f.complain(nil, "the file is no UTF-8 text")
+		return nil
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			f.complain(nil, "the file cannot be read as YAML: %v", p)
+			root = nil
+		}
+	}()
+	tokens := lexer.Tokenize(string(text))
+	if at := tooDeep(tokens); at != nil {
+		f.complain(at, "this is nested deeper than %d", maxDepth)
+		return nil
+	}
+	parsed, err := parser.Parse(tokens, 0)
+	if err != nil {
+		f.syntax(err, text)
+		return nil
+	}
+	return f.only(parsed)
+}
+
+// only returns the one document of a stream.
+func (f *file) only(parsed *ast.File) ast.Node {
+	var bodies []ast.Node
+	for _, d := range parsed.Docs {
+		if d.Body != nil {
+			bodies = append(bodies, d.Body)
+		}
+	}
+	switch len(bodies) {
+	case 0:
+		f.complain(nil, "the file is empty: it must have the key rules")
+		return nil
+	case 1:
+		return bodies[0]
+	}
+	f.complain(place(bodies[1]), "a second document begins here: rules are one")
+	return nil
+}
+
+// syntax tells an error of the parser without the picture that it draws.
+func (f *file) syntax(err error, text []byte) {
+	var known interface {
+		GetMessage() string
+		GetToken() *token.Token
+	}
+	if !errors.As(err, &known) {
+		f.complain(nil, "the file cannot be read as YAML: %v", err)
+		return
+	}
+	var at *token.Position
+	if t := known.GetToken(); t != nil {
+		at = t.Position
+	}
+	f.complain(at, "the file cannot be read as YAML: %s%s", known.GetMessage(), hint(at, text))
+}
+
+// hint helps with the one trap in our own vocabulary: !0 without quotes is a tag.
+func hint(at *token.Position, text []byte) string {
+	lines := strings.Split(string(text), "\n")
+	if at == nil || at.Line < 1 || at.Line > len(lines) || !strings.ContainsRune(lines[at.Line-1], '!') {
+		return ""
+	}
+	return ` (what begins with ! needs quotes, such as "!0")`
+}
+
+// tooDeep returns where brackets, or the dashes of one line, are deeper within one another than any rules are.
+func tooDeep(tokens token.Tokens) *token.Position {
+	open, dashes, line := 0, 0, 0
+	for _, t := range tokens {
+		if t.Position.Line != line {
+			line, dashes = t.Position.Line, 0
+		}
+		switch t.Type {
+		case token.SequenceStartType, token.MappingStartType:
+			open++
+		case token.SequenceEndType, token.MappingEndType:
+			open--
+		case token.SequenceEntryType, token.MappingKeyType, token.AnchorType, token.TagType:
+			dashes++
+		}
+		if open > maxDepth || dashes > maxDepth {
+			return t.Position
+		}
+	}
+	return nil
+}
+
+// place is where a node begins: that of a block is where its first key stands.
+func place(n ast.Node) *token.Position {
+	if m, ok := n.(*ast.MappingNode); ok && len(m.Values) > 0 && !m.IsFlowStyle {
+		n = m.Values[0].Key
+	}
+	if n == nil || n.GetToken() == nil {
+		return nil
+	}
+	return n.GetToken().Position
+}
+
+// A key is one that a mapping may have, and who reads its value.
+type key struct {
+	name string
+	read func(ast.Node)
+}
+
+// mapping reads the keys of a mapping, which is called what.
+func (f *file) mapping(n ast.Node, what string, keys []key) {
+	m, ok := n.(*ast.MappingNode)
+	switch n.(type) {
+	case *ast.AnchorNode, *ast.AliasNode, *ast.TagNode:
+		f.complain(place(n), "%s: anchors, aliases and tags are not read: write it out", what)
+		return
+	}
+	if !ok {
+		f.complain(place(n), "%s must have keys: %s", what, nameAll(keys))
+		return
+	}
+	for _, v := range m.Values {
+		name, _ := plain(v.Key)
+		i := slices.IndexFunc(keys, func(k key) bool { return k.name == name })
+		if i < 0 {
+			f.complain(place(v.Key), "%s has no key %q: it may have %s", what, name, nameAll(keys))
+			continue
+		}
+		keys[i].read(v.Value)
+	}
+}
+
+func nameAll(keys []key) string {
+	names := make([]string, len(keys))
+	for i, k := range keys {
+		names[i] = k.name
+	}
+	return strings.Join(names, ", ")
+}
+
+// plain returns the text of a scalar as it was written: that of a number, too.
+func plain(n ast.Node) (string, bool) {
+	switch n := n.(type) {
+	case *ast.StringNode:
+		return n.Value, true
+	case *ast.LiteralNode:
+		return n.Value.Value, true
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
+		return n.GetToken().Value, true
+	}
+	return "", false
+}
+
+// text reads a scalar with a parser of its own.
+func (f *file) text(what string, parse func(string) error) func(ast.Node) {
+	return func(n ast.Node) {
+		text, ok := plain(n)
+		if !ok || text == "" {
+			f.complain(place(n), "%s: write one value%s", what, instead(n))
+		} else if err := parse(text); err != nil {
+			f.complain(place(n), "%s: %v", what, err)
+		}
+	}
+}
+
+// list reads a scalar, or a list of them, which is not empty.
+func (f *file) list(what string, parse func(string) error) func(ast.Node) {
+	one := f.text(what, parse)
+	return func(n ast.Node) {
+		s, ok := n.(*ast.SequenceNode)
+		switch {
+		case !ok:
+			one(n)
+		case len(s.Values) == 0:
+			f.complain(place(n), "%s: the list is empty, and nothing would match: leave it out", what)
+		default:
+			for _, v := range s.Values {
+				one(v)
+			}
+		}
+	}
+}
+
+// instead says what a node is that is no scalar.
+func instead(n ast.Node) string {
+	switch n.(type) {
+	case *ast.NullNode, nil:
+		return ", here is none"
+	case *ast.MappingNode:
+		return ", here are keys"
+	case *ast.SequenceNode:
+		return ", here is a list"
+	case *ast.AnchorNode, *ast.AliasNode, *ast.TagNode:
+		return " without anchors, aliases and tags, and in quotes if it begins with !, & or *"
+	}
+	return ""
+}
