@@ -54,6 +54,9 @@ type flags struct {
 	report      string
 	events      string
 
+	rules   string
+	explain string
+
 	without []string
 	dryRun  bool
 }
@@ -96,6 +99,8 @@ func (f *flags) failure() *pflag.FlagSet {
 	s.IntVar(&f.maxRestarts, "max-restarts", 0, "restarts of the group before it fails; -1 for any number")
 	s.DurationVar(&f.within, "within", 0, "window of --max-restarts (0: the whole run)")
 	s.StringVar(&f.backoff, "backoff", "0", "`MIN[,MAX]` wait before a restart, doubling up to MAX, with jitter")
+	s.StringVar(&f.rules, "rules", "", "YAML or JSON `FILE` of rules, which are asked before the strategy (docs/strategies.md)")
+	s.StringVar(&f.explain, "explain", "", "with --rules: print what they would have decided in an earlier run's `REPORT`")
 	return s
 }
 
@@ -149,11 +154,8 @@ func (f *flags) spec(args []string) (supervisor.Spec, error) {
 	if err != nil {
 		return none, err
 	}
-	strategy, err := f.chooseStrategy()
+	strategy, err := f.decider()
 	if err != nil {
-		return none, err
-	}
-	if err := f.checkDurations(); err != nil {
 		return none, err
 	}
 	c, err := f.command(args)

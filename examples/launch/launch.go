@@ -9,10 +9,14 @@ import (
 
 	"github.com/go-muster/muster/actors/process"
 	"github.com/go-muster/muster/supervisor"
+	"github.com/go-muster/muster/supervisor/rules"
 )
 
 // launch runs the group and returns the exit status. An error means that nothing was started.
 func launch(f *flags, args []string, stdout, stderr io.Writer) (int, error) {
+	if f.explain != "" {
+		return 0, f.replay(stdout, args)
+	}
 	spec, err := f.spec(args)
 	if err != nil {
 		return 0, err
@@ -73,6 +77,9 @@ func dryRun(w io.Writer, s supervisor.Spec, launcher process.Launcher, args []st
 }
 
 func describe(s supervisor.Strategy) string {
+	if list, ok := s.(*rules.List); ok {
+		return fmt.Sprintf("%d rules, else %s", len(list.Rules), describe(list.Else))
+	}
 	text := fmt.Sprintf("%T%+v", s, s)
 	return text[len("supervisor."):]
 }
