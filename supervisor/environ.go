@@ -49,6 +49,8 @@ func maxRestarts(s Strategy) int {
 		return max(0, s.Restarts)
 	case RestForOne:
 		return max(0, s.Restarts)
+	case interface{ MaxRestarts() int }: // of another package
+		return max(0, s.MaxRestarts())
 	}
 	return 0
 }

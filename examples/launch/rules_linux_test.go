@@ -95,6 +95,10 @@ func TestBudgetOfRules(t *testing.T) {
 	if !strings.Contains(stdout, "\nstrategy     1 rules, else FailFast{") {
 		t.Error(stdout)
 	}
+	_, stdout, _ = here(t, "--rules", own, "--dry-run", "true")
+	if !strings.Contains(stdout, "    TORCHELASTIC_MAX_RESTARTS=2\n") {
+		t.Error(stdout)
+	}
 }
 
 // The example is the one of the documentation.

@@ -14,7 +14,8 @@ type Verdict struct {
 	Directive supervisor.Directive
 }
 
-// Replay asks the list about every failure of a report that was decided upon, oldest first. What the list would have
+// Replay asks the list about every failure of a report that was decided upon, oldest first, even where the group excused
+// it without asking its strategy. What the list would have
 // changed is not made up: the restarts of the run stand as they happened, only that those which the list calls free use
 // no budget. Waits are shown at their longest.
 func (l List) Replay(r supervisor.Report) []Verdict {

@@ -11,7 +11,7 @@ import (
 // The zero List is FailFast.
 type List struct {
 	Rules []Rule
-	// Else decides what no rule matches; nil means FailFast.
+	// Else decides what no rule matches; nil means FailFast. It has to answer at once.
 	Else supervisor.Strategy
 	// Budget bounds the restarts that count; nil means that there are none.
 	Budget *Budget
@@ -80,6 +80,14 @@ func (l List) Decide(s supervisor.State, f *supervisor.Failure) supervisor.Direc
 		return l.Else.Decide(s, f)
 	}
 	return supervisor.FailFast{}.Decide(s, f)
+}
+
+// MaxRestarts returns the restarts of the budget: ranks find it in their environment.
+func (l List) MaxRestarts() int {
+	if l.Budget == nil {
+		return 0
+	}
+	return l.Budget.Restarts
 }
 
 // Match returns the index of the first rule that matches, -1 when none does.
