@@ -188,7 +188,7 @@ func TestDecide(t *testing.T) {
 		{`{do: restart rank}`, state(9, 8), supervisor.Directive{Reason: "rule 1: 2 of 2 restarts used within 10s"}},
 		{`{do: restart group, free: true}`, state(9, 8), supervisor.Directive{
 			Action: supervisor.Restart, Free: true, After: 3 * second, Reason: "rule 1: a restart that does not count"}},
-		{`{do: restart rank, free: true, backoff: 8s, linger: 1s}`, state(), supervisor.Directive{
+		{`{do: restart rank, free: true, backoff: "2s,1m", linger: 1s}`, state(), supervisor.Directive{
 			Action: supervisor.Restart, Ranks: []int{2}, Free: true, After: 6 * second, Linger: second,
 			Reason: "rule 1: a restart that does not count"}},
 	} {
