@@ -4,37 +4,51 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// Numbers is a set of whole numbers from 0, as the ranges of which it is made; nil is no condition at all.
-type Numbers []Range
-
-// A Range holds the numbers from First to Last or, when Not is set, all others.
-type Range struct {
-	First, Last int
-	Not         bool
+// Numbers is a set of whole numbers from 0: those in any of the ranges or, with Not, those in none. Without ranges it is no
+// condition at all.
+type Numbers struct {
+	Ranges []Range
+	Not    bool
 }
 
-// ParseNumbers reads a set: "3", "0,3-5", "128-" for 128 and more, "!0" for all but 0. A number that any part of the text
-// means is in the set.
-func ParseNumbers(text string) (Numbers, error) {
-	var n Numbers
-	for part := range strings.SplitSeq(text, ",") {
+// A Range holds the numbers from First to Last.
+type Range struct{ First, Last int }
+
+// ParseNumbers reads a set: "3", "0,3-5", "128-" for 128 and more; a "!" in front means all others, "!0" all but 0.
+func ParseNumbers(text string) (n Numbers, err error) {
+	rest, not := strings.CutPrefix(text, "!")
+	n.Not = not
+	for part := range strings.SplitSeq(rest, ",") {
 		r, err := parseRange(strings.TrimSpace(part))
 		if err != nil {
-			return nil, fmt.Errorf("%q: %w", text, err)
+			return Numbers{}, fmt.Errorf("%q: %w", text, err)
 		}
-		n = append(n, r)
+		n.Ranges = append(n.Ranges, r)
 	}
 	return n, nil
+}
+
+// join adds a set that stands in a list. All others than some, or all others than some more, are all there are.
+func (n *Numbers) join(text string) error {
+	more, err := ParseNumbers(text)
+	if err != nil {
+		return err
+	}
+	if n.asks() && (n.Not || more.Not) {
+		return errors.New(`what begins with ! stands alone: write all exceptions into it, such as "!0,3"`)
+	}
+	n.Ranges, n.Not = append(n.Ranges, more.Ranges...), more.Not
+	return nil
 }
 
 var errNumbers = errors.New("write numbers and ranges, such as 3, 0,3-5, 128- or !0")
 
 func parseRange(text string) (r Range, err error) {
-	text, r.Not = strings.CutPrefix(text, "!")
 	low, high, span := strings.Cut(text, "-")
 	if r.First, err = parseNumber(low); err != nil {
 		return r, err
@@ -62,21 +76,17 @@ func parseNumber(text string) (int, error) {
 	return n, nil
 }
 
+// asks reports whether the set is a condition.
+func (n Numbers) asks() bool { return len(n.Ranges) > 0 }
+
+// has reports whether a number is in the set, or whether nobody asks.
 func (n Numbers) has(number int) bool {
-	for _, r := range n {
-		if (r.First <= number && number <= r.Last) != r.Not {
-			return true
-		}
-	}
-	return false
+	in := func(r Range) bool { return r.First <= number && number <= r.Last }
+	return !n.asks() || slices.ContainsFunc(n.Ranges, in) != n.Not
 }
 
-// everything reports whether one range has all numbers.
-func (n Numbers) everything() bool {
-	for _, r := range n {
-		if !r.Not && r.First == 0 && r.Last == math.MaxInt {
-			return true
-		}
-	}
-	return false
+// all reports whether every number is in the set, as far as one range shows it.
+func (n Numbers) all() bool {
+	every := func(r Range) bool { return r == Range{0, math.MaxInt} }
+	return !n.asks() || slices.ContainsFunc(n.Ranges, every) && !n.Not
 }

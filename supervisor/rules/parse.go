@@ -112,14 +112,14 @@ func (f *file) readRule(n ast.Node, r *Rule) {
 func (f *file) readWhen(n ast.Node, w *When) {
 	before := len(f.problems)
 	f.mapping(n, "when", []key{
-		{"exit", f.list("exit", all(&w.Exit, ParseNumbers))},
+		{"exit", f.list("exit", w.Exit.join)},
 		{"signal", f.list("signal", add(&w.Signal, process.ParseSignal))},
 		{"oom", f.text("oom", into(&w.OOM, parseTrue))},
 		{"killed_by", f.list("killed_by", add(&w.KilledBy, parseKiller))},
 		{"exception", f.list("exception", add(&w.Exception, parseText))},
 		{"message", f.list("message", add(&w.Message, parseExpression))},
-		{"rank", f.list("rank", all(&w.Rank, ParseNumbers))},
-		{"generation", f.list("generation", all(&w.Generation, ParseNumbers))},
+		{"rank", f.list("rank", w.Rank.join)},
+		{"generation", f.list("generation", w.Generation.join)},
 		{"uptime", func(n ast.Node) { f.readUptime(n, &w.Uptime) }},
 		{"phase", f.text("phase", into(&w.Phase, parsePhase))},
 		{"start_timeout", f.text("start_timeout", into(&w.StartTimeout, parseTrue))},
@@ -144,19 +144,11 @@ func into[T any](place *T, parse func(string) (T, error)) func(string) error {
 	}
 }
 
-// add appends it, and all appends all of it.
+// add appends it.
 func add[T any](list *[]T, parse func(string) (T, error)) func(string) error {
 	return func(text string) error {
 		v, err := parse(text)
 		*list = append(*list, v)
-		return err
-	}
-}
-
-func all[L ~[]T, T any](list *L, parse func(string) (L, error)) func(string) error {
-	return func(text string) error {
-		v, err := parse(text)
-		*list = append(*list, v...)
 		return err
 	}
 }

@@ -50,8 +50,9 @@ rules:
 				Name: "n", Do: RestartRest, Free: true, Linger: 5 * time.Second, Reason: "because", Line: 4,
 				Backoff: supervisor.Backoff{Min: 2 * time.Second, Max: time.Minute},
 				When: When{
-					Exit: Numbers{{3, 3, false}}, Rank: Numbers{{0, 0, false}, {2, 3, false}}, Generation: Numbers{{0, 0, true}},
-					Uptime: Uptime{time.Second, time.Hour}, Phase: Running,
+					Exit: Numbers{[]Range{{3, 3}}, false}, Rank: Numbers{[]Range{{0, 0}, {2, 3}}, false},
+					Generation: Numbers{[]Range{{0, 0}}, true},
+					Uptime:     Uptime{time.Second, time.Hour}, Phase: Running,
 				},
 			},
 			{Do: Ignore, Line: 17, When: When{
@@ -74,7 +75,7 @@ func TestParseJSON(t *testing.T) {
 		`{"name": "\u00e9\n", "when": {"message": ["\\d+"], "exit": [1, "2-3"]}, "do": "restart group", "free": false}`+"\n\t]\n}\n")
 	r := l.Rules[0]
 	if l.Budget.Decay != time.Hour || r.Name != "é" || r.When.Message[0].String() != `\d+` || r.Do != RestartGroup ||
-		!reflect.DeepEqual(r.When.Exit, Numbers{{1, 1, false}, {2, 3, false}}) {
+		!reflect.DeepEqual(r.When.Exit, Numbers{[]Range{{1, 1}, {2, 3}}, false}) {
 		t.Errorf("%+v", l)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -66,7 +65,8 @@ func TestWhen(t *testing.T) {
 		`{exit: "128-"}`:     {failures{code(128), code(255), code(0xc0000005)}, failures{code(127)}},
 		`{exit: [3, "5,7"]}`: {failures{code(3), code(5), code(7)}, failures{code(4), code(6)}},
 		`{exit: "!0"}`:       {failures{code(1), code(255)}, failures{code(0), died(9), lost, torn, late}},
-		`{exit: "!3-5"}`:     {failures{code(2), code(6), code(0)}, failures{code(3), code(4), code(5)}},
+		`{exit: "!3-5"}`:     {failures{code(2), code(6), ended}, failures{code(3), code(4), code(5)}},
+		`{exit: "!0,3-5"}`:   {failures{code(2), code(6)}, failures{ended, code(3), code(5), died(9)}},
 
 		`{signal: SIGSEGV}`:                      {failures{died(syscall.SIGSEGV)}, failures{died(9), code(11), torn, late}},
 		`{signal: 9}`:                            {failures{died(9), oom}, failures{died(11), code(9), code(137)}},
@@ -213,7 +213,7 @@ func TestDecide(t *testing.T) {
 
 // TestElse: what no rule matches is another strategy's, whose restarts are counted with ours.
 func TestElse(t *testing.T) {
-	l := List{Rules: []Rule{{When: When{Exit: Numbers{{First: 3, Last: 3}}}, Do: RestartGroup}}, Budget: &Budget{Restarts: 1}}
+	l := List{Rules: []Rule{{When: When{Exit: Numbers{Ranges: []Range{{3, 3}}}}, Do: RestartGroup}}, Budget: &Budget{Restarts: 1}}
 	if got, want := l.Decide(state(), code(4)), (supervisor.FailFast{}).Decide(state(), code(4)); !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
@@ -266,16 +266,19 @@ rules:
 
 func TestParseNumbers(t *testing.T) {
 	for text, want := range map[string]Numbers{
-		"3": {{3, 3, false}}, "0,3-5": {{0, 0, false}, {3, 5, false}}, "1, 2": {{1, 1, false}, {2, 2, false}}, "!0": {{0, 0, true}},
-		"!3-5": {{3, 5, true}}, "": nil, "-": nil, "-1": nil, "1-2-3": nil, "5-3": nil, "a": nil, "010": nil, "0x1": nil, "1.5": nil,
-		"!": nil, "!!1": nil, "1,": nil, "+1": nil, "99999999999999999999": nil, "1 - 2": nil,
+		"3": {[]Range{{3, 3}}, false}, "0,3-5": {[]Range{{0, 0}, {3, 5}}, false}, "1, 2": {[]Range{{1, 1}, {2, 2}}, false},
+		"!0": {[]Range{{0, 0}}, true}, "!3-5,7": {[]Range{{3, 5}, {7, 7}}, true}, "": {}, "-": {}, "-1": {}, "1-2-3": {}, "5-3": {},
+		"a": {}, "010": {}, "0x1": {}, "1.5": {}, "!": {}, "!!1": {}, "1,!2": {}, "1,": {}, "+1": {}, "99999999999999999999": {},
+		"1 - 2": {},
 	} {
-		if got, err := ParseNumbers(text); !slices.Equal(got, want) || (err == nil) != (want != nil) {
+		if got, err := ParseNumbers(text); !reflect.DeepEqual(got, want) || (err == nil) != want.asks() {
 			t.Errorf("%q is %v, %v", text, got, err)
 		}
 	}
-	if n, err := ParseNumbers("0-"); err != nil || !n.everything() {
-		t.Errorf("not all numbers: %v, %v", n, err)
+	for text, want := range map[string]bool{"0-": true, "1,0-": true, "1-": false, "!0-": false, "!0": false, "0-9": false} {
+		if n, err := ParseNumbers(text); err != nil || n.all() != want {
+			t.Errorf("%q is all numbers: %v, %v", text, n.all(), err)
+		}
 	}
 }
 

@@ -49,8 +49,7 @@ const (
 // Matches reports whether the failure is what the rule asks for.
 func (w *When) Matches(s supervisor.State, f *supervisor.Failure) bool {
 	return w.matchesExit(f.Exit) && w.matchesException(f.Exception) && w.matchesMessage(f) &&
-		(w.Rank == nil || w.Rank.has(f.Rank)) &&
-		(w.Generation == nil || w.Generation.has(f.Generation)) &&
+		w.Rank.has(f.Rank) && w.Generation.has(f.Generation) &&
 		w.Uptime.Min <= f.Uptime && (w.Uptime.Max == 0 || f.Uptime < w.Uptime.Max) &&
 		(w.Phase == "" || w.Phase == phaseOf(s)) &&
 		(!w.StartTimeout || errors.Is(f.Err, supervisor.ErrStartTimeout))
@@ -58,14 +57,14 @@ func (w *When) Matches(s supervisor.State, f *supervisor.Failure) bool {
 
 // asksExit reports whether the rule wants to know how the process ended.
 func (w *When) asksExit() bool {
-	return w.Exit != nil || w.Signal != nil || w.OOM || w.KilledBy != nil
+	return w.Exit.asks() || w.Signal != nil || w.OOM || w.KilledBy != nil
 }
 
 func (w *When) matchesExit(x *process.Exit) bool {
 	if x == nil {
 		return !w.asksExit()
 	}
-	return (w.Exit == nil || x.Code >= 0 && w.Exit.has(x.Code)) &&
+	return (!w.Exit.asks() || x.Code >= 0 && w.Exit.has(x.Code)) &&
 		(w.Signal == nil || x.Signal != 0 && slices.Contains(w.Signal, x.Signal)) &&
 		(!w.OOM || x.OOM) &&
 		(w.KilledBy == nil || slices.Contains(w.KilledBy, x.KilledBy()))
@@ -137,7 +136,7 @@ func phaseOf(s supervisor.State) Phase {
 // always reports whether every failure matches.
 func (w *When) always() bool {
 	return !w.asksExit() && w.Exception == nil && w.Message == nil && w.Uptime == (Uptime{}) && w.Phase == "" &&
-		!w.StartTimeout && (w.Rank == nil || w.Rank.everything()) && (w.Generation == nil || w.Generation.everything())
+		!w.StartTimeout && w.Rank.all() && w.Generation.all()
 }
 
 // never says why no failure can match, "" when one can.
@@ -149,7 +148,7 @@ func (w *When) never() string {
 		return "a rank that is late has neither ended nor raised anything: ask for start_timeout alone"
 	case w.StartTimeout && w.Phase == Running:
 		return "a group with a rank that is late is starting: leave phase out"
-	case w.Exit != nil && (w.Signal != nil || w.OOM || w.KilledBy != nil):
+	case w.Exit.asks() && (w.Signal != nil || w.OOM || w.KilledBy != nil):
 		return "a process that a signal ended has no exit code: make it two rules"
 	case w.Uptime.Max != 0 && w.Uptime.Max <= w.Uptime.Min:
 		return "no uptime is both min or longer and shorter than max"
