@@ -55,6 +55,8 @@ cannot be run.`
 
 const examples = `  launch -n 4 -- python3 train.py --lr 0.1
   launch -n auto --max-restarts 3 --within 1h --backoff 1s,1m -- python3 -m pkg.train
+  launch -n 8 --rules rules.yaml --report run.json -- python3 train.py
+  launch --rules rules.yaml --explain run.json
   launch -n 2 --output raw --log-dir logs --report run.json -- ./worker --verbose`
 
 func command(code *int, stdout, stderr io.Writer) *cobra.Command {

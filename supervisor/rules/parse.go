@@ -42,16 +42,19 @@ func (f *file) readList(root ast.Node, l *List) {
 }
 
 func (f *file) readBudget(n ast.Node) *Budget {
-	b := &Budget{}
+	b, before, told := &Budget{}, len(f.problems), false
 	f.mapping(n, "budget", []key{
-		{"restarts", f.text("restarts", into(&b.Restarts, parseRestarts))},
+		{"restarts", func(n ast.Node) { told = true; f.text("restarts", into(&b.Restarts, parseRestarts))(n) }},
 		{"within", f.text("within", into(&b.Within, parseDuration))},
 		{"decay", f.text("decay", into(&b.Decay, parseDuration))},
 		{"min_uptime", f.text("min_uptime", into(&b.MinUptime, parseDuration))},
 		{"backoff", f.text("backoff", into(&b.Backoff, parseBackoff))},
 	})
-	if b.Within != 0 && b.Decay != 0 {
+	switch {
+	case b.Within != 0 && b.Decay != 0:
 		f.complain(place(n), "budget: within and decay are two ways to forget: choose one")
+	case !told && len(f.problems) == before:
+		f.complain(place(n), "budget: write restarts, how many there may be; without a budget that of the caller is used")
 	}
 	return b
 }

@@ -71,7 +71,7 @@ rules:
 
 // TestParseJSON: JSON is read as it is, tabs, escapes and all.
 func TestParseJSON(t *testing.T) {
-	l := list(t, "{\n\t\"budget\": {\"decay\": \"1h\"},\n\t\"rules\": [\n\t\t"+
+	l := list(t, "{\n\t\"budget\": {\"restarts\": 0, \"decay\": \"1h\"},\n\t\"rules\": [\n\t\t"+
 		`{"name": "\u00e9\n", "when": {"message": ["\\d+"], "exit": [1, "2-3"]}, "do": "restart group", "free": false}`+"\n\t]\n}\n")
 	r := l.Rules[0]
 	if l.Budget.Decay != time.Hour || r.Name != "é" || r.When.Message[0].String() != `\d+` || r.Do != RestartGroup ||
@@ -109,17 +109,18 @@ func TestProblems(t *testing.T) {
 // TestWrongFiles: files that are no list of rules at all.
 func TestWrongFiles(t *testing.T) {
 	for text, want := range map[string]string{
-		"":                                 "f:1:1: the file is empty: it must have the key rules",
-		"# later\n":                        "f:1:1: the file is empty: it must have the key rules",
-		"rules":                            "f:1:1: the file must have keys: budget, rules",
-		"- do: fail":                       "f:1:1: the file must have keys: budget, rules",
-		"budget: {restarts: 1}":            "f:1:1: the file has no key rules: write a list of rules under it",
-		"rules:":                           "f:1:8: rules: write a list, each rule after a dash",
-		"rules: []":                        "f:1:8: rules: write a list, each rule after a dash",
-		"rules: {do: fail}":                "f:1:8: rules: write a list, each rule after a dash",
-		"rules:\n- do: fail\nrules":        "f:3:1: the file cannot be read as YAML: non-map value is specified",
-		"rules: [{do: fail}":               "f:1:8: the file cannot be read as YAML: sequence end token ']' not found",
-		"rules:\n- {do: fail, do: ignore}": "f:2:14: the file cannot be read as YAML: mapping key \"do\" already defined at [2:4]",
+		"":           "f:1:1: the file is empty: it must have the key rules",
+		"# later\n":  "f:1:1: the file is empty: it must have the key rules",
+		"rules":      "f:1:1: the file must have keys: budget, rules",
+		"- do: fail": "f:1:1: the file must have keys: budget, rules",
+		"budget: {within: 1h}\nrules: [{do: fail}]":     "f:1:9: budget: write restarts, how many there may be; without a budget that of the caller is used",
+		"budget: {restarts: 1}":                         "f:1:1: the file has no key rules: write a list of rules under it",
+		"rules:":                                        "f:1:8: rules: write a list, each rule after a dash",
+		"rules: []":                                     "f:1:8: rules: write a list, each rule after a dash",
+		"rules: {do: fail}":                             "f:1:8: rules: write a list, each rule after a dash",
+		"rules:\n- do: fail\nrules":                     "f:3:1: the file cannot be read as YAML: non-map value is specified",
+		"rules: [{do: fail}":                            "f:1:8: the file cannot be read as YAML: sequence end token ']' not found",
+		"rules:\n- {do: fail, do: ignore}":              "f:2:14: the file cannot be read as YAML: mapping key \"do\" already defined at [2:4]",
 		"rules: [{do: fail}]\n---\nrules: [{do: fail}]": "f:3:1: a second document begins here: rules are one",
 		"rules: [{do: fail}]\xff":                       "f:1:1: the file is no UTF-8 text",
 		"rules:\n- when: {exit: !0}\n  do: fail": "f:2:18: the file cannot be read as YAML: found invalid tag character '}'" +
