@@ -4,10 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
-
-	"github.com/go-muster/muster/actors/process"
 )
 
 func (m *machine) onStart(event) {
@@ -40,17 +37,6 @@ func (m *machine) onReady(ev event) {
 	l.state = ready
 	m.emit(Event{Kind: EventReady, Rank: e.id.Rank, Generation: e.id.Generation, PID: l.pid})
 	m.startBarrier()
-}
-
-// startBarrier ends the start when nobody is missing. Who has ended meanwhile counts as done.
-func (m *machine) startBarrier() {
-	if m.phase != starting || m.any(unready) {
-		return
-	}
-	m.disarm(startTimer)
-	m.phase = running
-	m.present().Ready = m.now
-	m.emitGroup(Event{Kind: EventRunning})
 }
 
 func (m *machine) onReturned(ev event) {
@@ -175,7 +161,7 @@ func (m *machine) progress(rank int) {
 
 func (m *machine) complete() {
 	switch {
-	case m.phase != starting && m.phase != running || len(m.held) > 0:
+	case m.phase != starting && m.phase != running || len(m.held) > 0 || m.spawnNext():
 	case !m.any(alive):
 		m.finish()
 	default:
@@ -231,41 +217,6 @@ func (m *machine) onBadExitLate(ev event) {
 	}
 	m.aside(e.id.Rank)
 	m.settle()
-}
-
-// onStartTimeout: the ranks that are not ready fail, each with an error that names them all, until the strategy stops
-// them. Those that it ignores are waited for no longer.
-func (m *machine) onStartTimeout(event) {
-	late := m.pick(unready)
-	err := fmt.Errorf("%w (%v): %s", ErrStartTimeout, m.startTimeout, m.describe(late))
-	for _, id := range late {
-		if m.phase != starting {
-			return
-		}
-		if !unready(id.Rank, &m.lives[id.Rank]) {
-			continue // it was dropped together with one before it
-		}
-		f := m.fail(id, Origin)
-		f.Err = err
-		m.decide(f)
-	}
-}
-
-func (m *machine) describe(ids []process.ID) string {
-	const most = 8
-	var names []string
-	for i, id := range ids {
-		if i == most {
-			names = append(names, fmt.Sprintf("%d more", len(ids)-most))
-			break
-		}
-		step := "is being started"
-		if l := &m.lives[id.Rank]; l.state == started {
-			step = fmt.Sprintf("has a process (pid %d) that has not said Ready", l.pid)
-		}
-		names = append(names, fmt.Sprintf("rank %d %s", id.Rank, step))
-	}
-	return strings.Join(names, ", ")
 }
 
 // decide asks the strategy about a failure, or lets it wait until the strategy has answered about another.
@@ -385,13 +336,15 @@ func (m *machine) drop(f *Failure, d Directive) {
 	for _, id := range ids {
 		m.lives[id.Rank].dropper = f
 	}
-	m.askAll(func(_ int, l *life) bool { return l.dropper == f })
+	m.unqueue(func(rank int) bool { return m.lives[rank].dropper == f })
+	m.askAll(func(_ int, l *life) bool { return l.dropper == f }, false)
 	m.progress(f.Rank)
 }
 
 func (m *machine) stopScope(linger time.Duration) {
 	m.phase = stopping
 	m.disarm(startTimer)
+	m.unqueue(func(rank int) bool { return m.scope[rank] })
 	if linger > 0 && m.any(m.scopeAlive) {
 		m.arm(lingerTimer, linger)
 	} else {
@@ -402,7 +355,13 @@ func (m *machine) stopScope(linger time.Duration) {
 
 // settle goes on when nothing of the scope is left (G-1).
 func (m *machine) settle() {
-	if m.phase != stopping || m.any(m.scopeAlive) {
+	if m.phase != stopping {
+		return
+	}
+	if m.any(m.scopeAlive) {
+		if m.ordered && !m.isSet(lingerTimer) {
+			m.askScope()
+		}
 		return
 	}
 	m.disarm(lingerTimer)
@@ -468,6 +427,7 @@ func (m *machine) terminate() {
 
 // finish ends the group, once (G-4): nothing is alive.
 func (m *machine) finish() {
+	m.unqueue(func(int) bool { return true })
 	m.judge()
 	m.phase = done
 	for t := range timers {

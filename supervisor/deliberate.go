@@ -52,7 +52,7 @@ func (m *machine) answered(d Directive, err error) {
 	m.asked, m.phase = nil, m.resume
 	m.disarm(answerTimer)
 	if m.phase == starting && !m.isSet(startTimer) {
-		m.arm(startTimer, 0) // it went off while nobody could be asked about it
+		m.watchStart() // it went off while nobody could be asked about it
 	}
 	m.carryOut(f, d, err)
 	for len(m.held) > 0 && m.phase != deciding {

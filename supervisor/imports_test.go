@@ -110,7 +110,7 @@ func TestPure(t *testing.T) {
 	}
 	for _, name := range []string{
 		"machine.go", "cells.go", "ladder.go", "table.go", "strategy.go", "failure.go", "event.go", "terms.go",
-		"deliberate.go",
+		"deliberate.go", "start.go",
 	} {
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
 		if err != nil {

@@ -21,16 +21,20 @@ type watch struct {
 	generation int
 	ghosts     int
 
-	decisions int       // restarts and terminates since the last spawn
-	starting  bool      // not everybody is ready
-	final     bool      // a terminate was among them
-	left      bool      // somebody lives on
-	gaveUp    bool      // somebody who had not been dropped was abandoned
-	decided   time.Time // when the last decision was made
+	decisions int          // restarts and terminates since the last spawn
+	starting  bool         // not everybody is ready
+	line      []int        // who is still to be started, in an ordered start
+	banned    map[int]bool // who was dropped before that
+	final     bool         // a terminate was among them
+	left      bool         // somebody lives on
+	gaveUp    bool         // somebody who had not been dropped was abandoned
+	decided   time.Time    // when the last decision was made
 	linger    time.Duration
-	scope     map[int]bool // that the last decision and what joined it meant; nil without one
-	stops     int          // how often the group was stopped from outside
-	stopped   time.Time    // when it first was
+	wait      time.Duration // of the back-off,
+	reaped    time.Time     // which begins here
+	scope     map[int]bool  // that the last decision and what joined it meant; nil without one
+	stops     int           // how often the group was stopped from outside
+	stopped   time.Time     // when it first was
 	kills     int
 	question  time.Time // when the strategy was asked; zero when it has answered
 	about     int       // which rank
@@ -44,7 +48,8 @@ type watch struct {
 
 // known is what the machine has been told of a life, and has done about it.
 type known struct {
-	told    bool      // its exit
+	told    bool // its exit
+	toldAt  time.Time
 	ready   bool      // or as good
 	raised  time.Time // when its exception was told, before anybody asked it to stop
 	failed  bool      // the machine said so
@@ -130,7 +135,7 @@ func (w *world) hear(ev event, b *body, stale bool) {
 			b.raised = w.now
 		}
 	case evExited:
-		b.told, b.ready = true, true
+		b.told, b.ready, b.toldAt = true, true, w.now
 		w.left = w.left || errors.Is(ev.exit.Err, ErrAbandoned)
 		b.answered = ev.exit.Stopped && !b.asked.IsZero()
 		b.well = ev.exit.Success() && !b.answered && w.of(b.id.Rank) != Permanent
@@ -176,7 +181,8 @@ func (w *world) checkStopped(stop evStop) {
 			continue
 		}
 		leaving := !b.raised.IsZero() && w.now.Before(b.raised.Add(simExitTime+simSlack)) && !stop.kill
-		w.require(leaving || !b.asked.IsZero(), "G-9: %v was not asked when the group was stopped", b.id)
+		_, waits := w.turn(b)
+		w.require(leaving || waits && !stop.kill || !b.asked.IsZero(), "G-9: %v was not asked when the group was stopped", b.id)
 		w.require(!stop.kill || !b.killed.IsZero(), "G-9: %v was not killed when the group was", b.id)
 	}
 }
@@ -232,8 +238,11 @@ func (w *world) checkEvent(e Event) {
 		w.checkDecision(e)
 	case EventRunning:
 		w.starting = false
+		w.require(len(w.line) == 0, "the group is running without ranks %v", w.line)
 		for _, b := range w.lives {
-			w.require(b.ready || b.ignored || !b.dropped.IsZero(), "the group is running without %v", b.id)
+			if b != nil {
+				w.require(b.ready || b.ignored || !b.dropped.IsZero(), "the group is running without %v", b.id)
+			}
 		}
 	case EventStopping:
 		if w.stops > 0 {
@@ -249,6 +258,7 @@ func (w *world) checkEvent(e Event) {
 			w.require(w.timeout > 0 && !w.now.Before(epoch.Add(w.timeout)), "the group was stopped before its time was up")
 		}
 	case EventReaped:
+		w.reaped = w.now
 		if w.achieved && !w.final { // the restart is called off
 			w.scope = nil
 		}
@@ -290,23 +300,31 @@ func (w *world) checkDecision(e Event) {
 	}
 	w.decisions++
 	d := e.Failure.Directive
-	w.final, w.decided, w.linger = d.Action == Terminate, w.now, d.Linger
+	w.final, w.decided, w.linger, w.wait = d.Action == Terminate, w.now, d.Linger, d.After
 	w.scope = w.held
 	w.scope[e.Rank], w.held = true, map[int]bool{}
 	for _, rank := range d.Ranks {
 		w.scope[rank] = true
 	}
 	for rank := range w.lives {
-		if len(d.Ranks) == 0 || w.final || w.starting && w.newborn(w.lives[rank]) {
+		newborn := w.starting && (slices.Contains(w.line, rank) || w.newborn(w.lives[rank]))
+		if len(d.Ranks) == 0 || w.final || newborn {
 			w.scope[rank] = true
 		}
 	}
+	w.line = nil
 }
 
 func (w *world) dropped(e Event) {
-	for _, b := range w.lives {
-		if (b.id.Rank == e.Rank || slices.Contains(e.Failure.Directive.Ranks, b.id.Rank)) && b.dropped.IsZero() {
+	for rank, b := range w.lives {
+		switch {
+		case rank != e.Rank && !slices.Contains(e.Failure.Directive.Ranks, rank):
+		case slices.Contains(w.line, rank):
+			w.banned[rank] = true
+			w.line = slices.DeleteFunc(w.line, func(queued int) bool { return queued == rank })
+		case b != nil && b.dropped.IsZero():
 			b.dropped = w.now
+			delete(w.held, rank)
 		}
 	}
 }
@@ -323,6 +341,9 @@ func (w *world) look(rank int) {
 	}
 	good, significant := 0, 0
 	for rank, b := range w.lives {
+		if slices.Contains(w.line, rank) || w.banned[rank] {
+			continue // it was to begin anew
+		}
 		if w.goodEnd(b) && w.counts(rank) && !(b.failed && w.of(rank) == Temporary) {
 			good++
 		}
@@ -333,32 +354,61 @@ func (w *world) look(rank int) {
 	need := w.need(w.size)
 	w.achieved = w.achieved || need > 0 && good >= need || slices.Contains(w.significant, rank) &&
 		(w.shutdown == AnySignificant || significant == len(w.significant))
+	if w.achieved {
+		w.line = nil
+	}
 }
 
 // returns reports whether a restart may bring a rank back.
 func (w *world) returns(rank int) bool {
 	b := w.lives[rank]
-	return b == nil || b.dropped.IsZero() && w.of(rank) != Temporary
+	return !w.banned[rank] && (b == nil || b.dropped.IsZero() && w.of(rank) != Temporary)
 }
 
 func (w *world) checkSpawn(e efSpawn) {
 	w.require(w.stops == 0 && !w.final && !w.achieved, "a spawn after the end was certain")
 	w.require(!w.gaveUp, "G-1: a spawn beside an abandoned process")
-	w.generation++
-	spawned := map[int]bool{}
-	for _, id := range e.ids {
-		w.require(id.Generation == w.generation && !spawned[id.Rank], "spawn of %v in generation %d", id, w.generation)
-		spawned[id.Rank] = true
+	if len(w.line) == 0 {
+		w.newGeneration()
 	}
-	for rank := range w.scope {
-		w.require(spawned[rank] || !w.returns(rank), "rank %d was to be restarted", rank)
+	want := w.line
+	if w.require(len(want) > 0, "a spawn of nobody, or one too many"); len(want) == 0 {
+		return
 	}
-	for rank := range spawned {
-		w.require(w.returns(rank), "rank %d was not to come back", rank)
-		if old := w.lives[rank]; old != nil {
-			w.require(!old.alive && old.told, "G-1: a spawn of rank %d while %v lives", rank, old.id)
+	if w.ordered {
+		want = w.line[:1]
+		for _, b := range w.lives {
+			late := b != nil && w.newborn(b) && !b.ready && !b.ignored && b.dropped.IsZero()
+			w.require(!late, "rank %d is started before %v is ready", want[0], b)
 		}
 	}
+	w.line = w.line[len(want):]
+	var spawned []int
+	for _, id := range e.ids {
+		w.require(id.Generation == w.generation, "spawn of %v in generation %d", id, w.generation)
+		spawned = append(spawned, id.Rank)
+		if old := w.lives[id.Rank]; old != nil {
+			w.require(!old.alive && old.told, "G-1: a spawn of rank %d while %v lives", id.Rank, old.id)
+		}
+	}
+	w.require(slices.Equal(spawned, want), "ranks %v are started, and not %v", spawned, want)
+}
+
+// newGeneration finds out who is to be started now: all of the scope that may come back, when nothing of it lives (G-1).
+func (w *world) newGeneration() {
+	w.require(w.generation < 0 || w.scope != nil, "a spawn for no reason")
+	w.require(w.generation < 0 || !w.now.Before(w.reaped.Add(w.wait)), "a spawn before the back-off is over")
+	for rank, b := range w.lives {
+		if w.generation >= 0 && !w.scope[rank] {
+			continue
+		}
+		w.require(b == nil || b.told, "G-1: a new generation before the exit of rank %d", rank)
+		if w.returns(rank) {
+			w.require(b == nil || !b.alive, "G-1: a new generation while rank %d lives", rank)
+			w.line = append(w.line, rank)
+		}
+	}
+	w.generation++
 	w.decisions, w.scope, w.starting = 0, nil, true
 }
 
@@ -368,14 +418,35 @@ func (w *world) checkAsk(e efStop) {
 		w.require(b.id == id && !b.told, "%v, which is gone, was asked to stop", id)
 		w.require(b.asked.IsZero(), "%v was asked twice", id)
 		leaving := !b.raised.IsZero() && w.now.Before(b.raised.Add(simExitTime))
+		lingers := w.stops == 0 && !w.gaveUp && b.dropped.IsZero() && w.now.Before(w.decided.Add(w.linger))
+		w.require(!lingers, "%v was asked before the linger was over", b.id)
+		_, waits := w.turn(b)
+		w.require(!waits || w.kills > 0 || !b.raised.IsZero(), "%v was asked before its turn", b.id)
 		w.require(!leaving || w.kills > 0, "%v was asked before its moment was over", id)
 		w.require(w.stops > 0 || w.gaveUp || w.scope[id.Rank] || !b.dropped.IsZero(), "%v was asked for no reason", id)
 		b.asked = w.now
 	}
 }
 
+// turn is when it was a life's turn to be asked, in an ordered stop; it waits as long as a later one is there.
+func (w *world) turn(b *body) (since time.Time, waits bool) {
+	if !w.ordered || !b.dropped.IsZero() {
+		return since, false
+	}
+	for _, later := range w.lives[b.id.Rank+1:] {
+		switch {
+		case later == nil || w.stops == 0 && !w.gaveUp && !w.scope[later.id.Rank]:
+		case !later.told:
+			waits = true
+		case later.toldAt.After(since):
+			since = later.toldAt
+		}
+	}
+	return since, waits
+}
+
 // newborn: a start is rolled back as a whole.
-func (w *world) newborn(b *body) bool { return b.id.Generation == w.generation }
+func (w *world) newborn(b *body) bool { return b != nil && b.id.Generation == w.generation }
 
 func (w *world) checkKill(e efKill) {
 	for _, id := range e.ids {
@@ -442,8 +513,15 @@ func (w *world) askedBy(b *body) (from time.Time, due bool) {
 	default:
 		return from, false
 	}
+	since, waits := w.turn(b)
+	if waits && w.kills == 0 {
+		return from, false
+	}
 	if leaving := b.raised.Add(simExitTime); !b.raised.IsZero() && leaving.After(from) {
 		from = leaving
+	}
+	if since.After(from) {
+		from = since
 	}
 	return from, true
 }
@@ -457,7 +535,11 @@ func (w *world) checkEnd() {
 	if !w.done {
 		return
 	}
-	limit := epoch.Add(simHorizon + simExitTime + simGrace + simKillWait + 2*simLatency + 4*simSlack)
+	each := simExitTime + simGrace + simKillWait + 2*simLatency + 4*simSlack
+	limit := epoch.Add(simHorizon + each)
+	if w.ordered {
+		limit = epoch.Add(simHorizon + time.Duration(w.size)*each)
+	}
 	r := w.m.report()
 	w.require(!r.Generations[len(r.Generations)-1].Reaped.After(limit), "the end came late")
 	bad := w.final || w.stops > 0 && !w.relieved || w.left || w.gaveUp && !w.relieved || !w.achieved && w.need(w.size) > 0

@@ -63,16 +63,18 @@ func (m *machine) wake(r rung) {
 // moment from then to end by itself, with its own exit status and its exit handlers run, before it is asked too.
 func (m *machine) askScope() {
 	m.disarm(lingerTimer)
-	m.askAll(m.scopeAlive)
+	m.askAll(m.scopeAlive, m.ordered)
 }
 
-// askAll asks those of some lives that are alive and were not asked yet.
-func (m *machine) askAll(those func(rank int, l *life) bool) {
+// askAll asks those of some lives that are alive and were not asked yet; in reverse order that is the last one, when its
+// turn has come.
+func (m *machine) askAll(those func(rank int, l *life) bool, reverse bool) {
 	var now []process.ID
 	for _, id := range m.pick(func(rank int, l *life) bool { return l.alive() && l.rung == unasked && those(rank, l) }) {
+		later := func(rank int, l *life) bool { return rank > id.Rank && l.alive() && those(rank, l) }
 		if until := m.lives[id.Rank].excusedUntil(m.exitTime); until.After(m.now) {
 			m.climb([]process.ID{id}, leaving, until)
-		} else {
+		} else if !reverse || !m.any(later) {
 			now = append(now, id)
 		}
 	}

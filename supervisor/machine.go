@@ -60,7 +60,8 @@ type config struct {
 	strategy     Strategy
 	grace        time.Duration // between Stop and Kill
 	exitTime     time.Duration // what a rank that raised has to end by itself before it is asked to
-	startTimeout time.Duration // from spawn to ready
+	startTimeout time.Duration // from spawn to ready, for each rank
+	ordered      bool          // one after the other
 	timeout      time.Duration // of the whole group; 0 for none
 	killWait     time.Duration // between Kill and Abandon
 	answerTime   time.Duration // what a strategy may take to answer
@@ -89,6 +90,7 @@ type life struct {
 	generation int
 	state      lifeState
 	pid        int
+	due        time.Time // when it has to be ready
 	began      time.Time // when its process was there
 	rung       rung      // how far we have gone to end it
 	until      time.Time // how long it may stay there
@@ -103,13 +105,14 @@ type lifeState int
 
 const (
 	unborn lifeState = iota
+	queued           // for those before it in an ordered start
 	spawned
 	started
 	ready
 	ended
 )
 
-func (l *life) alive() bool { return l.state != unborn && l.state != ended }
+func (l *life) alive() bool { return l.state > queued && l.state != ended }
 
 // answers reports whether an exit is the answer to our asking.
 func (l *life) answers(x *process.Exit) bool { return x.Stopped && l.rung >= asked }
@@ -328,26 +331,10 @@ func alive(_ int, l *life) bool { return l.alive() }
 
 // unready holds for those that a start waits for. Who failed and was ignored, or was dropped, is waited for no longer.
 func unready(_ int, l *life) bool {
-	return (l.state == spawned || l.state == started) && l.failure == nil && l.dropper == nil
+	return queued <= l.state && l.state <= started && l.failure == nil && l.dropper == nil
 }
 
 func (m *machine) scopeAlive(rank int, l *life) bool { return m.scope[rank] && l.alive() }
-
-// spawn begins a generation for the ranks in scope. It is called at the start, and then only when nothing of the scope
-// is alive (G-1).
-func (m *machine) spawn(reason string) {
-	m.generation++
-	ids := m.pick(func(rank int, l *life) bool { return m.scope[rank] && !m.goneForGood(rank, l) })
-	for i := range ids {
-		ids[i].Generation = m.generation
-		m.lives[ids[i].Rank] = life{generation: m.generation, state: spawned, outcome: Running}
-		m.emit(Event{Kind: EventSpawn, Rank: ids[i].Rank, Generation: m.generation})
-	}
-	m.generations = append(m.generations, GenerationReport{Generation: m.generation, Reason: reason, Started: m.now})
-	m.phase = starting
-	m.do(efSpawn{ids})
-	m.arm(startTimer, m.startTimeout)
-}
 
 // goneForGood holds for those that no restart brings back.
 func (m *machine) goneForGood(rank int, l *life) bool {

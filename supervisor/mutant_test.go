@@ -64,8 +64,8 @@ var mutants = []mutant{
 		m.ghosts = 0
 		return effects
 	}},
-	{name: "takes an old timer for the new one", rule: "start", step: func(m *machine, now time.Time, ev event) []effect {
-		if t, ok := ev.(evTimer); ok && t.timer == startTimer {
+	{name: "takes an old timer for the new one", rule: "linger", step: func(m *machine, now time.Time, ev event) []effect {
+		if t, ok := ev.(evTimer); ok && (t.timer == lingerTimer || t.timer == backoffTimer) {
 			ev = evTimer{t.timer, m.serial[t.timer]}
 		}
 		return m.step(now, ev)
@@ -144,6 +144,22 @@ var mutants = []mutant{
 			x, is := e.(efEvent)
 			return is && x.event.Kind == EventReady && x.event.Rank == 3
 		})
+	}},
+	{name: "stops all at once", rule: "order", step: func(m *machine, now time.Time, ev event) []effect {
+		ordered := m.ordered
+		if m.phase != starting && m.phase != idle {
+			m.ordered = false
+		}
+		effects := m.step(now, ev)
+		m.ordered = ordered
+		return effects
+	}},
+	{name: "starts all at once", rule: "order", step: func(m *machine, now time.Time, ev event) []effect {
+		ordered := m.ordered
+		m.ordered = m.ordered && m.phase != idle
+		effects := m.step(now, ev)
+		m.ordered = ordered
+		return effects
 	}},
 	{name: "waits for an answer for ever", rule: "G-9", cell: func(t *[phases][rows]cell) {
 		t[deciding][answerTimerRow] = nothing

@@ -40,7 +40,8 @@ func TestSimulation(t *testing.T) {
 func replay(seed uint64, step func(*machine, time.Time, event) []effect) string {
 	w := newWorld(seed)
 	w.step, w.log = step, &strings.Builder{}
-	w.note("%d ranks, %T, timeout %v, %+v, %+v", w.m.size, w.m.strategy, w.m.timeout, w.m.terms, w.mood)
+	w.note("%d ranks, %T, ordered %v, timeout %v, %+v, %+v",
+		w.size, w.strategy, w.ordered, w.timeout, w.terms, w.mood)
 	_ = w.run()
 	return w.log.String()
 }
@@ -62,6 +63,9 @@ func (c *census) count(w *world) {
 	}
 	partial := false
 	for _, b := range w.lives {
+		if b == nil {
+			continue // it was never its turn
+		}
 		c.Abandoned += one(b.gaveUp)
 		c.Killed += one(!b.killed.IsZero())
 		partial = partial || b.id.Generation != r.Generation

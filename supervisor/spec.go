@@ -16,6 +16,9 @@ type Spec struct {
 	RunID string `json:"run_id,omitempty"`
 	// Ranks holds one command for each rank; their number is the world size.
 	Ranks []process.Command `json:"ranks"`
+	// Ordered starts the ranks one after the other, each when the one before is ready, and stops them one by one in reverse
+	// order, each with its own Grace, as OTP does. It is for ranks that use those before them.
+	Ordered bool `json:"ordered,omitempty"`
 	// RestartTypes says what the end of each rank is to the group. Ranks beyond its length are Transient.
 	RestartTypes []RestartType `json:"restart_types,omitempty"`
 	// Success says when the group has done its work. Zero means when all ranks have ended well.
@@ -27,7 +30,7 @@ type Spec struct {
 	Strategy Strategy `json:"-"`
 	// Grace is the time between the polite and the final signal to a rank. 0 means 30 s, as in torch.
 	Grace time.Duration `json:"grace,omitempty"`
-	// StartTimeout is the time in which all ranks of a generation must be ready. 0 means 60 s.
+	// StartTimeout is the time that each rank has to become ready, from the start of its process. 0 means 60 s.
 	StartTimeout time.Duration `json:"start_timeout,omitempty"`
 	// Timeout is the time that the group has for everything, restarts included. 0 means no limit.
 	Timeout time.Duration `json:"timeout,omitempty"`

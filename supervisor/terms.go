@@ -129,14 +129,14 @@ func (t *terms) checkTypes(size int) error {
 // come of being significant.
 func (t *terms) checkSignificant() error {
 	if t.shutdown < Never || t.shutdown > AllSignificant {
-		return fmt.Errorf("AutoShutdown is %d: use Never, AnySignificant or AllSignificant", int(t.shutdown))
+		return fmt.Errorf("the AutoShutdown is %d: use Never, AnySignificant or AllSignificant", int(t.shutdown))
 	}
 	if (t.shutdown == Never) != (len(t.significant) == 0) {
-		return errors.New("Significant and AutoShutdown go together: give both, or neither")
+		return errors.New("the fields Significant and AutoShutdown go together: give both, or neither")
 	}
 	for _, rank := range t.significant {
 		if t.of(rank) == Permanent {
-			return fmt.Errorf("Significant: rank %d is permanent, and never ends for good", rank)
+			return fmt.Errorf("the significant rank %d is permanent, and never ends for good", rank)
 		}
 	}
 	return nil
@@ -203,8 +203,9 @@ func (m *machine) achieve(rank int) {
 	}
 }
 
-// release ends the rest of a group that has done its work, or lets it go on. Nothing is restarted any more.
+// release ends the rest of a group that has done its work, or lets it go on. Nothing is started any more.
 func (m *machine) release(reason string) {
+	m.unqueue(func(int) bool { return true })
 	switch {
 	case !m.success.Await && m.any(alive):
 		m.stopBecause(Succeeded, reason, nil)

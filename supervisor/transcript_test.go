@@ -263,6 +263,8 @@ func startConfig(t *testing.T, d *datadriven.TestData) config {
 			c.size, err = strconv.Atoi(arg.Vals[0])
 		case "grace":
 			c.grace, err = time.ParseDuration(arg.Vals[0])
+		case "ordered":
+			c.ordered = true
 		case "timeout":
 			c.timeout, err = time.ParseDuration(arg.Vals[0])
 		case "types", "need", "count", "await", "significant", "shutdown":

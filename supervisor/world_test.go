@@ -97,17 +97,18 @@ func newWorld(seed uint64) *world {
 	if w.chance(0.2) {
 		c.timeout = w.upTo(30 * time.Second)
 	}
-	c.strategy = w.strategy(c.size)
+	c.strategy = w.randomStrategy(c.size)
 	if w.chance(0.5) {
-		c.terms = w.terms(c.size)
+		c.terms = w.randomTerms(c.size)
 	}
+	c.ordered = w.chance(0.25)
 	if c.answerTime = simAnswer; w.chance(0.3) {
 		c.strategy = slow{c.strategy}
 	}
 	w.config = c
 	w.m = newMachine(c)
 	w.lives = make([]*body, c.size)
-	w.generation, w.held = -1, map[int]bool{}
+	w.generation, w.held, w.banned = -1, map[int]bool{}, map[int]bool{}
 	return w
 }
 
@@ -130,8 +131,8 @@ func (w *world) noteEffects(effects []effect) {
 	}
 }
 
-// terms are random, and make sense.
-func (w *world) terms(size int) (t terms) {
+// randomTerms are random, and make sense.
+func (w *world) randomTerms(size int) (t terms) {
 	for range w.IntN(size + 1) {
 		t.types = append(t.types, RestartType(w.IntN(3)))
 	}
@@ -153,8 +154,8 @@ func (w *world) terms(size int) (t terms) {
 	return t
 }
 
-// strategy is one of ours, or one that answers at random. All have a budget, so that a run has an end worth waiting for.
-func (w *world) strategy(size int) Strategy {
+// randomStrategy is one of ours, or one that answers at random. All have a budget, so that a run has an end worth waiting for.
+func (w *world) randomStrategy(size int) Strategy {
 	restarts, within := w.IntN(6), time.Duration(w.pick(0, float64(10*time.Second)))
 	decay, uptime := time.Duration(w.pick(0, 0, float64(5*time.Second))), w.upTo(time.Second)*time.Duration(w.IntN(2))
 	b := Backoff{Min: w.upTo(2*time.Second) * time.Duration(w.IntN(2)), Max: 4 * time.Second}

@@ -1,0 +1,125 @@
+package supervisor
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/go-muster/muster/actors/process"
+)
+
+// spawn begins a generation for the ranks in scope. It is called at the start, and then only when nothing of the scope
+// is alive (G-1).
+func (m *machine) spawn(reason string) {
+	m.generation++
+	m.generations = append(m.generations, GenerationReport{Generation: m.generation, Reason: reason, Started: m.now})
+	m.phase = starting
+	ids := m.pick(func(rank int, l *life) bool { return m.scope[rank] && !m.goneForGood(rank, l) })
+	for i := range ids {
+		ids[i].Generation = m.generation
+		m.lives[ids[i].Rank] = life{generation: m.generation, state: queued, outcome: Running}
+	}
+	if m.ordered {
+		m.spawnNext()
+		return
+	}
+	m.spawnThose(ids)
+}
+
+func (m *machine) spawnThose(ids []process.ID) {
+	for _, id := range ids {
+		l := &m.lives[id.Rank]
+		l.state, l.due = spawned, m.now.Add(m.startTimeout)
+		m.emit(Event{Kind: EventSpawn, Rank: id.Rank, Generation: id.Generation})
+	}
+	m.do(efSpawn{ids})
+	m.watchStart()
+}
+
+// spawnNext goes on with an ordered start when the one before is ready, and reports whether it did.
+func (m *machine) spawnNext() bool {
+	if m.phase != starting || m.any(func(rank int, l *life) bool { return l.state != queued && unready(rank, l) }) {
+		return false
+	}
+	ids := m.pick(func(_ int, l *life) bool { return l.state == queued })
+	if len(ids) > 0 {
+		m.spawnThose(ids[:1])
+	}
+	return len(ids) > 0
+}
+
+// unqueue takes ranks out of an ordered start that has not come to them.
+func (m *machine) unqueue(those func(rank int) bool) {
+	for rank := range m.lives {
+		if l := &m.lives[rank]; l.state == queued && those(rank) {
+			l.state, l.outcome = unborn, Stopped
+		}
+	}
+}
+
+// watchStart sets the timer for the first rank that has to be ready.
+func (m *machine) watchStart() {
+	var first time.Time
+	for rank := range m.lives {
+		if l := &m.lives[rank]; unready(rank, l) && l.state != queued && (first.IsZero() || l.due.Before(first)) {
+			first = l.due
+		}
+	}
+	switch {
+	case first.IsZero():
+		m.disarm(startTimer)
+	case !first.Equal(m.due[startTimer]):
+		m.arm(startTimer, max(0, first.Sub(m.now)))
+	}
+}
+
+// startBarrier ends the start when nobody is missing. Who has ended meanwhile counts as done.
+func (m *machine) startBarrier() {
+	if m.phase != starting || m.spawnNext() || m.any(unready) {
+		return
+	}
+	m.disarm(startTimer)
+	m.phase = running
+	m.present().Ready = m.now
+	m.emitGroup(Event{Kind: EventRunning})
+}
+
+// onStartTimeout: the ranks that are not ready fail, each with an error that names them all, until the strategy stops
+// them. Those that it ignores are waited for no longer.
+func (m *machine) onStartTimeout(event) {
+	late := m.pick(func(rank int, l *life) bool {
+		return unready(rank, l) && l.state != queued && !l.due.After(m.now)
+	})
+	err := fmt.Errorf("%w (%v): %s", ErrStartTimeout, m.startTimeout, m.describe(late))
+	for _, id := range late {
+		if m.phase != starting {
+			return
+		}
+		if !unready(id.Rank, &m.lives[id.Rank]) {
+			continue // it was dropped together with one before it
+		}
+		f := m.fail(id, Origin)
+		f.Err = err
+		m.decide(f)
+	}
+	if m.phase == starting {
+		m.watchStart()
+	}
+}
+
+func (m *machine) describe(ids []process.ID) string {
+	const most = 8
+	var names []string
+	for i, id := range ids {
+		if i == most {
+			names = append(names, fmt.Sprintf("%d more", len(ids)-most))
+			break
+		}
+		step := "is being started"
+		if l := &m.lives[id.Rank]; l.state == started {
+			step = fmt.Sprintf("has a process (pid %d) that has not said Ready", l.pid)
+		}
+		names = append(names, fmt.Sprintf("rank %d %s", id.Rank, step))
+	}
+	return strings.Join(names, ", ")
+}
