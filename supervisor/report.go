@@ -143,6 +143,7 @@ type failureDocument struct {
 	Exit       *process.Exit        `json:"exit"`
 	Exception  *transport.Exception `json:"exception"`
 	StderrTail string               `json:"stderr_tail"`
+	Dump       string               `json:"dump,omitempty"`
 	Decision   string               `json:"decision,omitempty"`
 }
 
@@ -155,6 +156,7 @@ type rankDocument struct {
 	MaxRSS     int64         `json:"max_rss_bytes"` // 0 means not known
 	CPUSeconds float64       `json:"cpu_seconds"`
 	Conditions []string      `json:"conditions,omitempty"`
+	Dump       string        `json:"dump,omitempty"`
 }
 
 type generationDocument struct {
@@ -179,7 +181,7 @@ func (r Report) document() document {
 	for _, k := range r.Ranks {
 		out := rankDocument{Rank: k.Rank, Generation: k.Generation, PID: k.PID, Outcome: k.Outcome, Exit: k.Exit, Conditions: k.Conditions}
 		if k.Exit != nil {
-			out.CPUSeconds, out.MaxRSS = k.Exit.CPU.Seconds(), k.Exit.MaxRSS
+			out.CPUSeconds, out.MaxRSS, out.Dump = k.Exit.CPU.Seconds(), k.Exit.MaxRSS, string(k.Exit.Dump)
 		}
 		d.Ranks = append(d.Ranks, out)
 	}
@@ -199,7 +201,7 @@ func (f *Failure) document(host string, start time.Time) failureDocument {
 	d := failureDocument{
 		Seq: f.Seq, Generation: f.Generation, Rank: f.Rank, Kind: f.Kind, PID: f.PID, Host: host,
 		At: f.At.Sub(start).Seconds(), Uptime: f.Uptime.Seconds(),
-		Error: f.cause().Error(), Exit: f.Exit, Exception: f.Exception, StderrTail: f.StderrTail(),
+		Error: f.cause().Error(), Exit: f.Exit, Exception: f.Exception, StderrTail: f.StderrTail(), Dump: f.Dump(),
 	}
 	if f.Kind != Collateral {
 		d.Decision = f.Directive.Action.String()

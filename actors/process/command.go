@@ -29,8 +29,8 @@ type Command struct {
 	Stdin string `json:"stdin,omitempty"`
 	// StopSignal is what Stop sends to the process group; 0 means SIGTERM.
 	StopSignal Signal `json:"stop_signal,omitempty"`
-	// DumpSignal is sent to the process itself before Kill, so that it writes its stacks to standard error: SIGQUIT makes
-	// Go programs do so, SIGABRT Python's faulthandler (python3 -X faulthandler). It has dumpTime for that. 0 means no dump.
+	// DumpSignal is sent to the process itself one second before Kill, so that it writes its stacks to standard error, from
+	// where they go to Exit.Dump: SIGQUIT makes Go programs and injected Python scripts do so. 0 means no dump.
 	DumpSignal Signal `json:"dump_signal,omitempty"`
 	// Setup is made in the process before its program begins: processors, limits, priority (Linux).
 	Setup stage.Settings `json:"setup,omitzero"`

@@ -34,6 +34,7 @@ type Exit struct {
 
 	CPU    time.Duration // user and system time of the process and of those of its children that it waited for
 	Stderr []byte        // the last lines of standard error, at most 8 KiB
+	Dump   []byte        // what it said when it was asked for its stacks (Command.DumpSignal), at most 256 KiB and a mark
 	Left   []Leftover    // processes it left behind in its group or holding its streams, which were ended or cut off
 }
 

@@ -16,9 +16,6 @@ import (
 // is read for this long, then closed; who is still in its group is asked to end at once, and killed after this.
 const drainTime = 250 * time.Millisecond
 
-// dumpTime is how long a process has for the dump of its stacks before it is killed.
-const dumpTime = time.Second
-
 var (
 	// ErrNoResult is the condition of a function that ended with exit code 0 and without its result: it called os.Exit.
 	ErrNoResult = errors.New("process: the function ended its process without a result (os.Exit?)")
@@ -67,7 +64,7 @@ func (l local) Launch(id ID, c Command, o Observer) (Process, error) {
 	}
 	starting <- struct{}{}
 	defer func() { <-starting }() // after the other ends were closed
-	p := &localProcess{id: id, command: c, observer: o, release: l.Guard(nil)}
+	p := &localProcess{id: id, command: c, observer: o, release: l.Guard(nil), tail: tail{size: tailSize}}
 	var files childFiles
 	defer files.close()
 	if err := p.open(&files); err != nil {
@@ -152,6 +149,7 @@ type localProcess struct {
 	stdout, stderr pump
 	crash          *os.File
 	tail           tail
+	dump           dump
 	fatal          fatalLine
 
 	dumped  sync.Once      // before Kill
@@ -228,6 +226,7 @@ func (p *localProcess) run() {
 	p.stdout.emit = func(b []byte) { p.observer.Output(Stdout, b) }
 	p.stderr.emit = func(b []byte) {
 		p.tail.Write(b)
+		p.dump.Write(b)
 		if p.crash != nil {
 			p.fatal.Write(b)
 		}
@@ -258,6 +257,9 @@ func (p *localProcess) finish() {
 	p.group.close()
 	p.lastWords(&exit)
 	exit.Stderr = p.tail.Lines()
+	if exit.Stopped {
+		exit.Dump = p.stacks()
+	}
 	p.release()
 	p.observer.Exited(exit)
 }
@@ -321,21 +323,6 @@ func (p *localProcess) Stop(reason string, grace time.Duration) {
 		go func() { _ = p.conn.Send(stop) }() // ends when it is read, or when finish closes the socket
 	}
 	p.group.stop(p.command.StopSignal)
-}
-
-// Kill sends SIGKILL, after the dump that the command asks for.
-func (p *localProcess) Kill() {
-	if p.command.DumpSignal == 0 {
-		p.group.kill()
-		return
-	}
-	p.dumped.Do(func() {
-		if p.group.dump(p.command.DumpSignal) != nil {
-			p.group.kill()
-			return
-		}
-		time.AfterFunc(dumpTime, p.group.kill)
-	})
 }
 
 // Signal sends sig to the group.

@@ -77,6 +77,9 @@ func (p *pump) lines(b []byte) {
 	}
 }
 
+// leftOut stands for what lies between the two ends of a text that is kept.
+const leftOut = "\n\n… left out …\n"
+
 // collect reads a stream to its end and keeps its first and last 32 KiB, for a dump that may be of any size. Between
 // them it says when something was left out.
 func collect(f io.ReadCloser) []byte {
@@ -85,7 +88,7 @@ func collect(f io.ReadCloser) []byte {
 	head, _ := io.ReadAll(io.LimitReader(f, half))
 	last, dropped := tailOf(f, half)
 	if dropped {
-		head = append(head, "\n\n… left out …\n"...)
+		head = append(head, leftOut...)
 	}
 	return append(head, last...)
 }

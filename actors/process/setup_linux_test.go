@@ -435,60 +435,6 @@ func TestStopSignal(t *testing.T) {
 	}
 }
 
-// TestDump: before it is killed a deaf rank writes its stacks (T25), a stopped one as well.
-func TestDump(t *testing.T) {
-	for _, stopped := range []bool{false, true} {
-		processtest.Check(t)
-		c := process.Reexec("deaf")
-		c.DumpSignal = syscall.SIGQUIT
-		l := launch(t, c)
-		l.await("its readiness", func() bool { return len(l.messages) >= 2 })
-		if stopped {
-			_ = l.Signal(syscall.SIGSTOP)
-		}
-		l.Kill()
-		l.Kill()
-		exit := l.awaitExit()
-		if exit.Code != 2 || !exit.Stopped || len(l.exceptions()) > 0 || !strings.Contains(l.stderr(), "SIGQUIT: quit") ||
-			!strings.Contains(string(exit.Stderr), "goroutine ") {
-			t.Errorf("exit %+v, exceptions %v\n%s", exit, l.exceptions(), l.dump())
-		}
-	}
-}
-
-// TestDumpIgnored: who ignores the request is killed all the same.
-func TestDumpIgnored(t *testing.T) {
-	processtest.Check(t)
-	c := shell("trap '' QUIT TERM; echo ready; while :; do sleep 1; done")
-	c.DumpSignal = syscall.SIGQUIT
-	l := launch(t, c)
-	l.awaitOutput(process.Stdout, "ready")
-	l.Kill()
-	if exit := l.awaitExit(); exit.Signal != syscall.SIGKILL {
-		t.Errorf("exit %+v", exit)
-	}
-}
-
-// TestPythonDump: with faulthandler an unchanged Python program says where it was, when it is killed and when it crashes
-// (T27).
-func TestPythonDump(t *testing.T) {
-	processtest.Check(t)
-	python := python3(t)
-	c := process.Command{Args: []string{python, "-X", "faulthandler", "-c", "import time\ndef stuck():\n  print('ready', flush=True)\n  time.sleep(60)\nstuck()"}}
-	c.DumpSignal = syscall.SIGABRT
-	l := launch(t, c)
-	l.awaitOutput(process.Stdout, "ready")
-	l.Kill()
-	if exit := l.awaitExit(); exit.Signal != syscall.SIGABRT || !exit.Stopped || !strings.Contains(string(exit.Stderr), "in stuck") {
-		t.Errorf("exit %+v\n%s", exit, l.dump())
-	}
-	c = process.Command{Args: []string{python, "-X", "faulthandler", "-c", "import ctypes\nctypes.string_at(0)"}}
-	l, exit := run(t, c)
-	if exit.Signal != syscall.SIGSEGV || exit.KilledBy() != process.ByNobody || !strings.Contains(string(exit.Stderr), "string_at") {
-		t.Errorf("exit %+v\n%s", exit, l.dump())
-	}
-}
-
 // TestSlowCrowd: a slow consumer of half a megabyte of dump does not keep the crashed process alive for long, and what
 // was left out of the exception is marked (T26).
 func TestSlowCrowd(t *testing.T) {

@@ -7,17 +7,18 @@ const tailSize = 8 << 10
 
 // A tail keeps the last bytes that were written to it. It costs nothing until the first write.
 type tail struct {
+	size int // bytes that it keeps
 	buf  []byte
 	full bool // something was dropped
 }
 
 func (t *tail) Write(b []byte) {
-	if len(b) >= tailSize {
-		t.full = t.full || len(t.buf) > 0 || len(b) > tailSize
-		t.buf = append(t.buf[:0], b[len(b)-tailSize:]...)
+	if len(b) >= t.size {
+		t.full = t.full || len(t.buf) > 0 || len(b) > t.size
+		t.buf = append(t.buf[:0], b[len(b)-t.size:]...)
 		return
 	}
-	if over := len(t.buf) + len(b) - tailSize; over > 0 {
+	if over := len(t.buf) + len(b) - t.size; over > 0 {
 		t.buf = t.buf[:copy(t.buf, t.buf[over:])]
 		t.full = true
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,6 +14,7 @@ import (
 // explain prints why a run ended badly: the origin first, with everything there is about it, then the others in a line
 // each, then what was decided.
 func explain(w io.Writer, r supervisor.Report, err error) {
+	defer hintDumps(w, r)
 	var f *supervisor.Failure
 	if !errors.As(err, &f) {
 		fmt.Fprintf(w, "launch: %s\n", oneLine(err))
@@ -33,6 +35,24 @@ func explain(w io.Writer, r supervisor.Report, err error) {
 		fmt.Fprintf(w, " (%s)", f.Directive.Reason)
 	}
 	fmt.Fprintf(w, "; exit status %d\n", r.ExitCode)
+}
+
+// hintDumps says whose stacks the report has: they are too long for a terminal.
+func hintDumps(w io.Writer, r supervisor.Report) {
+	var ranks []int
+	for _, f := range r.Failures {
+		if f.Dump() != "" {
+			ranks = append(ranks, f.Rank)
+		}
+	}
+	for _, k := range r.Ranks {
+		if k.Exit != nil && len(k.Exit.Dump) > 0 {
+			ranks = append(ranks, k.Rank)
+		}
+	}
+	if slices.Sort(ranks); len(ranks) > 0 {
+		fmt.Fprintf(w, "launch: asked for its stacks before it was killed: %s; see dump in --report\n", rankList(slices.Compact(ranks)))
+	}
 }
 
 // headline says in one line what a failure is.

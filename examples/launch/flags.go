@@ -110,7 +110,7 @@ func (f *flags) time() *pflag.FlagSet {
 	s.DurationVar(&f.timeout, "timeout", 0, "time for the whole run (0: no limit)")
 	s.DurationVar(&f.startTimeout, "start-timeout", time.Minute, "time for all ranks to become ready")
 	s.StringVar(&f.stopSignal, "stop-signal", "TERM", "`SIGNAL` that asks a rank to stop")
-	s.StringVar(&f.dumpSignal, "dump-signal", "none", "`SIGNAL` for a dump of the stacks before SIGKILL, such as QUIT for Go")
+	s.StringVar(&f.dumpSignal, "dump-signal", "none", "`SIGNAL` for a dump of the stacks before SIGKILL, such as QUIT (Go, Python)")
 	return s
 }
 

@@ -216,6 +216,7 @@ type document struct {
 		Kind                       string
 		Exception                  *exception
 		StderrTail                 string `json:"stderr_tail"`
+		Dump                       string
 		Exit                       struct {
 			Code   int
 			Signal string
@@ -224,7 +225,7 @@ type document struct {
 	Containment string
 	Ranks       []struct {
 		Rank, Generation, PID int
-		Outcome               string
+		Outcome, Dump         string
 		Conditions            []string
 		Exit                  struct {
 			Signal   string
@@ -240,14 +241,20 @@ type exception struct {
 
 func readReport(t *testing.T, path string) (d document) {
 	t.Helper()
+	text := readText(t, path)
+	if err := json.Unmarshal([]byte(text), &d); err != nil {
+		t.Fatalf("%v in %s", err, text)
+	}
+	return d
+}
+
+func readText(t *testing.T, path string) string {
+	t.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := json.Unmarshal(b, &d); err != nil {
-		t.Fatalf("%v in %s", err, b)
-	}
-	return d
+	return string(b)
 }
 
 // tmp returns the path of a file in a directory of the test's own.

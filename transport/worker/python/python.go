@@ -6,6 +6,9 @@
 // runs the script as Python itself would, and sends what escapes it as an exception ([transport.Exception]), causes
 // and all, before the process ends. Exit status, output and signals stay those of the script. Python 3.9 or later.
 //
+// SIGQUIT makes such a script write the stacks of all its threads to standard error and go on, and a crash such as SIGSEGV
+// leaves a traceback there: faulthandler is enabled, unless the script does so itself, or PYTHONFAULTHANDLER is 0.
+//
 // [Inject] does the same to a command line that somebody else wrote:
 //
 //	argv, ok := python.Inject([]string{"python3", "-u", "-m", "pkg.train", "--lr", "0.1"})

@@ -20,6 +20,9 @@ What must hold:
     by file name, and to tell the exception before the exit, which may hang.
   - There is no thread unless the supervisor asks for heartbeats: Python 3.12 warns of os.fork beside a second thread.
     Where no parent-death signal exists, off Linux, one thread ends the process when the supervisor is gone.
+  - SIGQUIT writes the stacks of all threads to standard error, and a crash (SIGSEGV, SIGABRT and so on) writes them before it
+    ends the process: faulthandler's work. Who chose otherwise is left alone: an ignored or taken SIGQUIT,
+    PYTHONFAULTHANDLER=0, a program that enables or registers its own.
   - The way to the program's first line is short: this file has two pages, parted by a form feed, and BOOT compiles the
     first alone. The second, and the modules it imports, is for exceptions.
 
@@ -339,6 +342,26 @@ def without_ours(trace):
     return trace
 
 
+# ---- Stacks on demand, and before a crash
+
+def show_stacks():
+    """Do what the program can undo, and nothing where somebody has chosen already."""
+    if os.environ.get("PYTHONFAULTHANDLER") == "0" or sys.stderr is None:  # without one, 2 may be any file
+        return
+    seen = "faulthandler" in sys.modules
+    try:
+        import faulthandler
+
+        if not faulthandler.is_enabled():
+            faulthandler.enable(file=2)
+        if _signal.getsignal(_signal.SIGQUIT) == _signal.SIG_DFL:
+            faulthandler.register(_signal.SIGQUIT, file=2)
+    except (ImportError, AttributeError, OSError, RuntimeError):  # another Python, or another system
+        pass
+    if not seen:
+        sys.modules.pop("faulthandler", None)
+
+
 # ---- The program, in the three ways Python knows: each function prepares it and returns what runs it
 
 def run_file(path, link):
@@ -440,6 +463,7 @@ def main():
     link = Link(os.environ)
     try:
         link.hello()
+        show_stacks()
         forget_boot()
         run = globals()["run_" + mode](target, link)
         link.ready()
