@@ -138,8 +138,9 @@ func namespace() uint64 {
 	return st.Ino
 }
 
-// startTime returns when a process began, in clock ticks since the machine did: field 22 of stat. 0 means no process. Its
-// error is of ours, such as one descriptor too many, and says nothing of the process.
+// startTime returns when a process began, in clock ticks since the machine did: field 22 of stat. 0 means no process, or
+// one that has ended and waits for a parent that may never look. Its error is of ours, such as one descriptor too many,
+// and says nothing of the process.
 func startTime(pid int) (uint64, error) {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
@@ -151,6 +152,9 @@ func startTime(pid int) (uint64, error) {
 	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
 	if len(fields) < 20 {
 		return 0, fmt.Errorf("process: the status of pid %d is %q", pid, b)
+	}
+	if isZombie(string(fields[0]), string(fields[17])) {
+		return 0, nil
 	}
 	return strconv.ParseUint(string(fields[19]), 10, 64)
 }

@@ -3,6 +3,7 @@ package process_test
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -163,6 +164,46 @@ func TestDeadTree(t *testing.T) {
 	if _, err := os.Stat(foreign); err != nil {
 		t.Errorf("the tree of a program that may live: %v", err)
 	}
+}
+
+// TestDeadTreeOfZombie: a supervisor that its parent has not reaped is dead, one that has lost its first thread alone is not.
+func TestDeadTreeOfZombie(t *testing.T) {
+	needCgroup(t)
+	processtest.Check(t)
+	plant := func(pid int) string {
+		start, err := process.StartTime(pid)
+		if err != nil || start == 0 {
+			t.Fatalf("process %d does not live: %v", pid, err)
+		}
+		dir := filepath.Join(process.OwnCgroup(t), fmt.Sprintf("muster-%d-%d-1-%d", pid, start, process.Namespace()))
+		if err := os.MkdirAll(filepath.Join(dir, "7"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _, _ = os.Remove(filepath.Join(dir, "7")), os.Remove(dir) })
+		return dir
+	}
+	zombie := exec.Command("sleep", "1000")
+	if err := zombie.Start(); err != nil {
+		t.Fatal(err)
+	}
+	dead := plant(zombie.Process.Pid)
+	_ = zombie.Process.Kill()
+	processtest.Eventually(t, "it is a zombie", func() bool { return state(zombie.Process.Pid) == "Z" })
+	defer zombie.Wait()
+
+	ready := filepath.Join(t.TempDir(), "ready")
+	l := launch(t, processtest.Command(t, headless, ready))
+	processtest.Eventually(t, "it has lost its first thread", func() bool { return state(l.PID()) == "Z" })
+	living := plant(l.PID())
+	process.LocalWith(process.Layers{}).Guard(nil)()
+	if _, err := os.Stat(dead); !os.IsNotExist(err) {
+		t.Errorf("the tree of a zombie stands: %v", err)
+	}
+	if _, err := os.Stat(living); err != nil {
+		t.Errorf("the tree of a living program: %v", err)
+	}
+	l.Kill()
+	l.awaitExit()
 }
 
 // TestWatchdogIsReplaced (T7): the loss is told, and there is a new one.

@@ -8,6 +8,9 @@ import (
 // DrainTime is how long what outlives a process is read.
 const DrainTime = drainTime
 
+// StartTime tells of a process when it began, 0 for one that lives no longer.
+var StartTime = startTime
+
 // SendTo is the guard in front of kill(2).
 var SendTo = sendTo
 

@@ -166,8 +166,11 @@ func members(pgid int) []Leftover {
 	return left
 }
 
-// stat reads name and group of a living process: "pid (comm) state ppid pgrp …", where comm may hold anything. A process
-// whose first thread has ended looks like a zombie, but has more threads than that one: it lives.
+// isZombie tells by state and number of threads. A process whose first thread has ended looks like a zombie, but has more
+// threads than that one: it lives.
+func isZombie(state, threads string) bool { return strings.Contains("ZX", state) && threads <= "1" }
+
+// stat reads name and group of a living process: "pid (comm) state ppid pgrp …", where comm may hold anything.
 func stat(pid string) (comm string, pgrp int, alive bool) {
 	const state, group, threads = 0, 2, 17
 	b, err := os.ReadFile("/proc/" + pid + "/stat")
@@ -176,7 +179,7 @@ func stat(pid string) (comm string, pgrp int, alive bool) {
 		return "", 0, false
 	}
 	fields := strings.Fields(string(b[shut+1:]))
-	if len(fields) <= threads || strings.Contains("ZX", fields[state]) && fields[threads] <= "1" {
+	if len(fields) <= threads || isZombie(fields[state], fields[threads]) {
 		return "", 0, false
 	}
 	pgrp, err = strconv.Atoi(fields[group])
