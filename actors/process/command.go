@@ -25,7 +25,8 @@ type Command struct {
 	// Plain leaves out the socket on descriptor 3.
 	Plain bool `json:"plain,omitempty"`
 	// Stdin is a file for standard input; empty means the null device, /dev/stdin the supervisor's own. On Linux a named
-	// pipe is opened by the process, with its user's rights, and holds up nobody else while it has no writer.
+	// pipe, and a file on a file system that may stop answering (NFS, FUSE), is opened by the process, with its user's
+	// rights, and holds up nobody else.
 	Stdin string `json:"stdin,omitempty"`
 	// StopSignal is what Stop sends to the process group; 0 means SIGTERM.
 	StopSignal Signal `json:"stop_signal,omitempty"`

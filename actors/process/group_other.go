@@ -18,12 +18,12 @@ type group struct {
 	over    bool
 }
 
-func spawn(_ *guard, path string, c Command, env []string, files []*os.File) (*group, error) {
+func spawn(_ *guard, at place, c Command, env []string, files []*os.File) (*group, error) {
 	if len(files) > 3 {
 		return nil, errors.ErrUnsupported
 	}
-	argv := append([]string{path}, c.Args[1:]...)
-	p, err := os.StartProcess(path, argv, &os.ProcAttr{Dir: c.Dir, Env: env, Files: files})
+	argv := append([]string{at.path}, c.Args[1:]...)
+	p, err := os.StartProcess(at.path, argv, &os.ProcAttr{Dir: c.Dir, Env: env, Files: files})
 	if err != nil {
 		return nil, err
 	}

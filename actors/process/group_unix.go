@@ -19,8 +19,8 @@ type group struct {
 	reached bool
 }
 
-func spawn(_ *guard, path string, c Command, env []string, files []*os.File) (*group, error) {
-	p, err := os.StartProcess(path, c.Args, &os.ProcAttr{
+func spawn(_ *guard, at place, c Command, env []string, files []*os.File) (*group, error) {
+	p, err := os.StartProcess(at.path, c.Args, &os.ProcAttr{
 		Dir: c.Dir, Env: env, Files: files, Sys: &syscall.SysProcAttr{Setpgid: true},
 	})
 	if err != nil {

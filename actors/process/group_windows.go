@@ -27,7 +27,7 @@ type group struct {
 }
 
 // spawn starts a process suspended, so that it starts nothing itself before it is in the job.
-func spawn(_ *guard, path string, c Command, env []string, files []*os.File) (*group, error) {
+func spawn(_ *guard, at place, c Command, env []string, files []*os.File) (*group, error) {
 	if len(files) > 3 || !c.Setup.Empty() {
 		return nil, errors.ErrUnsupported
 	}
@@ -35,8 +35,8 @@ func spawn(_ *guard, path string, c Command, env []string, files []*os.File) (*g
 	if err != nil {
 		return nil, err
 	}
-	argv := append([]string{path}, c.Args[1:]...)
-	p, err := os.StartProcess(path, argv, &os.ProcAttr{Dir: c.Dir, Env: env, Files: files, Sys: &syscall.SysProcAttr{
+	argv := append([]string{at.path}, c.Args[1:]...)
+	p, err := os.StartProcess(at.path, argv, &os.ProcAttr{Dir: c.Dir, Env: env, Files: files, Sys: &syscall.SysProcAttr{
 		CreationFlags: windows.CREATE_SUSPENDED | windows.CREATE_NEW_PROCESS_GROUP,
 	}})
 	if err != nil {

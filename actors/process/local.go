@@ -49,16 +49,16 @@ func (local) Check(c Command) error {
 	return err
 }
 
-func find(c Command) (path string, err error) {
+func find(c Command) (place, error) {
 	if os.Getenv(transport.EnvEntry) != "" {
-		return "", ErrMainNotCalled
+		return place{}, ErrMainNotCalled
 	}
-	return lookup(c)
+	return lookupInTime(c)
 }
 
 // Launch starts the process and the goroutines that read from it, each of which ends with the process.
 func (l local) Launch(id ID, c Command, o Observer) (Process, error) {
-	path, err := find(c)
+	found, err := find(c)
 	if err != nil {
 		return nil, err
 	}
@@ -67,17 +67,17 @@ func (l local) Launch(id ID, c Command, o Observer) (Process, error) {
 	p := &localProcess{id: id, command: c, observer: o, release: l.Guard(nil), tail: tail{size: tailSize}}
 	var files childFiles
 	defer files.close()
-	if err := p.open(&files); err != nil {
+	if err := p.open(&files, found.stdin); err != nil {
 		p.closeAll()
 		p.release()
 		return nil, fmt.Errorf("process: start %v: %w", id, err)
 	}
 	p.theirs = endNames(files.list[1:])
 	env := environment(c, &files, l.guard.mark)
-	if p.group, err = spawn(l.guard, path, c, env, files.list); err != nil {
+	if p.group, err = spawn(l.guard, found, c, env, files.list); err != nil {
 		p.closeAll()
 		p.release()
-		return nil, startError(id, path, err)
+		return nil, startError(id, found.path, err)
 	}
 	p.run()
 	return p, nil
@@ -164,12 +164,16 @@ type said struct {
 	broken                error
 }
 
-// open creates the streams, the socket and the crash pipe.
-func (p *localProcess) open(files *childFiles) error {
+// open creates the streams, the socket and the crash pipe, and opens standard input unless the process does so itself.
+func (p *localProcess) open(files *childFiles, itself bool) error {
 	if err := fault(seamOpen); err != nil {
 		return err
 	}
-	stdin, err := openStdin(p.command.Stdin)
+	path := p.command.Stdin
+	if itself {
+		path = ""
+	}
+	stdin, err := openStdin(path)
 	if err != nil {
 		return err
 	}

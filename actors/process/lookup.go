@@ -15,8 +15,20 @@ import (
 )
 
 // lookup finds a command's program and says what is wrong with it: missing, a directory, not executable, or a script
-// whose interpreter is missing.
-func lookup(c Command) (string, error) {
+// whose interpreter is missing. It may take for ever: see lookupInTime.
+func lookup(c Command) (place, error) {
+	path, err := findProgram(c)
+	if err != nil {
+		return place{}, err
+	}
+	seen := c.inDir(path)
+	return place{
+		path: path, far: far(c.Dir) || far(seen) || far(interpreter(seen)),
+		stdin: opensItself && (isFifo(c.Stdin) || far(c.Stdin)),
+	}, nil
+}
+
+func findProgram(c Command) (string, error) {
 	if len(c.Args) == 0 || c.Args[0] == "" {
 		return "", fmt.Errorf("process: the command is empty: name a program")
 	}
@@ -39,11 +51,15 @@ func lookup(c Command) (string, error) {
 		}
 		return found, nil
 	}
-	seen := path
-	if c.Dir != "" && !filepath.IsAbs(path) {
-		seen = filepath.Join(c.Dir, path)
+	return path, checkProgram(c.inDir(path))
+}
+
+// inDir returns the path under which the supervisor sees what the process calls path.
+func (c Command) inDir(path string) string {
+	if c.Dir == "" || filepath.IsAbs(path) {
+		return path
 	}
-	return path, checkProgram(seen)
+	return filepath.Join(c.Dir, path)
 }
 
 // checkSetup finds what is certain to fail in what a command asks for besides its program.

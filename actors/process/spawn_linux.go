@@ -1,7 +1,9 @@
 package process
 
 import (
+	"cmp"
 	"os"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"syscall"
@@ -43,12 +45,12 @@ func spawner(queue <-chan *birth) {
 
 // spawn forks and executes a program as the leader of a new process group which dies with us, in a cgroup of its own where
 // there is one. Where the kernel refuses that (an old one, or a filter on clone3), the process starts without.
-func spawn(g *guard, path string, c Command, env []string, files []*os.File) (*group, error) {
+func spawn(g *guard, at place, c Command, env []string, files []*os.File) (*group, error) {
 	l, err := g.leaf(c)
 	if err != nil {
 		return nil, err
 	}
-	born, err := bear(g, l, path, c, env, files)
+	born, err := bear(g, l, at, c, env, files)
 	if err == nil || l == nil {
 		return born, err
 	}
@@ -56,7 +58,7 @@ func spawn(g *guard, path string, c Command, env []string, files []*os.File) (*g
 	if !refused(err) || len(controllers(c)) > 0 {
 		return nil, err
 	}
-	without, werr := bear(g, nil, path, c, env, files)
+	without, werr := bear(g, nil, at, c, env, files)
 	if werr != nil {
 		return nil, err
 	}
@@ -64,7 +66,8 @@ func spawn(g *guard, path string, c Command, env []string, files []*os.File) (*g
 	return without, nil
 }
 
-func bear(g *guard, l *leaf, path string, c Command, env []string, files []*os.File) (*group, error) {
+func bear(g *guard, l *leaf, at place, c Command, env []string, files []*os.File) (*group, error) {
+	c = at.onStage(c)
 	pidfd := -1
 	sys := &syscall.SysProcAttr{Setpgid: true, PidFD: &pidfd}
 	if !g.layers.NoDeathsig {
@@ -77,7 +80,7 @@ func bear(g *guard, l *leaf, path string, c Command, env []string, files []*os.F
 	if err != nil {
 		return nil, err
 	}
-	b := &birth{path: path, argv: c.Args, done: make(chan error), attr: &syscall.ProcAttr{
+	b := &birth{path: at.path, argv: c.Args, done: make(chan error), attr: &syscall.ProcAttr{
 		Dir:   c.Dir,
 		Env:   env,
 		Files: descriptors(files),
@@ -104,6 +107,26 @@ func bear(g *guard, l *leaf, path string, c Command, env []string, files []*os.F
 	return born, nil
 }
 
+// onStage returns the command with what may hang left to the stage. Between fork and exec a child holds up its spawner, every
+// other fork, and in the end the whole runtime: that has to come after the first exec, which is of this very binary.
+func (at place) onStage(c Command) Command {
+	if at.stdin {
+		c.Setup.Stdin = fromHere(c.Stdin)
+	}
+	if at.far {
+		c.Setup.Dir, c.Dir = cmp.Or(c.Dir, "."), ""
+	}
+	return c
+}
+
+// fromHere makes a path mean the same in every directory.
+func fromHere(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
+}
+
 // An act is what a process does on the stage, as far as the supervisor sees it: a pipe that ends when signals mean to
 // the process what they mean to its program.
 type act struct{ ours, theirs *os.File }
@@ -112,9 +135,6 @@ type act struct{ ours, theirs *os.File }
 // which only we may make. It returns nil for a process without.
 func (b *birth) setTheStage(c Command, who *stage.Identity, mark string) (*act, error) {
 	plan := stage.Plan{Settings: c.Setup}
-	if isFifo(c.Stdin) {
-		plan.Stdin = c.Stdin
-	}
 	if plan.Empty() {
 		if who != nil {
 			b.attr.Sys.Credential = &syscall.Credential{Uid: who.UID, Gid: who.GID, Groups: who.Groups}

@@ -2,11 +2,10 @@ package process
 
 import "os"
 
-// openStdin opens what a process reads. Its own is handed on as it is, wherever somebody has read it to, and a named pipe
-// is opened by the process itself, who can be killed while it waits for a writer.
+// openStdin opens what a process reads. The supervisor's own is handed on as it is, wherever somebody has read it to.
 func openStdin(path string) (*os.File, error) {
 	switch {
-	case path == "" || opensItself && isFifo(path):
+	case path == "":
 		path = os.DevNull
 	case path == "/dev/stdin":
 		return duplicate(os.Stdin)
@@ -14,6 +13,7 @@ func openStdin(path string) (*os.File, error) {
 	return os.Open(path)
 }
 
+// isFifo finds what a process has to open itself: it can be killed while it waits for a writer.
 func isFifo(path string) bool {
 	if path == "" || path == "/dev/stdin" {
 		return false

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -264,6 +265,9 @@ func (f *flags) command(args []string) (process.Command, error) {
 	c := process.Command{Args: args, Env: f.env, Dir: f.chdir, Plain: f.plain}
 	if err := f.setUp(&c); err != nil {
 		return c, err
+	}
+	if err := checkCommand(c); errors.Is(err, os.ErrDeadlineExceeded) {
+		return c, err // a look of our own would hang as well, and longer
 	}
 	if info, err := os.Stat(f.chdir); f.chdir != "" && (err != nil || !info.IsDir()) {
 		return c, usage("--chdir %s: there is no such directory", f.chdir)

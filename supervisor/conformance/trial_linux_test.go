@@ -230,7 +230,8 @@ func (x *trial) audit() {
 				x.Errorf("G-2: a second decision in generation %d", e.Generation)
 			}
 		}
-		if e.PID != 0 && e.Kind == supervisor.EventExited && pidIsChild(e.PID) {
+		abandoned := e.Exit != nil && errors.Is(e.Exit, supervisor.ErrAbandoned)
+		if e.PID != 0 && e.Kind == supervisor.EventExited && !abandoned && pidIsChild(e.PID) {
 			x.Errorf("G-4: pid %d of %v is there after its exit", e.PID, id)
 		}
 	}

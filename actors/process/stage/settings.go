@@ -24,6 +24,8 @@ type Settings struct {
 	// Stdin is a file that becomes standard input. Only to open a named pipe here is better than to hand it over: that
 	// waits for a writer, and in the process it is the process that waits.
 	Stdin string `json:"stdin,omitempty"`
+	// Dir becomes the working directory. Only one that may hang is better entered here: it is the process that hangs.
+	Dir string `json:"dir,omitempty"`
 }
 
 // A Limit is what a process runs into, and how far it may raise that itself: bytes, seconds or a count, as setrlimit has
@@ -74,7 +76,7 @@ type Plan struct {
 
 // Empty reports whether there is nothing to set.
 func (s Settings) Empty() bool {
-	return len(s.CPUs) == 0 && len(s.Nodes) == 0 && s.Nice == nil && s.OOMScoreAdj == nil && len(s.Limits) == 0 && s.Stdin == ""
+	return len(s.CPUs) == 0 && len(s.Nodes) == 0 && s.Nice == nil && s.OOMScoreAdj == nil && len(s.Limits) == 0 && s.Stdin == "" && s.Dir == ""
 }
 
 // ErrSettings is the condition of settings that cannot be made.

@@ -132,6 +132,11 @@ func (p Plan) carryOut() error {
 			return err
 		}
 	}
+	if p.Dir != "" {
+		if err := os.Chdir(p.Dir); err != nil {
+			return fmt.Errorf("the working directory: %w", err)
+		}
+	}
 	if p.Stdin == "" {
 		return nil
 	}

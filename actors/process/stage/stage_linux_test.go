@@ -24,7 +24,7 @@ func TestWrap(t *testing.T) {
 	if path != "/bin/x" || !slices.Equal(argv, []string{"x", "y"}) || err != nil {
 		t.Errorf("%s %q %v", path, argv, err)
 	}
-	all := Settings{CPUs: []int{1}, Nodes: []int{0}, Nice: number(0), OOMScoreAdj: number(-1), Stdin: "p",
+	all := Settings{CPUs: []int{1}, Nodes: []int{0}, Nice: number(0), OOMScoreAdj: number(-1), Stdin: "p", Dir: "/",
 		Limits: map[string]Limit{"as": Exactly(math.MaxUint64)}}
 	path, argv, err = Wrap("/bin/x", []string{"x", "y"}, Plan{Settings: all})
 	if err != nil || path != "/proc/self/exe" || len(argv) != 5 || !slices.Equal(argv[2:], []string{"/bin/x", "x", "y"}) {
@@ -39,15 +39,15 @@ func TestWrap(t *testing.T) {
 // TestEmpty: each setting alone needs the stage.
 func TestEmpty(t *testing.T) {
 	for i, s := range []Settings{
-		{CPUs: []int{0}}, {Nodes: []int{0}}, {Nice: number(0)}, {OOMScoreAdj: number(0)}, {Stdin: "p"},
+		{CPUs: []int{0}}, {Nodes: []int{0}}, {Nice: number(0)}, {OOMScoreAdj: number(0)}, {Stdin: "p"}, {Dir: "."},
 		{Limits: map[string]Limit{"core": {}}},
 	} {
 		if s.Empty() {
 			t.Errorf("settings %d are lost: %+v", i, s)
 		}
 	}
-	if n := reflect.TypeFor[Settings]().NumField(); n != 6 {
-		t.Errorf("%d settings, of which 6 are tested", n)
+	if n := reflect.TypeFor[Settings]().NumField(); n != 7 {
+		t.Errorf("%d settings, of which 7 are tested", n)
 	}
 }
 
@@ -97,6 +97,8 @@ func TestStage(t *testing.T) {
 		{"{}", "/nowhere", "muster: cannot set the process up: exec /nowhere: no such file or directory\n", 126},
 		{"nonsense", "/bin/echo", "muster: cannot set the process up: invalid character", 126},
 		{`{"nodes":[63]}`, "/bin/echo", "muster: cannot set the process up: numa nodes [63]: ", 126},
+		{`{"dir":"/bin"}`, "./echo", "b c\n", 0},
+		{`{"dir":"/nowhere"}`, "/bin/echo", "muster: cannot set the process up: the working directory: chdir /nowhere: no such", 126},
 		{`{"stdin":"/nowhere"}`, "/bin/echo", "muster: cannot set the process up: open standard input /nowhere: no such", 126},
 	} {
 		out, code := onStage(t, test.settings, test.program, "a", "b", "c")
