@@ -26,7 +26,7 @@ const (
 	EventWaiting  EventKind = "waiting"  // the next generation starts after a wait
 	EventStopping EventKind = "stopping" // the group was asked to stop from outside
 	EventGhost    EventKind = "ghost"    // something came from an older generation, and was dropped
-	EventNotice   EventKind = "notice"   // something befell what protects the processes: Reason tells
+	EventNotice   EventKind = "notice"   // of the launcher, such as that what protects the processes was lost: Reason tells
 	EventDone     EventKind = "done"     // the group has ended
 )
 

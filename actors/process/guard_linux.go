@@ -26,6 +26,7 @@ type guard struct {
 	dog   *watchdog.Watchdog
 	gone  chan struct{}        // closed when the watchdog was reaped
 	lost  int                  // watchdogs that were killed
+	small bool                 // pipes have become small, and that was told
 	heard map[int]func(string) // who is told of what happens to the guard itself
 	next  int
 }
@@ -53,7 +54,7 @@ func (g *guard) enter(report func(string)) (leave func()) {
 }
 
 func (g *guard) raise() {
-	g.lost = 0
+	g.lost, g.small = 0, false
 	if !g.layers.NoWatchdog {
 		g.post()
 	}
@@ -113,6 +114,11 @@ func (g *guard) mind(dog *watchdog.Watchdog, gone chan<- struct{}) {
 	if g.dog != nil {
 		text += fmt.Sprintf(" and has been replaced (pid %d)", g.dog.PID())
 	}
+	g.tell(text)
+}
+
+// tell tells everybody who wants to hear. Called with mu held.
+func (g *guard) tell(text string) {
 	for _, report := range g.heard {
 		report(text)
 	}

@@ -72,6 +72,7 @@ func (l local) Launch(id ID, c Command, o Observer) (Process, error) {
 		p.release()
 		return nil, fmt.Errorf("process: start %v: %w", id, err)
 	}
+	l.guard.notePipe(p.stderr.file)
 	p.theirs = endNames(files.list[1:])
 	env := environment(c, &files, l.guard.mark)
 	if p.group, err = spawn(l.guard, found, c, env, files.list); err != nil {

@@ -16,7 +16,7 @@ type Launcher interface {
 	Launch(ID, Command, Observer) (Process, error)
 	// Guard keeps up whatever protects the processes, until the returned function is called. Each process does so for
 	// itself; a supervisor that calls it once spares its restarts the taking down and putting up. What happens to the
-	// protection itself is told to report, which may be nil, must not block and is not called after release returned.
+	// protection itself, and what the system gives less of than usual, is told to report, which may be nil, must not block and is not called after release returned.
 	Guard(report func(string)) (release func())
 	// Containment names the layers that end what the processes started, strongest first: "group+deathsig".
 	Containment() string

@@ -95,6 +95,9 @@ func (s *sinks) observe(e supervisor.Event) {
 	if e.Kind == supervisor.EventDecided && e.Action != supervisor.Terminate {
 		s.show.say("rank %d failed (generation %d): %s; %s", e.Rank, e.Generation, headline(e.Failure), e.Reason)
 	}
+	if e.Kind == supervisor.EventNotice {
+		s.show.say("%s", e.Reason)
+	}
 	if e.Kind == supervisor.EventKill {
 		s.show.say("rank %d (pid %d) has not stopped in its grace: killed", e.Rank, e.PID)
 	}
