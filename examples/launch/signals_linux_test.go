@@ -17,7 +17,7 @@ const (
 	ready  = `ready (\d+)\n`
 )
 
-// The first signal asks the ranks to stop, and kills those that do not after their grace.
+// The first signal asks the ranks to stop, and kills those that do not after their grace (T29, as the next ones).
 func TestFirstSignal(t *testing.T) {
 	for signal, code := range map[syscall.Signal]int{unix.SIGINT: 130, unix.SIGTERM: 143, unix.SIGHUP: 129} {
 		t.Run(unix.SignalName(signal), func(t *testing.T) {
@@ -52,7 +52,7 @@ func TestFirstSignalThenGrace(t *testing.T) {
 	c.stderr.await(t, 2, `launch: rank \d \(pid \d+\) has not stopped in its grace: killed\n`)
 }
 
-// The second signal kills them at once.
+// The second signal kills them at once (T29).
 func TestSecondSignal(t *testing.T) {
 	for _, signal := range []syscall.Signal{unix.SIGINT, unix.SIGTERM} {
 		t.Run(unix.SignalName(signal), func(t *testing.T) {
@@ -72,7 +72,7 @@ func TestSecondSignal(t *testing.T) {
 	}
 }
 
-// The third leaves at once, whatever holds launch up: here nobody reads what it has to write.
+// The third leaves at once, whatever holds launch up: here nobody reads what it has to write (T29).
 func TestThirdSignal(t *testing.T) {
 	processtest.Check(t)
 	r, w, err := os.Pipe()
