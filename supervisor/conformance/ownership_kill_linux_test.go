@@ -113,6 +113,20 @@ func soon(within time.Duration, done func() bool) (time.Duration, bool) {
 
 // trees lists the cgroup trees of a process, where there is a v2 hierarchy.
 func trees(pid int) []string {
+	own := ownCgroup()
+	if own == "" {
+		return nil
+	}
+	return treesIn(own, pid)
+}
+
+func treesIn(cgroup string, pid int) []string {
+	found, _ := filepath.Glob(filepath.Join(cgroup, fmt.Sprintf("muster-%d-*", pid)))
+	return found
+}
+
+// ownCgroup returns the directory of our v2 cgroup, "" where there is no such hierarchy.
+func ownCgroup() string {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	check(err)
 	own, err := os.ReadFile("/proc/self/cgroup")
@@ -130,10 +144,9 @@ func trees(pid int) []string {
 		}
 	}
 	if point == "" {
-		return nil
+		return ""
 	}
-	found, _ := filepath.Glob(filepath.Join(point, path, fmt.Sprintf("muster-%d-*", pid)))
-	return found
+	return filepath.Join(point, path)
 }
 
 // rebel is a rank that ignores what can be ignored, and leaves a daemon behind a double fork, in a session of its own. It
@@ -446,7 +459,7 @@ func TestWatchdogDies(t *testing.T) {
 			t.Fatal("the watchdog lives")
 		}
 		_ = self.Kill()
-		_, _ = self.Wait() // a zombie would pass for a living supervisor
+		_, _ = self.Wait() // until its last thread has ended it lives
 		for _, rank := range ranks {
 			if !rank.gone(stretched(time.Second)) {
 				t.Error("a rank has survived watchdog and supervisor")
