@@ -15,7 +15,12 @@ import (
 	"github.com/spf13/pflag"
 )
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	if isInit() {
+		os.Exit(runInit())
+	}
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
 
 // run is main with its streams as arguments; it returns the exit status.
 func run(args []string, stdout, stderr io.Writer) int {
