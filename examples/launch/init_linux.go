@@ -22,7 +22,11 @@ func isInit() bool { return os.Getpid() == 1 }
 func runInit() int {
 	signals := make(chan os.Signal, 64)
 	signal.Notify(signals, inherited()...) // before the child is there to be missed
-	child, err := os.StartProcess("/proc/self/exe", os.Args, &os.ProcAttr{
+	path, err := os.Executable()
+	if err != nil {
+		return complain(os.Stderr, err)
+	}
+	child, err := os.StartProcess(path, os.Args, &os.ProcAttr{
 		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}, Sys: &syscall.SysProcAttr{Setpgid: true},
 	})
 	if err != nil {
