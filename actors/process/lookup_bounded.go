@@ -10,7 +10,7 @@ import (
 
 // lookupTime bounds what a look at a command's files may take. A file system whose server is gone (FUSE, NFS) does not
 // answer with an error: it does not answer.
-var lookupTime = 5 * time.Second
+const lookupTime = 5 * time.Second
 
 // A place is what a lookup finds: the program, and how its process is to begin.
 type place struct {
@@ -37,44 +37,66 @@ var overdue = struct {
 	questions map[question]int
 }{questions: map[question]int{}}
 
+// An inquiry is a lookup under way.
+type inquiry struct {
+	question
+	done  chan struct{}
+	found place
+	err   error
+	late  bool // nobody waits any more; guarded by overdue
+}
+
 // lookupInTime is lookup with an end.
-func lookupInTime(c Command) (found place, err error) {
-	q := questionOf(c)
-	overdue.Lock()
-	hangs := overdue.questions[q] > 0
-	overdue.Unlock()
-	if hangs {
-		return place{}, q.hangs()
+func lookupInTime(c Command) (place, error) {
+	i := &inquiry{question: questionOf(c), done: make(chan struct{})}
+	if i.hopeless() {
+		return place{}, i.hangs()
 	}
-	answered, late := make(chan struct{}), false
-	go func() { // ends with the lookup
-		p, e := lookup(c)
-		overdue.Lock()
-		defer overdue.Unlock()
-		if !late {
-			found, err = p, e
-		} else if overdue.questions[q]--; overdue.questions[q] == 0 {
-			delete(overdue.questions, q)
-		}
-		close(answered)
-	}()
-	timer := time.NewTimer(lookupTime)
-	defer timer.Stop()
+	go i.run(c) // ends with the lookup
+	late := time.NewTimer(lookupTime)
+	defer late.Stop()
 	select {
-	case <-answered:
-		return found, err
-	case <-timer.C:
+	case <-i.done:
+	case <-late.C:
+		if i.giveUp() {
+			return place{}, i.hangs()
+		}
 	}
+	return i.found, i.err
+}
+
+// hopeless reports whether the same question is open for too long already.
+func (i *inquiry) hopeless() bool {
+	overdue.Lock()
+	defer overdue.Unlock()
+	return overdue.questions[i.question] > 0
+}
+
+func (i *inquiry) run(c Command) {
+	i.found, i.err = lookup(c)
+	overdue.Lock()
+	defer overdue.Unlock()
+	close(i.done)
+	if !i.late {
+		return
+	}
+	if overdue.questions[i.question]--; overdue.questions[i.question] == 0 {
+		delete(overdue.questions, i.question)
+	}
+}
+
+// giveUp leaves the lookup to itself, unless the answer has come after all.
+func (i *inquiry) giveUp() bool {
 	overdue.Lock()
 	defer overdue.Unlock()
 	select {
-	case <-answered:
-		return found, err
+	case <-i.done:
+		return false
 	default:
 	}
-	late = true
-	overdue.questions[q]++
-	return place{}, q.hangs()
+	i.late = true
+	overdue.questions[i.question]++
+	return true
 }
 
 func (q question) hangs() error {
