@@ -273,7 +273,7 @@ func (f *flags) command(args []string) (process.Command, error) {
 		return c, usage("--chdir %s: there is no such directory", f.chdir)
 	}
 	if script := scriptOf(args); script != "" && !f.plain {
-		if _, err := os.Stat(inDir(f.chdir, script)); os.IsNotExist(err) {
+		if missing(inDir(f.chdir, script)) {
 			return c, fmt.Errorf("%s: %w", script, os.ErrNotExist)
 		}
 	}
@@ -301,6 +301,22 @@ func scriptOf(args []string) string {
 		}
 	}
 	return ""
+}
+
+// missing reports whether a file is certain not to be there. A file system that does not answer will hang the ranks, and they
+// are given up after their start timeout; launch must not hang before them.
+func missing(path string) bool {
+	answer := make(chan error, 1)
+	go func() { // ends with the answer
+		_, err := os.Stat(path)
+		answer <- err
+	}()
+	select {
+	case err := <-answer:
+		return os.IsNotExist(err)
+	case <-time.After(time.Second):
+		return false
+	}
 }
 
 func inDir(dir, path string) string {
