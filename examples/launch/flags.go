@@ -266,7 +266,7 @@ func (f *flags) command(args []string) (process.Command, error) {
 	if err := f.setUp(&c); err != nil {
 		return c, err
 	}
-	if err := checkCommand(c); errors.Is(err, os.ErrDeadlineExceeded) {
+	if err := process.Local().Check(c); errors.Is(err, os.ErrDeadlineExceeded) {
 		return c, err // a look of our own would hang as well, and longer
 	}
 	if info, err := os.Stat(f.chdir); f.chdir != "" && (err != nil || !info.IsDir()) {
