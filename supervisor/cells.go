@@ -28,6 +28,7 @@ func (m *machine) onStarted(ev event) {
 	if l.state == spawned {
 		l.state = started
 	}
+	m.noteSpawned()
 	m.emit(Event{Kind: EventStarted, Rank: e.id.Rank, Generation: e.id.Generation, PID: e.pid})
 }
 
@@ -274,7 +275,7 @@ func (m *machine) carryOut(f *Failure, d Directive, err error) {
 
 // endScope begins a restart, or the end.
 func (m *machine) endScope(f *Failure, d Directive, err error) {
-	m.present().Failed = m.now
+	m.present().Failed, m.present().Decided = f.At, m.now
 	m.origin, m.next, m.after, m.reason = f, d.Action, d.After, because(f)
 	m.setScope(f, d)
 	for _, f := range m.held {

@@ -102,6 +102,9 @@ func (m *machine) askThose(ids []process.ID) {
 		m.emit(Event{Kind: EventStop, Rank: id.Rank, Generation: id.Generation, PID: m.lives[id.Rank].pid, Reason: reason})
 	}
 	m.do(efStop{ids, reason})
+	if g := m.present(); m.phase == stopping && g.Asked.IsZero() {
+		g.Asked = m.now
+	}
 	m.climb(ids, asked, m.now.Add(m.grace))
 	m.wake(asked)
 }

@@ -107,14 +107,14 @@ func (d *document) report() Report {
 	for _, k := range d.Ranks {
 		if k.Exit != nil {
 			k.Exit.CPU, k.Exit.MaxRSS, k.Exit.Err = seconds(k.CPUSeconds), k.MaxRSS, recall(k.Exit.Err)
+			k.Exit.Dump = []byte(k.Dump)
 		}
-		r.Ranks = append(r.Ranks, RankReport{Rank: k.Rank, Generation: k.Generation, PID: k.PID, Outcome: k.Outcome, Exit: k.Exit})
-	}
-	for _, g := range d.Generations {
-		r.Generations = append(r.Generations, GenerationReport{
-			Generation: g.Generation, Reason: g.Reason, Started: start.Add(seconds(g.Started)),
-			Ready: instant(start, g.Ready), Failed: instant(start, g.Failed), Reaped: instant(start, g.Reaped),
+		r.Ranks = append(r.Ranks, RankReport{
+			Rank: k.Rank, Generation: k.Generation, PID: k.PID, Outcome: k.Outcome, Exit: k.Exit, Conditions: k.Conditions,
 		})
+	}
+	for i := range d.Generations {
+		r.Generations = append(r.Generations, d.Generations[i].generation(start))
 	}
 	return r
 }
@@ -125,7 +125,7 @@ func (d *failureDocument) failure(start time.Time) *Failure {
 		At: start.Add(seconds(d.At)), Uptime: seconds(d.Uptime), Exception: d.Exception, Exit: d.Exit,
 	}
 	if f.Exit != nil {
-		f.Exit.Stderr, f.Exit.Err = []byte(d.StderrTail), recall(f.Exit.Err)
+		f.Exit.Stderr, f.Exit.Dump, f.Exit.Err = []byte(d.StderrTail), []byte(d.Dump), recall(f.Exit.Err)
 	}
 	switch {
 	case f.Exception != nil:

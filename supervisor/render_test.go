@@ -123,7 +123,7 @@ func summary(r Report) string {
 	}
 	for _, g := range r.Generations {
 		fmt.Fprintf(&b, "generation %d:%s%s%s%s", g.Generation, moment(" started", g.Started), moment(" ready", g.Ready),
-			moment(" failed", g.Failed), moment(" reaped", g.Reaped))
+			moment(" failed", g.Failed), moment(" asked", g.Asked)+moment(" reaped", g.Reaped))
 		if g.Reason != "" {
 			fmt.Fprintf(&b, " (%s)", g.Reason)
 		}

@@ -51,16 +51,6 @@ type RankReport struct {
 	Conditions []string      // what it was set up with: see Spec.Conditions
 }
 
-// A GenerationReport says when a generation went through its phases; a zero time means not yet.
-type GenerationReport struct {
-	Generation int
-	Reason     string // of the restart, "" for the first
-	Started    time.Time
-	Ready      time.Time
-	Failed     time.Time
-	Reaped     time.Time
-}
-
 // report copies what the machine knows.
 func (m *machine) report() Report {
 	r := Report{
@@ -159,15 +149,6 @@ type rankDocument struct {
 	Dump       string        `json:"dump,omitempty"`
 }
 
-type generationDocument struct {
-	Generation int      `json:"generation"`
-	Reason     string   `json:"reason"`
-	Started    float64  `json:"started_s"`
-	Ready      *float64 `json:"ready_s"`
-	Failed     *float64 `json:"failed_s"`
-	Reaped     *float64 `json:"reaped_s"`
-}
-
 func (r Report) document() document {
 	host, _ := os.Hostname()
 	d := document{
@@ -185,11 +166,8 @@ func (r Report) document() document {
 		}
 		d.Ranks = append(d.Ranks, out)
 	}
-	for _, g := range r.Generations {
-		d.Generations = append(d.Generations, generationDocument{
-			Generation: g.Generation, Reason: g.Reason, Started: g.Started.Sub(r.Start).Seconds(),
-			Ready: since(r.Start, g.Ready), Failed: since(r.Start, g.Failed), Reaped: since(r.Start, g.Reaped),
-		})
+	for i, g := range r.Generations {
+		d.Generations = append(d.Generations, g.document(r.Start, r.end(i)))
 	}
 	return d
 }

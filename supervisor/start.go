@@ -48,6 +48,14 @@ func (m *machine) spawnNext() bool {
 	return len(ids) > 0
 }
 
+// noteSpawned notes when the last process of a generation exists.
+func (m *machine) noteSpawned() {
+	missing := m.any(func(_ int, l *life) bool { return l.state == queued || l.state == spawned })
+	if g := m.present(); g.Spawned.IsZero() && !missing {
+		g.Spawned = m.now
+	}
+}
+
 // unqueue takes ranks out of an ordered start that has not come to them.
 func (m *machine) unqueue(those func(rank int) bool) {
 	for rank := range m.lives {

@@ -229,3 +229,37 @@ func answers(t *testing.T, last supervisor.EventKind, alive int, reach func(a, b
 		t.Errorf("the stop took %v", took)
 	}
 }
+
+// Each part of a recovery takes its time, and together they are all of it.
+func TestPhasesOfARecovery(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := spec(2)
+		for rank := range s.Ranks {
+			s.Ranks[rank].Speaks = true
+		}
+		s.Strategy = supervisor.StrategyFunc(func(supervisor.State, *supervisor.Failure) supervisor.Directive {
+			return supervisor.Directive{Action: supervisor.Restart, Linger: 3 * time.Second, After: 5 * time.Second}
+		})
+		p := begin(t, s)
+		first, second := p.rank(0, 0), p.rank(1, 0)
+		pass(time.Second)
+		first.Ready()
+		second.Ready()
+		pass(2 * time.Second)
+		first.Exit(process.Exit{Code: 1})
+		second.Order(t.Context())
+		pass(4 * time.Second)
+		second.Exit(terminated)
+		p.rank(0, 1).Exit(process.Exit{})
+		p.rank(1, 1).Exit(process.Exit{})
+		p.expectEnd(nil)
+		r := p.Report()
+		got := r.Generations[0].Phases(r.Generations[1].Started)
+		want := supervisor.Phases{
+			Ready: time.Second, Run: 2 * time.Second, Linger: 3 * time.Second, Reap: 4 * time.Second, Backoff: 5 * time.Second,
+		}
+		if got != want || r.Seconds != 15 {
+			t.Errorf("%+v in %v s, want %+v", got, r.Seconds, want)
+		}
+	})
+}
