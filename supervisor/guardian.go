@@ -36,24 +36,28 @@ func (*escalate) HandleFailure(_ *actor.ActorSystem, s actor.Supervisor, _ *acto
 	s.EscalateFailure(reason, message)
 }
 
-// guarded is around every actor of a group and notes its panics with their stack. An actor that panics while it is being
-// stopped must come to its end all the same: the engine would leave it there, and its parent would wait for ever.
+// guarded is around every actor of a group.
 func (g *Group) guarded(receive actor.ReceiverFunc) actor.ReceiverFunc {
 	return func(ctx actor.ReceiverContext, envelope *actor.MessageEnvelope) {
-		defer func() {
-			p := recover()
-			if p == nil {
-				return
-			}
-			c := &crash{ctx.Self().Id, p, debug.Stack()}
-			g.crashed(c)
-			switch envelope.Message.(type) {
-			case *actor.Stopping, *actor.Stopped:
-			default:
-				panic(c)
-			}
-		}()
+		defer g.guard(ctx.Self(), envelope.Message)
 		receive(ctx, envelope)
+	}
+}
+
+// guard is deferred by an actor of a group around a message, and notes its panic with the stack. An actor that panics
+// while it is being stopped must come to its end all the same: the engine would leave it there, and its parent would wait
+// for ever.
+func (g *Group) guard(self *actor.PID, message any) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	c := &crash{self.Id, p, debug.Stack()}
+	g.crashed(c)
+	switch message.(type) {
+	case *actor.Stopping, *actor.Stopped, *actor.Restarting:
+	default:
+		panic(c)
 	}
 }
 

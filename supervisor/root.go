@@ -65,13 +65,17 @@ func (r *root) Receive(ctx actor.Context) {
 	case *inquiry:
 		m.answer <- r.report()
 	case *signal:
-		for _, pid := range r.ranks {
-			ctx.Send(pid, &actors.Signal{Signal: m.signal})
-		}
+		r.signal(ctx, m.signal)
 	default:
 		if ev := translate(m); ev != nil && !r.closing {
 			r.step(ctx, ev)
 		}
+	}
+}
+
+func (r *root) signal(ctx actor.Context, s process.Signal) {
+	for _, pid := range r.ranks {
+		ctx.Send(pid, &actors.Signal{Signal: s})
 	}
 }
 

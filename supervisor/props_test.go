@@ -1,0 +1,197 @@
+package supervisor_test
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/go-muster/muster/actors"
+	"github.com/go-muster/muster/actors/actorstest"
+	"github.com/go-muster/muster/actors/process"
+	"github.com/go-muster/muster/actors/process/processtest"
+	"github.com/go-muster/muster/supervisor"
+)
+
+// A family is an actor of a user's with groups for children, and what it hears of them.
+type family struct {
+	*testing.T
+	system   *actor.ActorSystem
+	launcher *actorstest.Launcher
+	parent   *actor.PID
+	heard    chan any
+	pids     chan *actor.PID
+}
+
+// spawnGroup is what the parent does when it gets props.
+func (f *family) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *actor.Props:
+		f.pids <- ctx.Spawn(m)
+	case *supervisor.Ended, *actor.Terminated:
+		f.heard <- m
+	case func(actor.Context):
+		m(ctx)
+	}
+}
+
+func newFamily(t *testing.T, opts ...actor.PropsOption) *family {
+	f := &family{
+		T: t, system: newSystem(), launcher: actorstest.NewLauncher(t), heard: make(chan any, 10), pids: make(chan *actor.PID, 1),
+	}
+	f.parent = f.system.Root.Spawn(actor.PropsFromProducer(func() actor.Actor { return f }, opts...))
+	t.Cleanup(func() { _ = f.system.Root.StopFuture(f.parent).Wait() })
+	return f
+}
+
+func (f *family) spawn(s supervisor.Spec, opts ...supervisor.Option) *actor.PID {
+	f.Helper()
+	props, err := supervisor.Props(s, append(opts, supervisor.WithLauncher(f.launcher))...)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.system.Root.Send(f.parent, props)
+	return <-f.pids
+}
+
+func (f *family) rank(r, g int) *actorstest.Process {
+	f.Helper()
+	return f.launcher.Await(f.Context(), process.ID{Rank: r, Generation: g})
+}
+
+// ended waits for the end of a group, and for the engine's word that its actor is gone, which may come first.
+func (f *family) ended(group *actor.PID) (e *supervisor.Ended) {
+	f.Helper()
+	for range 2 {
+		switch m := (<-f.heard).(type) {
+		case *supervisor.Ended:
+			e = m
+		case *actor.Terminated:
+			if !m.Who.Equal(group) {
+				f.Fatalf("%v is gone", m.Who)
+			}
+		}
+	}
+	if e == nil || !e.PID.Equal(group) {
+		f.Fatalf("the parent heard %+v", e)
+	}
+	return e
+}
+
+// O-61, O-70: a group tells its parent how it ended, and then it is gone.
+func TestGroupAsChild(t *testing.T) {
+	processtest.Check(t)
+	f := newFamily(t)
+	group := f.spawn(spec(2))
+	first := f.rank(0, 0)
+	first.Raise(valueError())
+	obey(f.rank(1, 0))
+	first.Exit(failed)
+	var failure *supervisor.Failure
+	if e := f.ended(group); !errors.As(e.Err, &failure) || failure.Rank != 0 || e.Report.Outcome != supervisor.Failed {
+		t.Errorf("%v, %v", e.Err, e.Report.Outcome)
+	}
+}
+
+// Groups of one parent know nothing of each other, and do what it asks.
+func TestGroupsOfOneParent(t *testing.T) {
+	processtest.Check(t)
+	f := newFamily(t)
+	one := f.spawn(supervisor.Spec{Name: "one", Ranks: spec(1).Ranks})
+	first := f.rank(0, 0)
+	two := f.spawn(supervisor.Spec{Name: "two", Ranks: spec(1).Ranks})
+	second := f.rank(0, 0)
+	answer, err := f.system.Root.RequestFuture(two, &supervisor.ReportRequest{}, time.Minute).Result()
+	if r, is := answer.(*supervisor.Report); !is || r.Name != "two" || r.Outcome != supervisor.Running {
+		t.Errorf("the report is %+v, %v", answer, err)
+	}
+	f.system.Root.Send(one, &supervisor.SignalGroup{Signal: 10})
+	if order := first.Order(t.Context()); order != (actors.Signal{Signal: 10}) {
+		t.Errorf("the first was ordered %+v", order)
+	}
+	f.system.Root.Send(one, &supervisor.StopGroup{Reason: "enough"})
+	obey(first)
+	if e := f.ended(one); !errors.Is(e.Err, supervisor.ErrStopped) || e.Err.Error() != "supervisor: stopped: enough" {
+		t.Errorf("the first ended with %v", e.Err)
+	}
+	f.system.Root.Send(two, &supervisor.StopGroup{Kill: true})
+	second.Order(t.Context())
+	if order := second.Order(t.Context()); order != (actors.Kill{}) {
+		t.Errorf("the second was ordered %+v", order)
+	}
+	second.Exit(killed)
+	f.ended(two)
+}
+
+// A parent that stops a group by the engine's means kills its ranks, and hears of it when they are gone.
+func TestGroupStoppedByItsParent(t *testing.T) {
+	processtest.Check(t)
+	f := newFamily(t)
+	group := f.spawn(spec(1))
+	rank := f.rank(0, 0)
+	f.system.Root.Send(f.parent, func(ctx actor.Context) { ctx.Stop(group) })
+	if order := rank.Order(t.Context()); order != (actors.Kill{}) {
+		t.Errorf("the rank was ordered %+v", order)
+	}
+	select {
+	case m := <-f.heard:
+		t.Errorf("G-4: the parent heard %+v before the rank was gone", m)
+	default:
+	}
+	rank.Exit(killed)
+	if e := f.ended(group); !errors.Is(e.Err, supervisor.ErrStopped) {
+		t.Errorf("it ended with %v", e.Err)
+	}
+}
+
+// A parent's strategy may restart a group whose actor fails: the new group begins when the old one is gone (G-1).
+func TestGroupRestartedByItsParent(t *testing.T) {
+	processtest.Check(t)
+	f := newFamily(t, actor.WithSupervisor(actor.NewOneForOneStrategy(1, 0, func(reason any) actor.Directive {
+		if err, is := reason.(error); !is || !strings.Contains(err.Error(), "what a bug") {
+			t.Errorf("the reason is %v", reason)
+		}
+		return actor.RestartDirective
+	})))
+	var once sync.Once
+	group := f.spawn(spec(1), supervisor.WithObserver(func(e supervisor.Event) {
+		if e.Kind == supervisor.EventRunning {
+			once.Do(func() { panic("what a bug") })
+		}
+	}))
+	old := f.rank(0, 0)
+	if order := old.Order(t.Context()); order != (actors.Kill{}) {
+		t.Errorf("the rank was ordered %+v", order)
+	}
+	if n := f.launcher.Launched(); n != 1 {
+		t.Errorf("G-1: %d processes were launched while the old one lived", n)
+	}
+	old.Exit(killed)
+	again := f.rank(0, 0)
+	if again.PID() == old.PID() {
+		t.Error("there is no new process")
+	}
+	again.Exit(process.Exit{})
+	if e := f.ended(group); e.Err != nil {
+		t.Errorf("it ended with %v", e.Err)
+	}
+}
+
+// A parent whose strategy lets it end hears of the bug.
+func TestGroupGivenUpByItsParent(t *testing.T) {
+	processtest.Check(t)
+	f := newFamily(t, actor.WithSupervisor(actor.NewOneForOneStrategy(0, 0, actor.DefaultDecider)))
+	group := f.spawn(spec(1), supervisor.WithObserver(func(supervisor.Event) { panic("what a bug") }))
+	if e := f.ended(group); !strings.Contains(e.Err.Error(), "what a bug") || e.Report.Outcome != supervisor.Failed {
+		t.Errorf("it ended with %v", e.Err)
+	}
+}
+
+func TestBadProps(t *testing.T) {
+	if _, err := supervisor.Props(supervisor.Spec{}); !errors.Is(err, supervisor.ErrSpec) {
+		t.Error(err)
+	}
+}
