@@ -239,8 +239,8 @@ func (m *machine) decide(f *Failure) {
 
 // consult asks the strategy.
 func (m *machine) consult(f *Failure) {
-	if _, slow := m.strategy.(deliberator); slow {
-		m.deliberate(f)
+	if s, slow := m.strategy.(deliberator); slow {
+		m.deliberate(s, f)
 		return
 	}
 	d, err := m.ask(f)

@@ -10,12 +10,12 @@ type deliberator interface {
 }
 
 // deliberate asks, and sees to it that there will be an answer.
-func (m *machine) deliberate(f *Failure) {
+func (m *machine) deliberate(s deliberator, f *Failure) {
 	m.resume, m.phase = m.phase, deciding
 	m.question++
 	m.asked = f
 	known := *f
-	m.do(efAsk{m.question, m.state(), &known, m.members(f)})
+	m.do(efAsk{m.question, s, m.state(), &known, m.members(f)})
 	m.arm(answerTimer, m.answerTime)
 }
 
@@ -85,4 +85,10 @@ func (m *machine) dismiss() {
 	m.asked.Directive = Directive{Reason: "the group was stopped before the strategy had answered"}
 	m.asked, m.held = nil, nil
 	m.disarm(answerTimer)
+}
+
+// onChange: what was decided is carried out, and a question that is being thought about stays that of who was asked.
+func (m *machine) onChange(ev event) {
+	m.strategy = ev.(evChange).strategy
+	m.emitGroup(Event{Kind: EventChanged, Reason: fmt.Sprintf("the strategy is now %T", m.strategy)})
 }

@@ -27,6 +27,7 @@ const (
 	EventStopping EventKind = "stopping" // the group was asked to stop from outside
 	EventGhost    EventKind = "ghost"    // something came from an older generation, and was dropped
 	EventNotice   EventKind = "notice"   // of the launcher, such as that what protects the processes was lost: Reason tells
+	EventChanged  EventKind = "changed"  // the strategy was replaced
 	EventDone     EventKind = "done"     // the group has ended
 )
 

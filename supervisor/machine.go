@@ -167,6 +167,7 @@ type (
 		kill  bool
 	}
 	evNotice struct{ text string }
+	evChange struct{ strategy Strategy }
 	evAnswer struct {
 		question  int
 		directive Directive
@@ -191,6 +192,7 @@ type (
 	}
 	efAsk struct {
 		question int
+		strategy deliberator
 		state    State
 		failure  *Failure
 		members  []int // the ranks that a restart would bring back, and the one that failed

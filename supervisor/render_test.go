@@ -76,7 +76,7 @@ func describeEvent(e Event) (head, id, tail string) {
 		}
 	case EventExited:
 		tail = ": " + describeExit(e.Exit)
-	case EventStop, EventStopping, EventGhost, EventNotice:
+	case EventStop, EventStopping, EventGhost, EventNotice, EventChanged:
 		tail = fmt.Sprintf(" (%s)", e.Reason)
 	case EventWaiting:
 		tail = fmt.Sprintf(" %v", e.After)

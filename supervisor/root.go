@@ -37,9 +37,13 @@ type (
 	}
 	signal  struct{ signal process.Signal }
 	inquiry struct{ answer chan<- Report }
-	fired   struct{ event evTimer }
-	notice  struct{ text string } // of the launcher's guard
-	answer  struct{ event evAnswer }
+	change  struct {
+		strategy Strategy
+		answer   chan<- struct{}
+	}
+	fired  struct{ event evTimer }
+	notice struct{ text string } // of the launcher's guard
+	answer struct{ event evAnswer }
 )
 
 func newRoot(g *Group, s Spec, o options) *root {
@@ -64,6 +68,10 @@ func (r *root) Receive(ctx actor.Context) {
 		r.stopped()
 	case *inquiry:
 		m.answer <- r.report()
+	case *change:
+		r.spec.Strategy = m.strategy
+		r.step(ctx, evChange{m.strategy})
+		m.answer <- struct{}{}
 	case *signal:
 		r.signal(ctx, m.signal)
 	default:
@@ -144,7 +152,7 @@ func (r *root) perform(ctx actor.Context, e effect) {
 
 // ask asks a strategy that takes its time. The answer may come on any goroutine, and even before this returns.
 func (r *root) ask(ctx actor.Context, e efAsk) {
-	strategy := r.machine.strategy.(*engineStrategy)
+	strategy := e.strategy.(*engineStrategy)
 	strategy.ask(ctx.ActorSystem(), ctx.Self().Id, r.cast, e, func(d Directive, err error) {
 		r.group.send(&answer{evAnswer{e.question, d, err}})
 	})

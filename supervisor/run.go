@@ -87,6 +87,26 @@ func stopped(reason string) error {
 // Signal sends a signal to the process group of every rank, such as SIGUSR1. It returns at once.
 func (g *Group) Signal(sig process.Signal) { g.send(&signal{sig}) }
 
+// SetStrategy replaces the strategy of a running group, and with it its budget: it decides about the next failure. What was
+// decided already is carried out. It returns an error that wraps [ErrSpec] for a strategy that is nil or makes no sense,
+// and [ErrStopped] when the group has ended; the old strategy stays then.
+func (g *Group) SetStrategy(s Strategy) error {
+	if s == nil {
+		return fmt.Errorf("%w: there is no strategy: give FailFast for the default", ErrSpec)
+	}
+	if err := checkStrategy(s); err != nil {
+		return fmt.Errorf("%w: %w", ErrSpec, err)
+	}
+	answer := make(chan struct{}, 1)
+	g.send(&change{s, answer})
+	select {
+	case <-answer:
+		return nil
+	case <-g.done:
+		return fmt.Errorf("%w: the group has ended", ErrStopped)
+	}
+}
+
 // PID returns the root actor, for people whose own actors watch it.
 func (g *Group) PID() *actor.PID { return g.pid }
 

@@ -287,6 +287,33 @@ func TestSpec(t *testing.T) {
 }
 
 // TestMap: arguments go out by rank, results come back by rank.
+// O-68, O-85: a running group takes another strategy, or keeps the old one when the new one makes no sense.
+func TestSetStrategy(t *testing.T) {
+	processtest.Check(t)
+	p := begin(t, spec(1))
+	for _, bad := range []supervisor.Strategy{nil, supervisor.AllForOne{Linger: -1}} {
+		if err := p.SetStrategy(bad); !errors.Is(err, supervisor.ErrSpec) {
+			t.Errorf("%v: %v", bad, err)
+		}
+	}
+	if err := p.SetStrategy(supervisor.AllForOne{Restarts: 1}); err != nil {
+		t.Error(err)
+	}
+	p.rank(0, 0).Exit(process.Exit{Code: 1})
+	again := p.rank(0, 1)
+	if !slices.Contains(again.Command.Env, "TORCHELASTIC_MAX_RESTARTS=1") {
+		t.Errorf("the environment is %v", again.Command.Env)
+	}
+	if err := p.SetStrategy(supervisor.IgnoreFailures{}); err != nil {
+		t.Error(err)
+	}
+	again.Exit(process.Exit{Code: 1})
+	p.expectEnd(nil)
+	if err := p.SetStrategy(supervisor.FailFast{}); !errors.Is(err, supervisor.ErrStopped) {
+		t.Errorf("after the end: %v", err)
+	}
+}
+
 func TestMap(t *testing.T) {
 	launcher := actorstest.NewLauncher(t)
 	launcher.Play(func(p *actorstest.Process) {

@@ -89,7 +89,7 @@ func (s Spec) Check(l process.Launcher) error {
 		}
 	}
 	terms := s.terms()
-	for _, err := range []error{terms.check(len(s.Ranks)), s.GPUs.check(len(s.Ranks)), s.checkCommands(l)} {
+	for _, err := range []error{checkStrategy(s.Strategy), terms.check(len(s.Ranks)), s.GPUs.check(len(s.Ranks)), s.checkCommands(l)} {
 		if err != nil {
 			errs = append(errs, err)
 		}

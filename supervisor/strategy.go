@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -180,6 +181,38 @@ func (IgnoreFailures) Decide(State, *Failure) Directive {
 	return Directive{Action: Ignore, Reason: "failures are ignored"}
 }
 
+// A Checker is a Strategy that can tell that it makes no sense, before a group is started with it, or goes on with it.
+type Checker interface {
+	Strategy
+	// Check returns what is wrong, and what to write instead.
+	Check() error
+}
+
+// Check returns an error for negative times, and for a budget that is both in a window and decaying.
+func (a AllForOne) Check() error {
+	return budget{a.Restarts, a.Within, a.Decay, a.MinUptime, a.Backoff}.check(a.Linger)
+}
+
+// Check returns an error for negative times, and for a budget that is both in a window and decaying.
+func (o OneForOne) Check() error {
+	return budget{o.Restarts, o.Within, o.Decay, o.MinUptime, o.Backoff}.check(0)
+}
+
+// Check returns an error for negative times, and for a budget that is both in a window and decaying.
+func (r RestForOne) Check() error {
+	return budget{r.Restarts, r.Within, r.Decay, r.MinUptime, r.Backoff}.check(0)
+}
+
+// Check returns an error for a negative Linger.
+func (f FailFast) Check() error { return budget{}.check(f.Linger) }
+
+func checkStrategy(s Strategy) error {
+	if c, is := s.(Checker); is {
+		return c.Check()
+	}
+	return nil
+}
+
 // A budget is what the strategies that restart have in common.
 type budget struct {
 	restarts  int
@@ -187,6 +220,27 @@ type budget struct {
 	decay     time.Duration
 	minUptime time.Duration
 	backoff   Backoff
+}
+
+func (b budget) check(linger time.Duration) error {
+	var errs []error
+	for _, d := range []struct {
+		name string
+		is   time.Duration
+	}{
+		{"Within", b.within}, {"Decay", b.decay}, {"MinUptime", b.minUptime}, {"Linger", linger}, {"Backoff.Min", b.backoff.Min},
+	} {
+		if d.is < 0 {
+			errs = append(errs, fmt.Errorf("%s is negative (%v)", d.name, d.is))
+		}
+	}
+	if b.backoff.Max != 0 && b.backoff.Max < b.backoff.Min {
+		errs = append(errs, fmt.Errorf("the Backoff's Max (%v) is less than its Min (%v): use 0 for no growth", b.backoff.Max, b.backoff.Min))
+	}
+	if b.within > 0 && b.decay > 0 {
+		errs = append(errs, errors.New("a budget is either Within a window or subject to Decay: leave one at 0"))
+	}
+	return errors.Join(errs...)
 }
 
 // decide answers with the restart when it is worth while and there is budget for it, else with the end.

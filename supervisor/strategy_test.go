@@ -1,9 +1,11 @@
 package supervisor
 
 import (
+	"errors"
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"testing/quick"
 	"time"
@@ -82,6 +84,34 @@ func TestStrategies(t *testing.T) {
 
 func same(a, b Directive) bool {
 	return a.Action == b.Action && a.After == b.After && a.Linger == b.Linger && a.Reason == b.Reason
+}
+
+// O-28: a strategy that makes no sense is refused, with all that is wrong with it.
+func TestBadStrategies(t *testing.T) {
+	for _, c := range []struct {
+		strategy Checker
+		want     string
+	}{
+		{AllForOne{Within: -1, Linger: -2}, "Within is negative (-1ns)\nLinger is negative (-2ns)"},
+		{OneForOne{MinUptime: -1}, "MinUptime is negative (-1ns)"},
+		{RestForOne{Decay: -1}, "Decay is negative (-1ns)"},
+		{FailFast{Linger: -1}, "Linger is negative (-1ns)"},
+		{OneForOne{Backoff: Backoff{Min: -1}}, "Backoff.Min is negative (-1ns)"},
+		{OneForOne{Backoff: Backoff{Min: 2, Max: 1}}, "the Backoff's Max (1ns) is less than its Min (2ns): use 0 for no growth"},
+		{AllForOne{Within: 1, Decay: 1}, "a budget is either Within a window or subject to Decay: leave one at 0"},
+	} {
+		if err := c.strategy.Check(); err == nil || err.Error() != c.want {
+			t.Errorf("%+v: %v, want %s", c.strategy, err, c.want)
+		}
+		if err := (Spec{Strategy: c.strategy}).Check(nil); !errors.Is(err, ErrSpec) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v", c.strategy, err)
+		}
+	}
+	for _, good := range []Checker{AllForOne{}, OneForOne{Restarts: -1, Backoff: Backoff{Min: 1}}, RestForOne{Decay: 1}, FailFast{}} {
+		if err := good.Check(); err != nil {
+			t.Errorf("%+v: %v", good, err)
+		}
+	}
 }
 
 func TestRestartsWithin(t *testing.T) {

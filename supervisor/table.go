@@ -22,6 +22,7 @@ const (
 	stopRow
 	noticeRow
 	answerRow
+	changeRow
 	rows
 )
 
@@ -29,7 +30,7 @@ func (r row) String() string {
 	return [rows]string{
 		"start", "started", "ready", "returned", "raised", "good exit", "bad exit", "start timer", "linger timer",
 		"exit timer", "grace timer", "kill timer", "back-off timer", "deadline", "answer timer",
-		"stop", "notice", "answer",
+		"stop", "notice", "answer", "change",
 	}[r]
 }
 
@@ -43,6 +44,7 @@ func (e evTimer) row() row  { return startTimerRow + row(e.timer) }
 func (evStop) row() row     { return stopRow }
 func (evNotice) row() row   { return noticeRow }
 func (evAnswer) row() row   { return answerRow }
+func (evChange) row() row   { return changeRow }
 
 // A cell says what an event does in a phase.
 type cell struct {
@@ -87,6 +89,7 @@ var (
 	carryOut      = cell{"ignore, drop, or end the scope → stopping; then what waited", (*machine).onAnswer}
 	lateAnswer    = cell{"nothing; but a second one ends all", (*machine).onAnswer}
 	noAnswer      = cell{"end all → stopping, terminate", (*machine).onSilence}
+	newStrategy   = cell{"the next failure is the new strategy's", (*machine).onChange}
 	stopIdle      = cell{"→ done", (*machine).onStop}
 )
 
@@ -96,42 +99,42 @@ var table = [phases][rows]cell{
 		startRow: begin, startedRow: nothing, readyRow: nothing, returnedRow: nothing, raisedRow: nothing,
 		goodExitRow: nothing, badExitRow: nothing, startTimerRow: nothing, lingerTimerRow: nothing,
 		exitTimerRow: nothing, graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: nothing,
-		deadlineTimerRow: nothing, answerTimerRow: nothing, stopRow: stopIdle, noticeRow: nothing, answerRow: nothing,
+		deadlineTimerRow: nothing, answerTimerRow: nothing, stopRow: stopIdle, noticeRow: nothing, answerRow: nothing, changeRow: nothing,
 	},
 	starting: {
 		startRow: nothing, startedRow: noteStarted, readyRow: awaitReady, returnedRow: noteValue, raisedRow: decideRaised,
 		goodExitRow: startWithout, badExitRow: decideExit, startTimerRow: lateStart, lingerTimerRow: nothing,
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing,
-		deadlineTimerRow: timeUp, answerTimerRow: nothing, stopRow: stopAll, noticeRow: passOn, answerRow: lateAnswer,
+		deadlineTimerRow: timeUp, answerTimerRow: nothing, stopRow: stopAll, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
 	},
 	running: {
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: decideRaised,
 		goodExitRow: markGood, badExitRow: decideExit, startTimerRow: nothing, lingerTimerRow: nothing,
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing,
-		deadlineTimerRow: timeUp, answerTimerRow: nothing, stopRow: stopAll, noticeRow: passOn, answerRow: lateAnswer,
+		deadlineTimerRow: timeUp, answerTimerRow: nothing, stopRow: stopAll, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
 	},
 	deciding: {
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: holdRaised,
 		goodExitRow: markDeciding, badExitRow: holdExit, startTimerRow: nothing, lingerTimerRow: nothing,
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing,
-		deadlineTimerRow: timeUp, answerTimerRow: noAnswer, stopRow: stopAll, noticeRow: passOn, answerRow: carryOut,
+		deadlineTimerRow: timeUp, answerTimerRow: noAnswer, stopRow: stopAll, noticeRow: passOn, answerRow: carryOut, changeRow: newStrategy,
 	},
 	stopping: {
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: joinRaised,
 		goodExitRow: markStopped, badExitRow: joinExit, startTimerRow: nothing, lingerTimerRow: askNow,
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing,
-		deadlineTimerRow: timeUpAnyway, answerTimerRow: nothing, stopRow: stopAnyway, noticeRow: passOn, answerRow: lateAnswer,
+		deadlineTimerRow: timeUpAnyway, answerTimerRow: nothing, stopRow: stopAnyway, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
 	},
 	waiting: { // ranks out of the directive's scope may be alive
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: reviveRaised,
 		goodExitRow: markOutside, badExitRow: reviveExit, startTimerRow: nothing, lingerTimerRow: nothing,
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: respawn,
-		deadlineTimerRow: timeUpWaiting, answerTimerRow: nothing, stopRow: stopWaiting, noticeRow: passOn, answerRow: lateAnswer,
+		deadlineTimerRow: timeUpWaiting, answerTimerRow: nothing, stopRow: stopWaiting, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
 	},
 	done: {
 		startRow: nothing, startedRow: nothing, readyRow: nothing, returnedRow: nothing, raisedRow: nothing,
 		goodExitRow: nothing, badExitRow: nothing, startTimerRow: nothing, lingerTimerRow: nothing,
 		exitTimerRow: nothing, graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: nothing,
-		deadlineTimerRow: nothing, answerTimerRow: nothing, stopRow: nothing, noticeRow: nothing, answerRow: nothing,
+		deadlineTimerRow: nothing, answerTimerRow: nothing, stopRow: nothing, noticeRow: nothing, answerRow: nothing, changeRow: nothing,
 	},
 }

@@ -63,6 +63,14 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		return s.tell(evStop{cause: stopped(strings.Join(words(d), " ")), kill: d.Cmd == "kill"})
 	case "notice": // of the launcher's guard
 		return s.tell(evNotice{value(d, "text")})
+	case "change":
+		var c scripted
+		for _, arg := range d.CmdArgs {
+			if err := c.set(arg.Key, arg.Vals); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return s.tell(evChange{c.strategy()})
 	case "answer": // of a strategy that takes its time
 		return s.tell(s.answer(d))
 	case "report":

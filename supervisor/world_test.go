@@ -206,6 +206,9 @@ func (w *world) run() error {
 		}
 	}
 	w.after(w.upTo(simHorizon), func() { w.tell(evNotice{"the watchdog is back"}, nil) })
+	if w.chance(0.2) {
+		w.after(w.upTo(simHorizon), func() { w.tell(evChange{w.randomStrategy(w.size)}, nil) })
+	}
 	w.after(simHorizon, func() { w.stop(false) })
 	for w.err == nil && len(w.queue) > 0 {
 		next := heap.Pop(&w.queue).(item)
@@ -301,7 +304,7 @@ func (w *world) ponder(e efAsk) {
 				answer.err = panicked(p)
 			}
 		}()
-		answer.directive = w.m.strategy.Decide(e.state, e.failure)
+		answer.directive = e.strategy.Decide(e.state, e.failure)
 	}()
 	if !w.chance(0.02) {
 		w.after(w.upTo(3*time.Second), func() { w.tell(answer, nil) })
