@@ -54,6 +54,9 @@ func (m *machine) answered(d Directive, err error) {
 	if m.phase == starting && !m.isSet(startTimer) {
 		m.watchStart() // it went off while nobody could be asked about it
 	}
+	if !m.isSet(lifetimeTimer) {
+		m.watchLifetime() // likewise
+	}
 	m.carryOut(f, d, err)
 	for len(m.held) > 0 && m.phase != deciding {
 		f := m.held[0]

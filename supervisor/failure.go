@@ -55,6 +55,8 @@ var (
 	ErrTimeout = errors.New("supervisor: the group's time is up")
 	// ErrStartTimeout is the condition of a rank that was not ready within the StartTimeout.
 	ErrStartTimeout = errors.New("supervisor: not ready in time")
+	// ErrLifetime is the condition of a rank that lived longer than its generation may.
+	ErrLifetime = errors.New("supervisor: the generation's time is up")
 	// ErrAbandoned is the condition of a process that was alive even some time after SIGKILL.
 	ErrAbandoned = errors.New("supervisor: abandoned, the process does not die of SIGKILL")
 	// ErrStrategy is the condition of a strategy that panicked or asked for something that makes no sense.

@@ -22,6 +22,7 @@ type watch struct {
 	ghosts     int
 
 	decisions int          // restarts and terminates since the last spawn
+	began     time.Time    // the newest generation
 	starting  bool         // not everybody is ready
 	line      []int        // who is still to be started, in an ordered start
 	banned    map[int]bool // who was dropped before that
@@ -200,6 +201,9 @@ func (w *world) checkEffect(e effect, b *body, stale bool) {
 		w.checkEvent(e.event)
 	case efSpawn:
 		w.checkSpawn(e)
+		for _, id := range e.ids { // the next effect may mean them
+			w.launch(id)
+		}
 	case efStop:
 		w.checkAsk(e)
 	case efKill:
@@ -221,6 +225,9 @@ func (w *world) checkEvent(e Event) {
 		w.require(!b.failed, "%v failed twice", b.id)
 		if errors.Is(e.Failure.Err, ErrStartTimeout) {
 			w.require(!b.ready && !w.now.Before(b.born.Add(simStart)), "%v is not late", b.id)
+		}
+		if errors.Is(e.Failure.Err, ErrLifetime) {
+			w.require(!w.now.Before(w.began.Add(w.lifetime)), "%v has some time left", b.id)
 		}
 		b.failed = true
 		excused := e.Failure.Kind == Ignored
@@ -409,7 +416,7 @@ func (w *world) newGeneration() {
 		}
 	}
 	w.generation++
-	w.decisions, w.scope, w.starting = 0, nil, true
+	w.decisions, w.scope, w.starting, w.began = 0, nil, true, w.now
 }
 
 func (w *world) checkAsk(e efStop) {
@@ -418,7 +425,7 @@ func (w *world) checkAsk(e efStop) {
 		w.require(b.id == id && !b.told, "%v, which is gone, was asked to stop", id)
 		w.require(b.asked.IsZero(), "%v was asked twice", id)
 		leaving := !b.raised.IsZero() && w.now.Before(b.raised.Add(simExitTime))
-		lingers := w.stops == 0 && !w.gaveUp && b.dropped.IsZero() && w.now.Before(w.decided.Add(w.linger))
+		lingers := w.stops == 0 && !w.gaveUp && !b.failed && b.dropped.IsZero() && w.now.Before(w.decided.Add(w.linger))
 		w.require(!lingers, "%v was asked before the linger was over", b.id)
 		_, waits := w.turn(b)
 		w.require(!waits || w.kills > 0 || !b.raised.IsZero(), "%v was asked before its turn", b.id)
@@ -477,6 +484,7 @@ func (w *world) checkDone(e efDone) {
 
 // checkTime: before the clock goes on, everybody must have been told what was due.
 func (w *world) checkTime(next time.Time) {
+	w.checkLifetime(next)
 	w.require(w.question.IsZero() || !next.After(w.question.Add(simAnswer+simSlack)), "the strategy is waited for in vain")
 	for _, b := range w.lives {
 		if b == nil || b.told {
@@ -497,6 +505,20 @@ func (w *world) checkTime(next time.Time) {
 		}
 		if !b.killed.IsZero() && !b.gaveUp {
 			w.require(!next.After(b.killed.Add(simKillWait+simSlack)), "%v was not abandoned in time", b.id)
+		}
+	}
+}
+
+// checkLifetime: who lives when its generation's time is over, has failed, or been dropped. Nobody asks those who are
+// started later, because the strategy ignored that.
+func (w *world) checkLifetime(next time.Time) {
+	if w.lifetime == 0 || w.scope != nil || w.stops > 0 || !w.question.IsZero() || w.achieved {
+		return
+	}
+	end := w.began.Add(w.lifetime + simSlack)
+	for _, b := range w.lives {
+		if b != nil && !b.told && !b.failed && b.dropped.IsZero() && b.born.Before(w.began.Add(w.lifetime)) {
+			w.require(!next.After(end) || !next.After(w.spoke.Add(simSlack)), "%v lives too long", b.id)
 		}
 	}
 }

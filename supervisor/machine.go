@@ -63,6 +63,7 @@ type config struct {
 	startTimeout time.Duration // from spawn to ready, for each rank
 	ordered      bool          // one after the other
 	timeout      time.Duration // of the whole group; 0 for none
+	lifetime     time.Duration // of a generation; 0 for none
 	killWait     time.Duration // between Kill and Abandon
 	answerTime   time.Duration // what a strategy may take to answer
 	random       func() float64
@@ -128,11 +129,12 @@ const (
 	backoffTimer
 	deadlineTimer
 	answerTimer
+	lifetimeTimer
 	timers
 )
 
 func (t timer) String() string {
-	return [timers]string{"start", "linger", "exit", "grace", "kill", "backoff", "deadline", "answer"}[t]
+	return [timers]string{"start", "linger", "exit", "grace", "kill", "backoff", "deadline", "answer", "lifetime"}[t]
 }
 
 // Events.

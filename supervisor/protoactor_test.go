@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -201,7 +200,7 @@ func TestEngineChildren(t *testing.T) {
 
 // A strategy that does nothing leaves the group as it is, until its time is up.
 func TestEngineNeverAnswers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		p := begin(t, engineSpec(2, theirs(func(actor.Supervisor, *actor.PID, *actor.RestartStatistics, any) {})))
 		p.rank(0, 0).Exit(failed)
 		obey(p.rank(1, 0))

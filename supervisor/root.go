@@ -50,7 +50,7 @@ func newRoot(g *Group, s Spec, o options) *root {
 	return &root{
 		spec: s, options: o, group: g, start: time.Now(), ranks: map[int]*actor.PID{}, cast: newCast(),
 		machine: newMachine(config{
-			terms: s.terms(), ordered: s.Ordered, size: len(s.Ranks), strategy: s.Strategy, grace: s.Grace, startTimeout: s.StartTimeout, timeout: s.Timeout,
+			terms: s.terms(), ordered: s.Ordered, size: len(s.Ranks), strategy: s.Strategy, grace: s.Grace, startTimeout: s.StartTimeout, timeout: s.Timeout, lifetime: s.Lifetime,
 			exitTime: exitTime, killWait: killWait, answerTime: answerTime, random: rand.Float64,
 		}),
 	}

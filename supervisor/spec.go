@@ -34,6 +34,9 @@ type Spec struct {
 	StartTimeout time.Duration `json:"start_timeout,omitempty"`
 	// Timeout is the time that the group has for everything, restarts included. 0 means no limit.
 	Timeout time.Duration `json:"timeout,omitempty"`
+	// Lifetime is the time that each generation has, from its start: ranks that live on then fail, and the strategy decides.
+	// 0 means no limit.
+	Lifetime time.Duration `json:"lifetime,omitempty"`
 	// GPUs divides the machine's GPUs among the ranks. The zero value does not.
 	GPUs GPUs `json:"gpus,omitzero"`
 }
@@ -83,7 +86,7 @@ func (s Spec) Check(l process.Launcher) error {
 	for _, d := range []struct {
 		name string
 		is   time.Duration
-	}{{"Grace", s.Grace}, {"StartTimeout", s.StartTimeout}, {"Timeout", s.Timeout}} {
+	}{{"Grace", s.Grace}, {"StartTimeout", s.StartTimeout}, {"Timeout", s.Timeout}, {"Lifetime", s.Lifetime}} {
 		if d.is < 0 {
 			errs = append(errs, fmt.Errorf("%s is negative (%v): use 0 for the default", d.name, d.is))
 		}

@@ -19,11 +19,39 @@ func (m *machine) spawn(reason string) {
 		ids[i].Generation = m.generation
 		m.lives[ids[i].Rank] = life{generation: m.generation, state: queued, outcome: Running}
 	}
+	m.watchLifetime()
 	if m.ordered {
 		m.spawnNext()
 		return
 	}
 	m.spawnThose(ids)
+}
+
+// watchLifetime sets the timer for the end of a generation's time.
+func (m *machine) watchLifetime() {
+	if m.lifetime > 0 {
+		m.arm(lifetimeTimer, max(0, m.present().Started.Add(m.lifetime).Sub(m.now)))
+	}
+}
+
+// onLifetime: a generation that has not ended in its time has failed, all of it, until the strategy has stopped it.
+func (m *machine) onLifetime(event) {
+	late := m.pick(func(_ int, l *life) bool { return l.alive() && l.failure == nil && l.dropper == nil })
+	m.failThose(late, fmt.Errorf("%w (%v)", ErrLifetime, m.lifetime), func(id process.ID) bool {
+		l := &m.lives[id.Rank]
+		return m.phase != starting && m.phase != running || l.dropper != nil
+	})
+}
+
+// failThose lets ranks fail one by one, but for those whom what became of the ones before them has spared.
+func (m *machine) failThose(ids []process.ID, err error, spared func(process.ID) bool) {
+	for _, id := range ids {
+		if !spared(id) {
+			f := m.fail(id, Origin)
+			f.Err = err
+			m.decide(f)
+		}
+	}
 }
 
 func (m *machine) spawnThose(ids []process.ID) {
@@ -99,17 +127,9 @@ func (m *machine) onStartTimeout(event) {
 		return unready(rank, l) && l.state != queued && !l.due.After(m.now)
 	})
 	err := fmt.Errorf("%w (%v): %s", ErrStartTimeout, m.startTimeout, m.describe(late))
-	for _, id := range late {
-		if m.phase != starting {
-			return
-		}
-		if !unready(id.Rank, &m.lives[id.Rank]) {
-			continue // it was dropped together with one before it
-		}
-		f := m.fail(id, Origin)
-		f.Err = err
-		m.decide(f)
-	}
+	m.failThose(late, err, func(id process.ID) bool {
+		return m.phase != starting || !unready(id.Rank, &m.lives[id.Rank])
+	})
 	if m.phase == starting {
 		m.watchStart()
 	}

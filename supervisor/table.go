@@ -19,6 +19,7 @@ const (
 	backoffTimerRow
 	deadlineTimerRow
 	answerTimerRow
+	lifetimeTimerRow
 	stopRow
 	noticeRow
 	answerRow
@@ -30,7 +31,7 @@ func (r row) String() string {
 	return [rows]string{
 		"start", "started", "ready", "returned", "raised", "good exit", "bad exit", "start timer", "linger timer",
 		"exit timer", "grace timer", "kill timer", "back-off timer", "deadline", "answer timer",
-		"stop", "notice", "answer", "change",
+		"lifetime timer", "stop", "notice", "answer", "change",
 	}[r]
 }
 
@@ -89,6 +90,7 @@ var (
 	carryOut      = cell{"ignore, drop, or end the scope → stopping; then what waited", (*machine).onAnswer}
 	lateAnswer    = cell{"nothing; but a second one ends all", (*machine).onAnswer}
 	noAnswer      = cell{"end all → stopping, terminate", (*machine).onSilence}
+	tooLong       = cell{"those that live fail: Decide", (*machine).onLifetime}
 	newStrategy   = cell{"the next failure is the new strategy's", (*machine).onChange}
 	stopIdle      = cell{"→ done", (*machine).onStop}
 )
@@ -99,42 +101,42 @@ var table = [phases][rows]cell{
 		startRow: begin, startedRow: nothing, readyRow: nothing, returnedRow: nothing, raisedRow: nothing,
 		goodExitRow: nothing, badExitRow: nothing, startTimerRow: nothing, lingerTimerRow: nothing,
 		exitTimerRow: nothing, graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: nothing,
-		deadlineTimerRow: nothing, answerTimerRow: nothing, stopRow: stopIdle, noticeRow: nothing, answerRow: nothing, changeRow: nothing,
+		deadlineTimerRow: nothing, answerTimerRow: nothing, lifetimeTimerRow: nothing, stopRow: stopIdle, noticeRow: nothing, answerRow: nothing, changeRow: nothing,
 	},
 	starting: {
 		startRow: nothing, startedRow: noteStarted, readyRow: awaitReady, returnedRow: noteValue, raisedRow: decideRaised,
 		goodExitRow: startWithout, badExitRow: decideExit, startTimerRow: lateStart, lingerTimerRow: nothing,
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing,
-		deadlineTimerRow: timeUp, answerTimerRow: nothing, stopRow: stopAll, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
+		deadlineTimerRow: timeUp, answerTimerRow: nothing, lifetimeTimerRow: tooLong, stopRow: stopAll, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
 	},
 	running: {
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: decideRaised,
 		goodExitRow: markGood, badExitRow: decideExit, startTimerRow: nothing, lingerTimerRow: nothing,
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing,
-		deadlineTimerRow: timeUp, answerTimerRow: nothing, stopRow: stopAll, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
+		deadlineTimerRow: timeUp, answerTimerRow: nothing, lifetimeTimerRow: tooLong, stopRow: stopAll, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
 	},
 	deciding: {
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: holdRaised,
 		goodExitRow: markDeciding, badExitRow: holdExit, startTimerRow: nothing, lingerTimerRow: nothing,
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing,
-		deadlineTimerRow: timeUp, answerTimerRow: noAnswer, stopRow: stopAll, noticeRow: passOn, answerRow: carryOut, changeRow: newStrategy,
+		deadlineTimerRow: timeUp, answerTimerRow: noAnswer, lifetimeTimerRow: nothing, stopRow: stopAll, noticeRow: passOn, answerRow: carryOut, changeRow: newStrategy,
 	},
 	stopping: {
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: joinRaised,
 		goodExitRow: markStopped, badExitRow: joinExit, startTimerRow: nothing, lingerTimerRow: askNow,
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing,
-		deadlineTimerRow: timeUpAnyway, answerTimerRow: nothing, stopRow: stopAnyway, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
+		deadlineTimerRow: timeUpAnyway, answerTimerRow: nothing, lifetimeTimerRow: nothing, stopRow: stopAnyway, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
 	},
 	waiting: { // ranks out of the directive's scope may be alive
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: reviveRaised,
 		goodExitRow: markOutside, badExitRow: reviveExit, startTimerRow: nothing, lingerTimerRow: nothing,
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: respawn,
-		deadlineTimerRow: timeUpWaiting, answerTimerRow: nothing, stopRow: stopWaiting, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
+		deadlineTimerRow: timeUpWaiting, answerTimerRow: nothing, lifetimeTimerRow: nothing, stopRow: stopWaiting, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
 	},
 	done: {
 		startRow: nothing, startedRow: nothing, readyRow: nothing, returnedRow: nothing, raisedRow: nothing,
 		goodExitRow: nothing, badExitRow: nothing, startTimerRow: nothing, lingerTimerRow: nothing,
 		exitTimerRow: nothing, graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: nothing,
-		deadlineTimerRow: nothing, answerTimerRow: nothing, stopRow: nothing, noticeRow: nothing, answerRow: nothing, changeRow: nothing,
+		deadlineTimerRow: nothing, answerTimerRow: nothing, lifetimeTimerRow: nothing, stopRow: nothing, noticeRow: nothing, answerRow: nothing, changeRow: nothing,
 	},
 }

@@ -271,6 +271,8 @@ func startConfig(t *testing.T, d *datadriven.TestData) config {
 			c.size, err = strconv.Atoi(arg.Vals[0])
 		case "grace":
 			c.grace, err = time.ParseDuration(arg.Vals[0])
+		case "lifetime":
+			c.lifetime, err = time.ParseDuration(arg.Vals[0])
 		case "ordered":
 			c.ordered = true
 		case "timeout":

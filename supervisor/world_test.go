@@ -101,7 +101,9 @@ func newWorld(seed uint64) *world {
 	if w.chance(0.5) {
 		c.terms = w.randomTerms(c.size)
 	}
-	c.ordered = w.chance(0.25)
+	if c.ordered = w.chance(0.25); w.chance(0.1) {
+		c.lifetime = w.upTo(20*time.Second) + time.Second
+	}
 	if c.answerTime = simAnswer; w.chance(0.3) {
 		c.strategy = slow{c.strategy}
 	}
@@ -261,13 +263,9 @@ func describeInput(ev event) string {
 	return fmt.Sprintf("%v %v", ev.row(), id)
 }
 
-// perform does what the shell and the rank actors do.
+// perform does what the shell and the rank actors do; the launches are done already.
 func (w *world) perform(e effect) {
 	switch e := e.(type) {
-	case efSpawn:
-		for _, id := range e.ids {
-			w.launch(id)
-		}
 	case efStop:
 		for _, id := range e.ids {
 			b := w.lives[id.Rank]
