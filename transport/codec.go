@@ -3,6 +3,7 @@ package transport
 import (
 	"bytes"
 	"fmt"
+	"math"
 
 	"github.com/vmihailenco/msgpack/v5"
 )
@@ -57,8 +58,11 @@ func decodeMessage(k Kind, body []byte) (Message, error) {
 	if err := unmarshal(body, m, maxElements); err != nil {
 		return nil, &MessageError{k, err}
 	}
-	if x, ok := m.(*Exception); ok {
-		x.Limit()
+	if p, ok := m.(*Progress); ok && p.Count > math.MaxInt64 { // as the decoder makes of a negative number
+		return nil, &MessageError{k, fmt.Errorf("%w: a count out of range", ErrMalformed)}
+	}
+	if long, ok := m.(interface{ Limit() }); ok {
+		long.Limit()
 	}
 	return m, nil
 }

@@ -28,7 +28,9 @@ func TestConn(t *testing.T) {
 		everything(),
 		&transport.Result{Value: bytes.Repeat([]byte{1}, 3*transport.MaxFrame)},
 		&transport.Heartbeat{Seq: 1, Time: 2},
+		&transport.Progress{Count: 7, Text: "epoch 1"},
 		&transport.Stop{Reason: "enough", Grace: time.Minute},
+		&transport.Dump{Text: "goroutine 1 [running]:"},
 		&transport.Argument{Value: []byte{0xc0}},
 	} {
 		t.Run(m.Kind().String(), func(t *testing.T) {
@@ -52,7 +54,8 @@ func TestKind(t *testing.T) {
 	for k, want := range map[transport.Kind]string{
 		transport.KindHello: "Hello", transport.KindWelcome: "Welcome", transport.KindReady: "Ready",
 		transport.KindException: "Exception", transport.KindResult: "Result", transport.KindHeartbeat: "Heartbeat",
-		transport.KindStop: "Stop", transport.KindArgument: "Argument", transport.KindProgress: "kind 7", 0: "kind 0", 255: "kind 255",
+		transport.KindStop: "Stop", transport.KindArgument: "Argument", transport.KindProgress: "Progress",
+		transport.KindDump: "Dump", transport.KindMessage: "kind 8", 0: "kind 0", 255: "kind 255",
 	} {
 		if got := k.String(); got != want {
 			t.Errorf("Kind(%d) = %q, want %q", uint8(k), got, want)
@@ -235,7 +238,7 @@ func TestRecv(t *testing.T) {
 	}{
 		{"nothing", nil, nil, 0},
 		{"an unknown kind is skipped", cat(frame(99, 0, "\xc1\xc1"), ready), []transport.Kind{3}, 0},
-		{"a reserved kind is skipped", cat(frame(7, 0, "\x80"), frame(10, 0, ""), ready), []transport.Kind{3}, 0},
+		{"a reserved kind is skipped", cat(frame(8, 0, "\x80"), frame(8, 0, ""), ready), []transport.Kind{3}, 0},
 		{"an unknown kind in chunks is skipped", cat(frame(99, 1, "ab"), ready, frame(99, 0, "c"), ready), []transport.Kind{3, 3}, 0},
 		{"an empty body is dropped", cat(beat(""), ready), []transport.Kind{3}, 1},
 		{"a body that is nil is dropped", cat(beat("\xc0"), ready), []transport.Kind{3}, 1},
@@ -246,6 +249,9 @@ func TestRecv(t *testing.T) {
 		{"a value of another type is dropped", cat(beat("\x81\xa3seq\xa1x"), ready), []transport.Kind{3}, 1},
 		{"a key that is no string is dropped", cat(beat("\x81\x01\x01"), ready), []transport.Kind{3}, 1},
 		{"a member that is no map is dropped", cat(frame(4, 0, "\x81\xa5cause\xa1x"), ready), []transport.Kind{3}, 1},
+		{"a negative count is dropped", cat(frame(7, 0, "\x81\xa5count\xff"), ready), []transport.Kind{3}, 1},
+		{"a count beyond 63 bits is dropped", cat(frame(7, 0, "\x81\xa5count\xcf\x80\x00\x00\x00\x00\x00\x00\x00"), ready), []transport.Kind{3}, 1},
+		{"a count that is a text is dropped", cat(frame(7, 0, "\x81\xa5count\xa17"), ready), []transport.Kind{3}, 1},
 		{"one after the other", cat(beat("\xc0"), ready, beat("\xc1"), beat("\x80")), []transport.Kind{3, 6}, 2},
 		{"chunks of a dropped message", cat(frame(6, 1, "\x81\xa3s"), frame(6, 0, "eq"), ready), []transport.Kind{3}, 1},
 		{"an empty chunk", cat(frame(transport.KindReady, 1, ""), frame(transport.KindReady, 0, "\x80")), []transport.Kind{3}, 0},

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"unicode/utf8"
 )
 
 // An Exception is an error raised in a worker: a message on the wire, and in Go an error whose causes [errors.Is] and
@@ -169,16 +168,9 @@ func (e *Exception) limitAttributes() {
 	e.Attributes = kept
 }
 
-// cut shortens a text to a limit by leaving out its middle: the first and the last lines of an error matter most.
+// cut shortens a text to a limit by leaving out its middle.
 func (e *Exception) cut(s *string, limit int) {
-	if !utf8.ValidString(*s) {
-		*s = strings.ToValidUTF8(*s, "\uFFFD")
+	if cutMiddle(s, limit) {
+		e.Truncated = true
 	}
-	if len(*s) <= limit {
-		return
-	}
-	const marker = "\n… left out …\n"
-	half := (limit - len(marker)) / 2
-	*s = strings.ToValidUTF8((*s)[:half], "") + marker + strings.ToValidUTF8((*s)[len(*s)-half:], "")
-	e.Truncated = true
 }

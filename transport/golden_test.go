@@ -106,7 +106,7 @@ func TestGoldenKinds(t *testing.T) {
 func messages() []transport.Message {
 	return []transport.Message{
 		&transport.Hello{}, &transport.Welcome{}, &transport.Ready{}, &transport.Exception{}, &transport.Result{},
-		&transport.Heartbeat{}, &transport.Stop{}, &transport.Argument{},
+		&transport.Heartbeat{}, &transport.Progress{}, &transport.Stop{}, &transport.Dump{}, &transport.Argument{},
 	}
 }
 
@@ -116,6 +116,7 @@ func goldenCases() []goldenCase {
 		{"hello, all zero", &transport.Hello{}, nil},
 		{"welcome", &transport.Welcome{Version: 1, Heartbeat: 5 * time.Second}, nil},
 		{"welcome, no version in common, no heartbeat", &transport.Welcome{}, nil},
+		{"welcome, dumps", &transport.Welcome{Version: 1, Dumps: true}, nil},
 		{"ready", &transport.Ready{}, nil},
 		{"result, no value", &transport.Result{}, nil},
 		{"result, value nil", &transport.Result{Value: []byte{0xc0}}, nil},
@@ -129,6 +130,12 @@ func goldenCases() []goldenCase {
 		{"argument, no value", &transport.Argument{}, nil},
 		{"stop", &transport.Stop{Reason: "rank 2 failed: ValueError: keine Lernrate — 学習率", Grace: 30 * time.Second}, nil},
 		{"stop, all zero", &transport.Stop{}, nil},
+		{"progress", &transport.Progress{Count: 1200, Text: "epoch 3 — 学習"}, nil},
+		{"progress, the largest count, no text", &transport.Progress{Count: 1<<63 - 1}, nil},
+		{"progress, all zero", &transport.Progress{}, nil},
+		{"dump, asked for", &transport.Dump{}, nil},
+		{"dump, answered", &transport.Dump{Text: "goroutine 1 [running]:\nmain.main()\n\t/proj/main.go:7 +0x1d\n"}, nil},
+		{"dump, the longest", &transport.Dump{Text: strings.Repeat("d", 256<<10)}, nil},
 	}
 	for _, n := range integers {
 		cases = append(cases, goldenCase{fmt.Sprintf("heartbeat, time %d", n), &transport.Heartbeat{Seq: 1, Time: n}, nil})
@@ -197,6 +204,8 @@ func readerCases() []goldenCase {
 			frame(transport.KindHello, 0, "\x82\xa3sdk\xa1x\xa3max\x01")},
 		{"reader: long forms", &transport.Heartbeat{Seq: 1, Time: -1},
 			frame(transport.KindHeartbeat, 0, "\xdf\x00\x00\x00\x02\xdb\x00\x00\x00\x03seq\xd3\x00\x00\x00\x00\x00\x00\x00\x01\xd9\x04time\xd1\xff\xff")},
+		{"reader: a count in a long form, a text that is empty", &transport.Progress{Count: 7},
+			frame(transport.KindProgress, 0, "\x82\xa5count\xd3\x00\x00\x00\x00\x00\x00\x00\x07\xa4text\xa0")},
 		{"reader: reserved flags", &transport.Ready{}, frame(transport.KindReady, 0xfe, "\x80")},
 		{"reader: a frame of an unknown kind before it", &transport.Ready{},
 			append(frame(200, 0, "\xc1"), frame(transport.KindReady, 0, "\x80")...)},

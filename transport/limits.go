@@ -1,5 +1,10 @@
 package transport
 
+import (
+	"strings"
+	"unicode/utf8"
+)
+
 // The limits of docs/protocol.md. A writer keeps within them, a reader enforces them.
 const (
 	// MaxFrame is the largest body of one frame, in bytes. A longer one breaks the link.
@@ -15,6 +20,47 @@ const (
 	maxBases      = 32       // base classes of one exception
 	maxAttribute  = 1 << 10  // bytes of one attribute's text, and of one base class's name
 
+	maxSDK      = 64        // bytes of the name of a worker's SDK
+	maxProgress = 256       // bytes of the text of a progress; a longer one keeps its beginning
+	maxDump     = 256 << 10 // bytes of a dump; a longer one keeps both ends
+
 	maxDepth    = 64      // nesting of one message's msgpack containers
 	maxElements = 1 << 18 // containers' elements in one message; the largest exception within the limits has 180 000
 )
+
+// Limit cuts the name of the SDK down to the limit of docs/protocol.md.
+func (h *Hello) Limit() { cutEnd(&h.SDK, maxSDK) }
+
+// Limit cuts the text down to the limit of docs/protocol.md.
+func (p *Progress) Limit() { cutEnd(&p.Text, maxProgress) }
+
+// Limit cuts the text down to the limit of docs/protocol.md, by leaving out its middle.
+func (d *Dump) Limit() { cutMiddle(&d.Text, maxDump) }
+
+// cutMiddle shortens a text to a limit by leaving out its middle, and reports whether it did: the first and the last lines
+// of an error matter most.
+func cutMiddle(s *string, limit int) bool {
+	toValid(s)
+	if len(*s) <= limit {
+		return false
+	}
+	const marker = "\n… left out …\n"
+	half := (limit - len(marker)) / 2
+	*s = strings.ToValidUTF8((*s)[:half], "") + marker + strings.ToValidUTF8((*s)[len(*s)-half:], "")
+	return true
+}
+
+// cutEnd shortens a text of one line to a limit.
+func cutEnd(s *string, limit int) {
+	toValid(s)
+	if len(*s) > limit {
+		const marker = "…"
+		*s = strings.ToValidUTF8((*s)[:limit-len(marker)], "") + marker
+	}
+}
+
+func toValid(s *string) {
+	if !utf8.ValidString(*s) {
+		*s = strings.ToValidUTF8(*s, "\uFFFD")
+	}
+}

@@ -11,7 +11,7 @@ const Version = 1
 // A Kind is the number of a message on the wire.
 type Kind uint8
 
-// The kinds of docs/protocol.md. Progress, Message and Dump are reserved: this version skips them.
+// The kinds of docs/protocol.md. Message is reserved: this version skips it.
 const (
 	KindHello     Kind = 1
 	KindWelcome   Kind = 2
@@ -34,7 +34,7 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind %d", uint8(k))
 }
 
-// A Message is one of *Hello, *Welcome, *Ready, *Exception, *Result, *Heartbeat, *Stop and *Argument.
+// A Message is one of *Hello, *Welcome, *Ready, *Exception, *Result, *Heartbeat, *Progress, *Stop, *Dump and *Argument.
 type Message interface {
 	// Kind returns the number that names the message on the wire.
 	Kind() Kind
@@ -48,10 +48,12 @@ type Hello struct {
 	SDK string `msgpack:"sdk"`
 }
 
-// Welcome answers Hello with the version to use (0: none in common) and the interval between heartbeats (0: none).
+// Welcome answers Hello with the version to use (0: none in common) and the interval between heartbeats (0: none). Dumps
+// says that a Dump may come; a worker that is promised neither heartbeats nor dumps need not listen.
 type Welcome struct {
 	Version   int           `msgpack:"version"`
 	Heartbeat time.Duration `msgpack:"heartbeat"`
+	Dumps     bool          `msgpack:"dumps,omitempty"`
 }
 
 // Ready says that the worker is about to run the user's code.
@@ -68,10 +70,22 @@ type Heartbeat struct {
 	Time int64 `msgpack:"time"`
 }
 
+// Progress says how far the work is: a count of the worker's own that only grows, at most 1<<63 - 1, and a short text.
+type Progress struct {
+	Count uint64 `msgpack:"count"`
+	Text  string `msgpack:"text,omitempty"`
+}
+
 // Stop asks the worker to end by itself; it is killed after Grace.
 type Stop struct {
 	Reason string        `msgpack:"reason"`
 	Grace  time.Duration `msgpack:"grace"`
+}
+
+// Dump asks the worker for its stacks, and is the worker's answer: those of all its goroutines or threads as its language
+// prints them.
+type Dump struct {
+	Text string `msgpack:"text,omitempty"`
 }
 
 // Argument carries the msgpack encoding of the argument of a registered function.
@@ -85,7 +99,9 @@ func (*Ready) Kind() Kind     { return KindReady }
 func (*Exception) Kind() Kind { return KindException }
 func (*Result) Kind() Kind    { return KindResult }
 func (*Heartbeat) Kind() Kind { return KindHeartbeat }
+func (*Progress) Kind() Kind  { return KindProgress }
 func (*Stop) Kind() Kind      { return KindStop }
+func (*Dump) Kind() Kind      { return KindDump }
 func (*Argument) Kind() Kind  { return KindArgument }
 
 // newMessage returns an empty message of a kind, nil for a kind this version does not know.
@@ -103,8 +119,12 @@ func newMessage(k Kind) Message {
 		return new(Result)
 	case KindHeartbeat:
 		return new(Heartbeat)
+	case KindProgress:
+		return new(Progress)
 	case KindStop:
 		return new(Stop)
+	case KindDump:
+		return new(Dump)
 	case KindArgument:
 		return new(Argument)
 	}
