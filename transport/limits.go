@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"math"
 	"strings"
 	"unicode/utf8"
 )
@@ -31,8 +32,11 @@ const (
 // Limit cuts the name of the SDK down to the limit of docs/protocol.md.
 func (h *Hello) Limit() { cutEnd(&h.SDK, maxSDK) }
 
-// Limit cuts the text down to the limit of docs/protocol.md.
-func (p *Progress) Limit() { cutEnd(&p.Text, maxProgress) }
+// Limit cuts the count and the text down to the limits of docs/protocol.md.
+func (p *Progress) Limit() {
+	p.Count = min(p.Count, math.MaxInt64)
+	cutEnd(&p.Text, maxProgress)
+}
 
 // Limit cuts the text down to the limit of docs/protocol.md, by leaving out its middle.
 func (d *Dump) Limit() { cutMiddle(&d.Text, maxDump) }

@@ -22,6 +22,9 @@
 // [Func] does the same with a typed argument and a typed result, and returns a handle which the parent passes to
 // supervisor.Map.
 //
+// [Progress] tells the supervisor how far the work is. Heartbeats, and the stacks of all goroutines when the supervisor asks
+// for them, are sent from beside the function, which need not know.
+//
 // What goes wrong travels to the supervisor as an exception: a returned error with everything it wraps and joins, a
 // panic of the function with its stack, a panic or fatal error of any other goroutine as the runtime describes it.
 //

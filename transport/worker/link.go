@@ -3,6 +3,7 @@ package worker
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"time"
@@ -13,6 +14,7 @@ import (
 // A link is the worker's end of the socket.
 type link struct {
 	conn      *transport.Conn
+	progress  *progress
 	arguments chan []byte          // the Argument, once
 	stopped   chan *transport.Stop // closed-over by the context: one Stop
 	refused   chan error           // the supervisor refused us
@@ -34,6 +36,8 @@ func openLink() (*link, error) {
 	if err := l.conn.Send(hello); err != nil {
 		return nil, fmt.Errorf("worker: say hello: %w", err)
 	}
+	l.progress = &progress{conn: l.conn}
+	theProgress.Store(l.progress)
 	return l, nil
 }
 
@@ -70,6 +74,8 @@ func (l *link) listen() {
 			offer(l.arguments, m.Value)
 		case *transport.Stop:
 			offer(l.stopped, m)
+		case *transport.Dump:
+			go l.dump() // ends when it is read: a supervisor that does not read can still ask this process to stop
 		}
 	}
 }
@@ -95,6 +101,14 @@ func (l *link) beat(interval time.Duration) {
 	}
 }
 
+// dump answers with the stacks of all goroutines. They stand still for the few milliseconds that this takes.
+func (l *link) dump() {
+	buf := make([]byte, 1<<20) // several times what a message holds: its end is worth having, too
+	d := &transport.Dump{Text: string(buf[:runtime.Stack(buf, true)])}
+	d.Limit()
+	_ = l.conn.Send(d) // listen sees an error too
+}
+
 // argument waits for the argument of a function that takes one.
 func (l *link) argument(wanted bool) ([]byte, error) {
 	if !wanted {
@@ -113,6 +127,7 @@ func (l *link) report(me Info, x *transport.Exception) {
 	x.Rank, x.Generation, x.PID, x.Time = me.Rank, me.Generation, os.Getpid(), time.Now().UnixNano()
 	x.Host, _ = os.Hostname()
 	x.Limit()
+	l.progress.flush()
 	_ = l.conn.Send(x)
 }
 

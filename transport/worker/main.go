@@ -75,6 +75,7 @@ func (l *link) call(me Info, e entry, argument []byte) (code int) {
 	case err == nil:
 		return l.succeed(result)
 	case ctx.stopped() && (errors.Is(err, context.Canceled) || errors.Is(err, ErrStopped)):
+		l.progress.flush()
 		return exitError // the answer to our being stopped is no failure of the work
 	}
 	return l.fail(me, err)
@@ -83,6 +84,7 @@ func (l *link) call(me Info, e entry, argument []byte) (code int) {
 var errGoexit = errors.New("worker: the function called runtime.Goexit (as t.FailNow does) and will never return")
 
 func (l *link) succeed(value []byte) int {
+	l.progress.flush()
 	if err := l.conn.Send(&transport.Result{Value: value}); err != nil {
 		fmt.Fprintln(os.Stderr, "muster: the result could not be sent:", err)
 		return exitError

@@ -9,6 +9,21 @@
 // SIGQUIT makes such a script write the stacks of all its threads to standard error and go on, and a crash such as SIGSEGV
 // leaves a traceback there: faulthandler is enabled, unless the script does so itself, or PYTHONFAULTHANDLER is 0.
 //
+// A script may tell the supervisor how far it is, by a count that only grows and a short text. The module needs no package on
+// disk, and a script that also runs by itself falls back:
+//
+//	try:
+//	    from muster import progress
+//	except ImportError:
+//	    def progress(count, text=""): pass
+//
+// It may be called in the tightest of loops: the supervisor hears of the newest count ten times in a second at most, and of
+// the last one before the script ends, unless that is by os._exit or a signal. A process that the script forks says nothing.
+// A script that has a module muster of its own keeps it.
+//
+// Heartbeats and the stacks of all threads (process.Command.Heartbeat and Dumps) come from threads beside the script's own.
+// While an extension holds the interpreter's lock they cannot run, and nothing comes.
+//
 // [Inject] does the same to a command line that somebody else wrote:
 //
 //	argv, ok := python.Inject([]string{"python3", "-u", "-m", "pkg.train", "--lr", "0.1"})

@@ -18,13 +18,14 @@ What must hold:
   - Python ends as always. What escapes is raised again, so that Python itself prints it, runs atexit handlers, joins
     threads and dies of SIGINT. We only stand in for sys.excepthook, once, to take our own frames off the traceback,
     by file name, and to tell the exception before the exit, which may hang.
-  - There is no thread unless the supervisor asks for heartbeats: Python 3.12 warns of os.fork beside a second thread.
-    Where no parent-death signal exists, off Linux, one thread ends the process when the supervisor is gone.
+  - There is no thread unless the supervisor asks for heartbeats or for the right to ask for stacks: Python 3.12 warns of
+    os.fork beside a second thread. Where no parent-death signal exists, off Linux, one thread listens in any case, to
+    end the process when the supervisor is gone. Progress that is held back is told by a thread that lives a moment.
   - SIGQUIT writes the stacks of all threads to standard error, and a crash (SIGSEGV, SIGABRT and so on) writes them before it
     ends the process: faulthandler's work. Who chose otherwise is left alone: an ignored or taken SIGQUIT,
     PYTHONFAULTHANDLER=0, a program that enables or registers its own.
   - The way to the program's first line is short: this file has two pages, parted by a form feed, and BOOT compiles the
-    first alone. The second, and the modules it imports, is for exceptions.
+    first alone. The second, and the modules it imports, is for exceptions, and for the stacks of threads.
 
 It differs from plain Python where Python leaves no choice: a few frames more are on the stack, sys.orig_argv shows the
 real command line, and a source that is not valid in its encoding is reported in the words of compile().
@@ -39,11 +40,12 @@ import time
 
 NAME = "<muster>"
 VERSION = 1
-HELLO, WELCOME, READY, EXCEPTION, RESULT, HEARTBEAT = 1, 2, 3, 4, 5, 6
+HELLO, WELCOME, READY, EXCEPTION, RESULT, HEARTBEAT, PROGRESS, DUMP = 1, 2, 3, 4, 5, 6, 7, 10
 MORE = 1  # the flag of every chunk but the last
-FRAME, MESSAGE, TEXT, ATTRIBUTE = 1 << 20, 64 << 20, 64 << 10, 1 << 10  # limits in bytes
+FRAME, MESSAGE, TEXT, ATTRIBUTE, STACKS, NOTE = 1 << 20, 64 << 20, 64 << 10, 1 << 10, 256 << 10, 256  # limits in bytes
 FRAMES, DEPTH, EXCEPTIONS, NOTES, BASES = 128, 16, 128, 64, 32  # limits in pieces
 MARK = "\n\u2026 left out \u2026\n"
+PACE = 0.1  # seconds between two messages about progress
 PATIENCE = 5  # seconds to wait for Welcome, which the supervisor sends at once
 
 
@@ -143,6 +145,7 @@ class Link(_socket.socket):
         self.pid = 0  # of the process that may write; 0 for none
         self.lock = _thread.allocate_lock()  # held for one frame
         self.over = False  # the last word was said
+        self.progress = Progress(self)
         self.who = {"rank": integer(environ.get("RANK")), "generation": integer(environ.get("MUSTER_GENERATION"))}
         fd = environ.pop("MUSTER_FD", None)
         try:
@@ -216,8 +219,8 @@ class Link(_socket.socket):
             raise SystemExit("muster: the supervisor does not speak version %d of the protocol" % VERSION)
         if welcome.get("heartbeat", 0) > 0:
             _thread.start_new_thread(self.beat, (welcome["heartbeat"] / 1e9,))
-        if self.pid and sys.platform != "linux":
-            _thread.start_new_thread(self.watch, ())
+        if self.pid and (welcome.get("heartbeat", 0) > 0 or welcome.get("dumps") or sys.platform != "linux"):
+            _thread.start_new_thread(self.listen, ())
         self.send(READY)
 
     def welcome(self):
@@ -237,7 +240,7 @@ class Link(_socket.socket):
         while len(data) < size:
             piece = self.recv(size - len(data))
             if not piece:
-                raise OSError("the supervisor is gone")
+                raise EOFError("the supervisor is gone")
             data += piece
         return data
 
@@ -250,18 +253,25 @@ class Link(_socket.socket):
             seq += 1
             self.send(HEARTBEAT, seq=seq, time=time.time_ns())
 
-    def watch(self):
-        """End the process when the supervisor is gone: a thread of its own, which leaves signals to the others."""
+    def listen(self):
+        """Do what the supervisor asks for, in a thread of its own, which leaves signals to the others.
+
+        Off Linux, end the process when the supervisor is gone.
+        """
         _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
         try:
-            while self.recv(4096):
-                pass
-        except OSError:
-            return
-        if self.pid and not self.over:
-            os._exit(1)
+            for kind, _ in messages(self.read):
+                if kind == DUMP:
+                    second_page()
+                    self.send(DUMP, text=stacks())
+        except EOFError:
+            if self.pid and not self.over and sys.platform != "linux":
+                os._exit(1)
+        except OSError:  # the program has closed the socket
+            pass
 
     def result(self):
+        self.progress.flush()
         self.over = True
         self.send(RESULT)
 
@@ -279,8 +289,82 @@ class Link(_socket.socket):
     def raised(self, body):
         """Tell an exception, once."""
         if not self.over:
+            self.progress.flush()
             self.over = True
             self.write(EXCEPTION, body)
+
+
+class Progress:
+    """The newest that the program said of how far it is, told at a bounded pace, and the last in any case."""
+
+    def __init__(self, link):
+        self.link = link
+        self.lock = _thread.RLock()  # a signal handler may say something, too
+        self.newest = None
+        self.unsent = False  # newest was not told yet
+        self.waiting = False  # there is a thread that will tell it
+        self.last = 0.0  # when something was told
+
+    def __call__(self, count, text=""):
+        """Tell the supervisor a count that only grows (steps, rows, bytes), and a short text."""
+        newest = (min(max(int(count), 0), (1 << 63) - 1), str(text))
+        if self.link.pid != os.getpid():
+            return  # before the lock: see write
+        with self.lock:
+            if self.newest and (newest[0] < self.newest[0] or newest == self.newest):
+                return
+            self.newest, self.unsent = newest, True
+            if self.waiting:
+                return
+            wait = PACE - (time.monotonic() - self.last)
+            if wait > 0:
+                self.waiting = True
+                try:
+                    _thread.start_new_thread(self.later, (wait,))
+                except RuntimeError:  # no more threads, or the interpreter ends: the next call will do, or the end
+                    self.waiting = False
+                return
+        self.flush()
+
+    def later(self, wait):
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
+        time.sleep(wait)
+        with self.lock:
+            self.waiting = False
+        self.flush()
+
+    def flush(self):
+        """Tell what is unsent, with the lock, so that a last word that follows is the last."""
+        if self.link.pid != os.getpid():
+            return
+        with self.lock:
+            if not self.unsent:
+                return
+            (count, text), self.unsent, self.last = self.newest, False, time.monotonic()
+            data = text.encode("utf-8", "backslashreplace")
+            if len(data) > NOTE:
+                text = data[:NOTE - 3].decode("utf-8", "ignore") + "\u2026"
+            self.link.send(PROGRESS, count=count, **({"text": text} if text else {}))
+
+
+class Finder:
+    """Finds the module muster, which programs import to speak to the supervisor: the last to be asked, they may have one."""
+
+    def __init__(self, progress):
+        self.progress = progress
+
+    def find_spec(self, name, path=None, target=None):
+        if name != "muster":
+            return None
+        from _frozen_importlib import ModuleSpec
+
+        return ModuleSpec(name, self, origin=NAME)
+
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module):
+        module.progress = self.progress
 
 
 def integer(text):
@@ -464,12 +548,14 @@ def main():
     try:
         link.hello()
         show_stacks()
+        sys.meta_path.append(Finder(link.progress))
         forget_boot()
         run = globals()["run_" + mode](target, link)
         link.ready()
         run()
         link.result()
     except SystemExit as end:
+        link.progress.flush()
         if missing(end):
             link.raised(link.describe(missing(end)))
         elif end.code is None or isinstance(end.code, int) and end.code == 0:
@@ -491,6 +577,29 @@ if __name__ == NAME:
 
 
 
+# ---- The stacks of all threads as a message
+
+def stacks():
+    """Return the stacks of all threads but this one, without our own frames, in the form of faulthandler.
+
+    Nothing is imported here and no source is read: the program may be stuck in either.
+    """
+    ours = _thread.get_ident()
+    names = {ident: thread.name for ident, thread in list(getattr(sys.modules.get("threading"), "_active", {}).items())}
+    parts = []
+    for ident, frame in sys._current_frames().items():
+        lines = []
+        while frame and frame.f_code is not BOOT:
+            if frame.f_code.co_filename != NAME:
+                place = frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name
+                lines.append('  File "%s", line %s in %s\n' % place)
+            frame = frame.f_back
+        if ident != ours and lines:
+            head = "Thread 0x%016x [%s] (most recent call first):\n" % (ident, names.get(ident, ""))
+            parts.append(head + "".join(lines))
+    return bounded("\n".join(parts), STACKS)[0]
+
+
 # ---- An exception as a message
 
 def report(error, now):
@@ -509,18 +618,24 @@ def filled(body):
     return {key: value for key, value in body.items() if value}
 
 
+def bounded(text, limit):
+    """Return a text within a limit in bytes, with both its ends, and whether anything was left out."""
+    data = text.encode("utf-8", "backslashreplace")
+    if len(data) <= limit:
+        return data.decode(), False
+    half = (limit - len(MARK.encode())) // 2
+    return data[:half].decode("utf-8", "ignore") + MARK + data[-half:].decode("utf-8", "ignore"), True
+
+
 class Fit:
     """Keeps the parts of one exception within the limits, and remembers whether anything was lost."""
 
     lost = False
 
     def text(self, value, limit=TEXT):
-        data = str(value).encode("utf-8", "backslashreplace")
-        if len(data) <= limit:
-            return data.decode()
-        self.lost = True
-        half = (limit - len(MARK.encode())) // 2
-        return data[:half].decode("utf-8", "ignore") + MARK + data[-half:].decode("utf-8", "ignore")
+        text, lost = bounded(str(value), limit)
+        self.lost = self.lost or lost
+        return text
 
     def some(self, values, head, tail=0):
         if len(values) <= head + tail:
