@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/go-muster/muster/actors/process/stage"
 )
@@ -22,6 +23,12 @@ type Command struct {
 	// Speaks says that the worker inside reports Ready, as functions and injected Python scripts do: it is started only
 	// then. Any other command is started as soon as its process exists.
 	Speaks bool `json:"speaks,omitempty"`
+	// Heartbeat is the interval of the heartbeats that the worker is asked for; 0 means none. A worker that cannot send one, as
+	// when a Python extension holds the interpreter's lock, misses it.
+	Heartbeat time.Duration `json:"heartbeat,omitempty"`
+	// Dumps tells the worker that Process.Dump may ask for its stacks. With heartbeats it is always told so. A Python script
+	// has a second thread then.
+	Dumps bool `json:"dumps,omitempty"`
 	// Plain leaves out the socket on descriptor 3.
 	Plain bool `json:"plain,omitempty"`
 	// Stdin is a file for standard input; empty means the null device, /dev/stdin the supervisor's own. On Linux a named

@@ -46,15 +46,32 @@ func (p *localProcess) heard(m transport.Message) {
 }
 
 func (p *localProcess) welcome(m *transport.Hello) {
-	answer := &transport.Welcome{Version: transport.Version}
+	answer := &transport.Welcome{
+		Version: transport.Version, Heartbeat: p.command.Heartbeat, Dumps: p.command.Dumps || p.command.Heartbeat > 0,
+	}
 	if m.Min > transport.Version || m.Max < transport.Version {
 		answer.Version = 0
 		p.broke(fmt.Errorf("%w: the worker speaks %d to %d, we speak %d", transport.ErrVersion, m.Min, m.Max,
 			transport.Version))
 	}
-	// A worker may send a megabyte before it reads a byte. If the reader waited here, behind an Argument that nobody takes,
-	// both sides would wait for each other.
-	go func() { _ = p.conn.Send(answer) }() // ends when it is read, or when finish closes the socket
+	p.say(answer)
+}
+
+// say sends a message from a goroutine of its own. A worker may send a megabyte before it reads a byte: if the reader
+// waited here, behind an Argument that nobody takes, both sides would wait for each other. An order would wait, too.
+func (p *localProcess) say(m transport.Message) {
+	go func() { _ = p.conn.Send(m) }() // ends when it is read, or when finish closes the socket
+}
+
+// Dump sends the Dump message. A worker that does not read holds up one of these goroutines, not one for each call.
+func (p *localProcess) Dump() {
+	if p.conn == nil || !p.dumping.CompareAndSwap(false, true) {
+		return
+	}
+	go func() { // as in say
+		_ = p.conn.Send(&transport.Dump{})
+		p.dumping.Store(false)
+	}()
 }
 
 // ended tells a worker that is gone from one that was cut off while reporting and from one that talks nonsense.

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-muster/muster/transport"
@@ -153,6 +154,7 @@ type localProcess struct {
 	dump           dump
 	fatal          fatalLine
 
+	dumping atomic.Bool    // a Dump is on its way
 	dumped  sync.Once      // before Kill
 	readers sync.WaitGroup // the goroutines that read from the process
 	said    said
@@ -246,8 +248,7 @@ func (p *localProcess) run() {
 		p.readers.Go(p.listen)
 	}
 	if p.conn != nil && p.command.Argument != nil {
-		argument := &transport.Argument{Value: p.command.Argument}
-		go func() { _ = p.conn.Send(argument) }() // ends when it is read, or when finish closes the socket
+		p.say(&transport.Argument{Value: p.command.Argument})
 	}
 	go p.finish()
 }
@@ -324,8 +325,7 @@ func (p *localProcess) PID() int { return p.group.pid }
 // Stop sends the Stop message and SIGTERM.
 func (p *localProcess) Stop(reason string, grace time.Duration) {
 	if p.conn != nil {
-		stop := &transport.Stop{Reason: reason, Grace: grace}
-		go func() { _ = p.conn.Send(stop) }() // ends when it is read, or when finish closes the socket
+		p.say(&transport.Stop{Reason: reason, Grace: grace})
 	}
 	p.group.stop(p.command.StopSignal)
 }

@@ -32,6 +32,9 @@ type Process interface {
 	Stop(reason string, grace time.Duration)
 	// Kill ends the process group without asking.
 	Kill()
+	// Dump asks the worker for its stacks, which come as a message, a transport.Dump: from Go functions, and from injected
+	// Python scripts whose Command has Dumps or Heartbeat. Nothing comes from a process that does not speak, or cannot.
+	Dump()
 	// Signal sends one signal to the process group, such as SIGUSR1. Signals that end processes are Stop and Kill's.
 	Signal(sig Signal) error
 }
