@@ -14,15 +14,45 @@ type (
 		ID  process.ID
 		PID int
 	}
-	// Ready says that a rank is about to run user code; a command that does not speak is ready once it is started.
+	// Hello says that a worker has come up: its interpreter or runtime, and the SDK in it. SDK names it: "go",
+	// "python/3.12.1". Commands that do not speak tell none.
+	Hello struct {
+		ID  process.ID
+		SDK string
+	}
+	// Probing says why a rank with a process.Probe is not ready yet, each time that it has another reason.
+	Probing struct {
+		ID  process.ID
+		Err error
+	}
+	// Ready says that a rank is about to run user code, or that its process.Probe has found it ready. A command that does
+	// not speak and has no probe is ready once it is started.
 	Ready struct{ ID process.ID }
+	// Beat says that a worker is alive. It comes at the interval of Config.Heartbeat, sometimes a little late, and not while
+	// the worker cannot run beside its own work (a Python extension that holds the interpreter's lock).
+	Beat struct {
+		ID  process.ID
+		Seq int
+	}
+	// Progress says how far a worker is, in its own measure: Count never becomes smaller.
+	Progress struct {
+		ID    process.ID
+		Count uint64
+		Text  string
+	}
+	// Dumped carries the stacks of a worker's goroutines or threads: it was asked for them.
+	Dumped struct {
+		ID   process.ID
+		Text string
+	}
 	// Raised carries what went wrong in a rank, as its worker tells it: its first exception, which is to be its last word.
 	// The process may live on for a while.
 	Raised struct {
 		ID        process.ID
 		Exception *transport.Exception
 	}
-	// Broken says that a worker broke the protocol: it can no longer tell what becomes of it.
+	// Broken says that a worker broke the protocol: it can no longer tell what becomes of it, or (process.ErrNotReady) that
+	// it is ready.
 	Broken struct {
 		ID  process.ID
 		Err error
@@ -41,7 +71,7 @@ type (
 	}
 )
 
-// What a parent may ask of a rank actor. All of it only begins the end; Exited is the end.
+// What a parent may ask of a rank actor. Stop, Kill and Abandon only begin the end; Exited is the end.
 type (
 	// Stop asks the process to end.
 	Stop struct {
@@ -52,6 +82,9 @@ type (
 	Kill struct{}
 	// Abandon gives up on a process that survives even Kill: the actor tells Exited with Err and stops.
 	Abandon struct{ Err error }
+	// Dump asks the worker for its stacks, without harm to it: see Config.Dumps. Dumped is the answer; from a process that
+	// does not speak, or cannot, none comes.
+	Dump struct{}
 	// Signal sends a signal to the process group.
 	Signal struct{ Signal process.Signal }
 )

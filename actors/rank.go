@@ -23,6 +23,10 @@ type Config struct {
 	ID       process.ID
 	Command  process.Command
 	Launcher process.Launcher
+	// Heartbeat is the interval at which the worker is to send its heartbeats: see Beat. 0 leaves it at the command's.
+	Heartbeat time.Duration
+	// Dumps says that Dump may be sent. A worker with heartbeats always answers it.
+	Dumps bool
 	// Output takes the lines of the process: see process.Observer. Nil discards them.
 	Output func(process.ID, process.Stream, []byte)
 }
@@ -31,15 +35,21 @@ type Config struct {
 var errAgain = errors.New("actors: the actor of this rank failed, or its props were used twice")
 
 // Rank returns the props of an actor that owns one process for its whole life. It launches the process when it starts,
-// tells its parent Started, Ready, Raised, Broken, Returned and, last, Exited, and then stops itself.
+// tells its parent Started, what it sees on the way (Hello, Probing, Ready, Beat, Progress, Dumped, Raised, Broken, Returned)
+// and, last, Exited, and then stops itself.
 //
 // The props are for one actor. An actor that panicked ends its process; when its parent's strategy starts it again, it
 // launches nothing and tells Exited, so that nothing the old process still says can be taken for the new one's (G-3).
 func Rank(c Config) *actor.Props {
+	if c.Heartbeat > 0 {
+		c.Command.Heartbeat = c.Heartbeat
+	}
+	c.Command.Dumps = c.Command.Dumps || c.Dumps
 	var begun atomic.Bool
 	return actor.PropsFromProducer(func() actor.Actor {
 		return &rank{
 			Config: c, again: begun.Swap(true),
+			beats: newPace(c.Command.Heartbeat/2 + 1), advance: advance{pace: newPace(progressPace)},
 			credits: make(chan struct{}, credits), exited: make(chan struct{}), gone: make(chan struct{}),
 		}
 	})
@@ -50,19 +60,25 @@ type rank struct {
 	again   bool // this life had an actor before
 	process process.Process
 	told    told
+	dumps   int // asked for and not answered
+	beats   pace
+	advance advance
 	credits chan struct{} // one for each message on its way from the worker to the actor
 	exited  chan struct{} // closed when the process is gone, by its own goroutine
 	gone    chan struct{} // closed when the actor is gone: nobody gives credits back any more
 }
 
 // told is what the parent knows already: a worker that repeats itself without end is told of once.
-type told struct{ ready, raised, returned, broken, exited bool }
+type told struct{ hello, ready, raised, returned, broken, exited bool }
 
 // exit travels from the process's goroutine to the actor.
 type exit struct{ process.Exit }
 
-// broken likewise.
-type broken struct{ err error }
+// broken and probed likewise.
+type (
+	broken struct{ err error }
+	probed struct{ err error }
+)
 
 // Receive handles the parent's orders and the process's facts, one at a time.
 func (r *rank) Receive(ctx actor.Context) {
@@ -74,6 +90,10 @@ func (r *rank) Receive(ctx actor.Context) {
 		r.heard(ctx, m)
 	case *broken:
 		r.tell(ctx, &r.told.broken, &Broken{r.ID, m.err})
+	case *probed:
+		r.probed(ctx, m.err)
+	case *moment:
+		r.advise(ctx)
 	case *exit:
 		r.end(ctx, m.Exit)
 	case *Abandon:
@@ -97,20 +117,46 @@ func (r *rank) launch(ctx actor.Context) {
 	}
 	r.process = p
 	ctx.Send(ctx.Parent(), &Started{r.ID, p.PID()})
-	if !r.Command.Speaks {
+	if !r.Command.Speaks && r.Command.Ready == nil {
 		r.tell(ctx, &r.told.ready, &Ready{r.ID})
 	}
 }
 
 func (r *rank) heard(ctx actor.Context, m transport.Message) {
 	switch m := m.(type) {
+	case *transport.Hello:
+		r.tell(ctx, &r.told.hello, &Hello{r.ID, m.SDK})
 	case *transport.Ready:
-		r.tell(ctx, &r.told.ready, &Ready{r.ID})
+		if r.Command.Ready == nil {
+			r.tell(ctx, &r.told.ready, &Ready{r.ID})
+		}
+	case *transport.Heartbeat:
+		if r.Command.Heartbeat > 0 && r.beats.pass(time.Now()) {
+			ctx.Send(ctx.Parent(), &Beat{r.ID, m.Seq})
+		}
+	case *transport.Progress:
+		r.advanced(ctx, m)
+	case *transport.Dump:
+		if r.dumps > 0 { // nobody wants what was not asked for, a quarter of a megabyte each
+			r.dumps--
+			ctx.Send(ctx.Parent(), &Dumped{r.ID, m.Text})
+		}
 	case *transport.Exception:
+		r.advise(ctx)
 		r.tell(ctx, &r.told.raised, &Raised{r.ID, m})
 	case *transport.Result:
+		r.advise(ctx)
 		r.tell(ctx, &r.told.returned, &Returned{r.ID, m.Value})
 	}
+}
+
+// probed passes on what a probe has found.
+func (r *rank) probed(ctx actor.Context, err error) {
+	if err != nil {
+		ctx.Send(ctx.Parent(), &Probing{r.ID, err})
+		return
+	}
+	r.tell(ctx, &r.told.ready, &Ready{r.ID})
 }
 
 // tell tells the parent something that is told once.
@@ -130,6 +176,9 @@ func (r *rank) order(m any) {
 		r.process.Stop(m.Reason, m.Grace)
 	case *Kill:
 		r.process.Kill()
+	case *Dump:
+		r.dumps++
+		r.process.Dump()
 	case *Signal:
 		_ = r.process.Signal(m.Signal) // a process that is gone needs none
 	}
@@ -137,6 +186,7 @@ func (r *rank) order(m any) {
 
 // end tells the exit and stops the actor.
 func (r *rank) end(ctx actor.Context, e process.Exit) {
+	r.advise(ctx)
 	pid := 0
 	if r.process != nil {
 		pid = r.process.PID()
@@ -149,6 +199,7 @@ func (r *rank) end(ctx actor.Context, e process.Exit) {
 // must not outlive it. An abandoned process has been waited for long enough.
 func (r *rank) tearDown() {
 	close(r.gone)
+	r.advance.stop()
 	if r.process == nil || r.told.exited {
 		return
 	}
@@ -177,6 +228,9 @@ func (o *observer) Message(m transport.Message) {
 
 // Broken tells the actor.
 func (o *observer) Broken(err error) { o.root.Send(o.self, &broken{err}) }
+
+// Probed tells the actor.
+func (o *observer) Probed(err error) { o.root.Send(o.self, &probed{err}) }
 
 // Output goes past the actor: lines are not messages, and must never delay one.
 func (o *observer) Output(s process.Stream, lines []byte) {

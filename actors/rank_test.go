@@ -137,12 +137,13 @@ func TestFacts(t *testing.T) {
 		f := start(t, l, nil)
 		p := l.Next(f.ctx)
 		f.want(&actors.Started{ID: id, PID: p.PID()})
-		p.Say(&transport.Hello{Min: 1, Max: 1})
+		p.Hello("go")
 		p.Ready()
-		p.Say(&transport.Heartbeat{Seq: 1})
+		p.Beat(1) // nobody has asked for it
+		p.Dump("nor for this")
 		p.Return([]byte("value"))
 		p.Exit(process.Exit{})
-		f.want(&actors.Ready{ID: id}, &actors.Returned{ID: id, Value: []byte("value")},
+		f.want(&actors.Hello{ID: id, SDK: "go"}, &actors.Ready{ID: id}, &actors.Returned{ID: id, Value: []byte("value")},
 			&actors.Exited{ID: id, PID: p.PID()})
 		f.wantEnd()
 	})
@@ -186,14 +187,15 @@ func TestFacts(t *testing.T) {
 		f := start(t, l, nil)
 		p, x := l.Next(f.ctx), boom()
 		for range 100 {
+			p.Hello("go")
 			p.Ready()
 			p.Return(nil)
 			p.Raise(x)
 			p.Break(process.ErrLink)
 		}
 		p.Exit(process.Exit{Code: 1})
-		f.want(&actors.Started{ID: id, PID: p.PID()}, &actors.Ready{ID: id}, &actors.Returned{ID: id},
-			&actors.Raised{ID: id, Exception: x}, &actors.Broken{ID: id, Err: process.ErrLink},
+		f.want(&actors.Started{ID: id, PID: p.PID()}, &actors.Hello{ID: id, SDK: "go"}, &actors.Ready{ID: id},
+			&actors.Returned{ID: id}, &actors.Raised{ID: id, Exception: x}, &actors.Broken{ID: id, Err: process.ErrLink},
 			&actors.Exited{ID: id, PID: p.PID(), Exit: process.Exit{Code: 1}})
 		f.wantEnd()
 	})
@@ -219,6 +221,7 @@ type dead struct{}
 func (dead) PID() int                    { return 7 }
 func (dead) Stop(string, time.Duration)  {}
 func (dead) Kill()                       {}
+func (dead) Dump()                       {}
 func (dead) Signal(process.Signal) error { return nil }
 
 // TestRefused: a launch that fails is a life without a process.

@@ -15,6 +15,7 @@ type end chan process.Exit
 
 func (end) Message(transport.Message)     {}
 func (end) Broken(error)                  {}
+func (end) Probed(error)                  {}
 func (end) Output(process.Stream, []byte) {}
 func (e end) Exited(x process.Exit)       { e <- x }
 

@@ -9,6 +9,8 @@ const (
 	EnvCrashFD = "MUSTER_CRASH_FD"
 	// EnvEntry names the registered function that a re-executed binary is to run. The worker removes it.
 	EnvEntry = "MUSTER_ENTRY"
+	// EnvReadyFD names the descriptor on which a command that does not speak says that it is ready, with a newline.
+	EnvReadyFD = "MUSTER_READY_FD"
 	// EnvRunID identifies the run of a group: the same for all ranks and generations.
 	EnvRunID = "MUSTER_RUN_ID"
 	// EnvGeneration is the generation of the rank, from 0.

@@ -21,12 +21,14 @@ type audience struct {
 	messages []transport.Message
 	output   bytes.Buffer
 	broken   error
+	probed   []error
 	exits    []process.Exit
 }
 
 func (a *audience) Message(m transport.Message)           { a.messages = append(a.messages, m) }
 func (a *audience) Output(_ process.Stream, lines []byte) { a.output.Write(lines) }
 func (a *audience) Broken(err error)                      { a.broken = err }
+func (a *audience) Probed(err error)                      { a.probed = append(a.probed, err) }
 func (a *audience) Exited(e process.Exit)                 { a.exits = append(a.exits, e) }
 func launch(l *actorstest.Launcher, rank int) (*audience, process.Process, error) {
 	a := &audience{}

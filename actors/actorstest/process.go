@@ -38,8 +38,31 @@ func (p *Process) Say(m transport.Message) {
 	}
 }
 
+// Hello lets the worker say that it has come up, with the SDK of that name.
+func (p *Process) Hello(sdk string) {
+	p.Say(&transport.Hello{Min: transport.Version, Max: transport.Version, PID: p.pid, SDK: sdk})
+}
+
 // Ready lets the worker report that it is about to run user code.
 func (p *Process) Ready() { p.Say(&transport.Ready{}) }
+
+// Beat lets the worker send a heartbeat. More than a few in the time of Config.Heartbeat are not passed on.
+func (p *Process) Beat(seq int) { p.Say(&transport.Heartbeat{Seq: seq}) }
+
+// Progress lets the worker say how far it is.
+func (p *Process) Progress(count uint64, text string) {
+	p.Say(&transport.Progress{Count: count, Text: text})
+}
+
+// Dump lets the worker answer an [actors.Dump].
+func (p *Process) Dump(text string) { p.Say(&transport.Dump{Text: text}) }
+
+// Probe lets the command's probe find that the process is ready, when err is nil, or why it is not.
+func (p *Process) Probe(err error) {
+	if p.launcher.lives(p, false) {
+		p.observer.Probed(err)
+	}
+}
 
 // Raise lets the worker report an exception. The process lives on until Exit.
 func (p *Process) Raise(x *transport.Exception) {
@@ -79,8 +102,8 @@ func (p *Process) end(e process.Exit) {
 	p.observer.Exited(e)
 }
 
-// Order takes the next order that the process was given, an [actors.Stop], [actors.Kill] or [actors.Signal], and waits for
-// one if there is none. It returns nil when ctx is done first.
+// Order takes the next order that the process was given, an [actors.Stop], [actors.Kill], [actors.Dump] or [actors.Signal],
+// and waits for one if there is none. It returns nil when ctx is done first.
 func (p *Process) Order(ctx context.Context) any {
 	for {
 		p.mu.Lock()
@@ -122,6 +145,8 @@ func (h handle) PID() int { return h.p.pid }
 func (h handle) Stop(reason string, grace time.Duration) {
 	h.p.order(actors.Stop{Reason: reason, Grace: grace}, true)
 }
+
+func (h handle) Dump() { h.p.order(actors.Dump{}, false) }
 
 func (h handle) Kill() { h.p.order(actors.Kill{}, true) }
 

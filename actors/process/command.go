@@ -21,8 +21,11 @@ type Command struct {
 	// Entry names a function registered with transport/worker that the binary runs in place of its main: see Reexec.
 	Entry string `json:"entry,omitempty"`
 	// Speaks says that the worker inside reports Ready, as functions and injected Python scripts do: it is started only
-	// then. Any other command is started as soon as its process exists.
+	// then. Any other command is started as soon as its process exists, or when Ready says so.
 	Speaks bool `json:"speaks,omitempty"`
+	// Ready says how a command that does not speak shows that it is ready; nil means as soon as its process exists. For one
+	// that speaks it takes the place of the worker's own word.
+	Ready *Probe `json:"ready,omitempty"`
 	// Heartbeat is the interval of the heartbeats that the worker is asked for; 0 means none. A worker that cannot send one, as
 	// when a Python extension holds the interpreter's lock, misses it.
 	Heartbeat time.Duration `json:"heartbeat,omitempty"`

@@ -45,6 +45,9 @@ func (c Command) Conditions() (all []string) {
 	if c.StopSignal != 0 {
 		add("stopped by %s", signalText(c.StopSignal))
 	}
+	if c.Ready != nil {
+		add("ready by %v", *c.Ready)
+	}
 	if c.DumpSignal != 0 {
 		add("dumps at %s", signalText(c.DumpSignal))
 	}

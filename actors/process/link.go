@@ -90,10 +90,12 @@ func (p *localProcess) ended(err error) {
 	}
 }
 
-// broke tells of the first breach: a worker of another version may well go on to break more.
-func (p *localProcess) broke(err error) {
-	if p.said.broken == nil {
-		p.said.broken = fmt.Errorf("%w: %w", ErrLink, err)
-		p.observer.Broken(p.said.broken)
-	}
+func (p *localProcess) broke(err error) { p.breach(fmt.Errorf("%w: %w", ErrLink, err)) }
+
+// breach tells of the first breach: a worker of another version may well go on to break more.
+func (p *localProcess) breach(err error) {
+	p.broken.Do(func() {
+		p.said.broken = err
+		p.observer.Broken(err)
+	})
 }

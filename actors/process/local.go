@@ -76,7 +76,10 @@ func (l local) Launch(id ID, c Command, o Observer) (Process, error) {
 	l.guard.notePipe(p.stderr.file)
 	p.theirs = endNames(files.list[1:])
 	env := environment(c, &files, l.guard.mark)
-	if p.group, err = spawn(l.guard, found, c, env, files.list); err != nil {
+	if p.ready, err = newReadiness(c, env, p.notice, o.Probed); err == nil {
+		p.group, err = spawn(l.guard, found, c, env, files.list)
+	}
+	if err != nil {
 		p.closeAll()
 		p.release()
 		return nil, startError(id, found.path, err)
@@ -87,7 +90,7 @@ func (l local) Launch(id ID, c Command, o Observer) (Process, error) {
 
 // environment is the supervisor's own, without what is meant for the supervisor alone, and the command's on top.
 func environment(c Command, files *childFiles, mark string) []string {
-	own := append([]string{transport.EnvFD, transport.EnvCrashFD, transport.EnvEntry, transport.EnvTree}, c.Unset...)
+	own := append([]string{transport.EnvFD, transport.EnvCrashFD, transport.EnvEntry, transport.EnvTree, transport.EnvReadyFD}, c.Unset...)
 	env := make([]string, 0, len(os.Environ())+len(c.Env)+len(own))
 	for _, kv := range os.Environ() {
 		if !names(kv, own) {
@@ -103,6 +106,9 @@ func environment(c Command, files *childFiles, mark string) []string {
 	}
 	if files.crash > 0 {
 		env = append(env, transport.EnvCrashFD+"="+strconv.Itoa(files.crash))
+	}
+	if files.ready > 0 {
+		env = append(env, transport.EnvReadyFD+"="+strconv.Itoa(files.ready))
 	}
 	if c.Entry != "" {
 		env = append(env, transport.EnvEntry+"="+c.Entry)
@@ -120,10 +126,10 @@ func names(kv string, own []string) bool {
 	return false
 }
 
-// childFiles are the descriptors of a process to be, in order; link and crash are their numbers in it, 0 for none.
+// childFiles are the descriptors of a process to be, in order; link, crash and ready are their numbers in it, 0 for none.
 type childFiles struct {
-	list        []*os.File
-	link, crash int
+	list               []*os.File
+	link, crash, ready int
 }
 
 func (f *childFiles) add(file *os.File) int {
@@ -149,13 +155,15 @@ type localProcess struct {
 	release  func()          // of the guard
 
 	stdout, stderr pump
-	crash          *os.File
+	crash, notice  *os.File // nil without
+	ready          *readiness
 	tail           tail
 	dump           dump
 	fatal          fatalLine
 
 	dumping atomic.Bool    // a Dump is on its way
 	dumped  sync.Once      // before Kill
+	broken  sync.Once      // of the first breach
 	readers sync.WaitGroup // the goroutines that read from the process
 	said    said
 }
@@ -189,10 +197,26 @@ func (p *localProcess) open(files *childFiles, itself bool) error {
 		s.file = p.keep(r)
 		files.add(w)
 	}
-	if p.command.Plain {
+	if !p.command.Plain {
+		if err := p.openLink(files); err != nil {
+			return err
+		}
+	}
+	return p.openNotice(files)
+}
+
+// openNotice creates the pipe of a process that says itself that it is ready.
+func (p *localProcess) openNotice(files *childFiles) error {
+	if p.command.Ready == nil || !p.command.Ready.FD {
 		return nil
 	}
-	return p.openLink(files)
+	r, w, err := pipe()
+	if err != nil {
+		return err
+	}
+	p.notice = p.keep(r)
+	files.ready = files.add(w)
+	return nil
 }
 
 func (p *localProcess) openLink(files *childFiles) error {
@@ -230,13 +254,18 @@ func (p *localProcess) closeAll() {
 
 // run starts the readers before anything is written, and the goroutine that sees the process end.
 func (p *localProcess) run() {
-	p.stdout.emit = func(b []byte) { p.observer.Output(Stdout, b) }
+	p.startProbe()
+	p.stdout.emit = func(b []byte) {
+		p.ready.look(b)
+		p.observer.Output(Stdout, b)
+	}
 	p.stderr.emit = func(b []byte) {
 		p.tail.Write(b)
 		p.dump.Write(b)
 		if p.crash != nil {
 			p.fatal.Write(b)
 		}
+		p.ready.look(b)
 		p.observer.Output(Stderr, b)
 	}
 	p.readers.Go(p.stdout.run)
@@ -256,6 +285,7 @@ func (p *localProcess) run() {
 // finish sees the process end, then its group, then its streams, and tells the exit: the last thing anybody hears.
 func (p *localProcess) finish() {
 	exit := p.group.wait()
+	p.ready.stop()
 	exit.Left = append(exit.Left, p.drain()...)
 	if p.conn != nil {
 		p.conn.Close()

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/go-muster/muster/actors/process/stage"
 )
@@ -67,6 +68,14 @@ func (c Command) checkSetup() error {
 	if c.Stdin != "" {
 		if _, err := os.Stat(c.Stdin); err != nil { // to open a fifo would wait for its writer
 			return fmt.Errorf("process: standard input: %w", err)
+		}
+	}
+	if c.Heartbeat < 0 || c.Heartbeat > 0 && c.Heartbeat < time.Millisecond {
+		return fmt.Errorf("process: a heartbeat every %v: give a millisecond or more, or 0 for none: %w", c.Heartbeat, fs.ErrInvalid)
+	}
+	if c.Ready != nil {
+		if err := c.Ready.Check(); err != nil {
+			return err
 		}
 	}
 	if runtime.GOOS != "linux" && (c.Memory > 0 || c.PIDs > 0) {

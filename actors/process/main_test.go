@@ -30,6 +30,7 @@ type recorder struct {
 	output   map[process.Stream]*bytes.Buffer
 	torn     map[process.Stream]bool // a call ended without a newline
 	broken   []error
+	probes   []error
 	exit     *process.Exit
 	exitedAt time.Time
 
@@ -75,6 +76,15 @@ func (r *recorder) Broken(err error) {
 		if r.broken = append(r.broken, err); len(r.broken) > 1 {
 			r.t.Errorf("Broken is called more than once: %q", r.broken)
 		}
+	})
+}
+
+func (r *recorder) Probed(err error) {
+	r.record("a probe", func() {
+		if n := len(r.probes); n > 0 && (r.probes[n-1] == nil || err != nil && err.Error() == r.probes[n-1].Error()) {
+			r.t.Errorf("probed %v after %v", err, r.probes)
+		}
+		r.probes = append(r.probes, err)
 	})
 }
 

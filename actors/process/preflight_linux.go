@@ -121,7 +121,7 @@ func numberIn(dir, file string) int {
 }
 
 // filesOf counts what is held for a running process: two streams, a pidfd, and what it has of a cgroup, a link, a crash
-// pipe, and an act on the stage.
+// pipe, a probe, and an act on the stage.
 func filesOf(c Command, cgroup bool) int {
 	n := 3
 	if cgroup {
@@ -131,6 +131,9 @@ func filesOf(c Command, cgroup bool) int {
 		n++
 	}
 	if c.Entry != "" {
+		n++
+	}
+	if c.Ready != nil {
 		n++
 	}
 	if !c.Setup.Empty() {

@@ -133,6 +133,7 @@ type counter struct {
 
 func (*counter) Message(transport.Message)     {}
 func (*counter) Broken(error)                  {}
+func (*counter) Probed(error)                  {}
 func (*counter) Output(process.Stream, []byte) {}
 func (c *counter) Exited(process.Exit)         { close(c.exited) }
 

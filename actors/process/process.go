@@ -9,7 +9,7 @@ import (
 // A Launcher starts processes, here or on another host.
 type Launcher interface {
 	// Check reports why a command could not be launched, without starting anything: [exec.ErrNotFound], fs.ErrNotExist,
-	// fs.ErrPermission, stage.ErrSettings, each with what to do about it. A nil error is no promise.
+	// fs.ErrPermission, stage.ErrSettings, ErrProbe, each with what to do about it. A nil error is no promise.
 	Check(Command) error
 	// Launch starts a process for one life of one rank. After an error nothing was started and the observer is never
 	// called. Otherwise the observer hears of everything, and of the exit last.
@@ -61,9 +61,12 @@ func (s Stream) String() string {
 type Observer interface {
 	// Message is called for each message of the worker, in order, never concurrently with itself.
 	Message(transport.Message)
-	// Broken is called at most once, when the worker broke the protocol so that nothing more can be read from it.
-	// The process may live on.
+	// Broken is called at most once, when the worker broke the protocol so that nothing more can be read from it, or closed
+	// its readiness descriptor. The process may live on.
 	Broken(error)
+	// Probed is called for a command with a Probe, never concurrently with itself: with why it is not ready, whenever that
+	// changes, and once, as the last, with nil when it is.
+	Probed(error)
 	// Output is called with one or more whole lines of a stream; only the last call of a stream may end without a newline
 	// (as does a line longer than 1 MiB, in pieces). The two streams are independent of each other. The bytes belong
 	// to the caller again when Output returns.

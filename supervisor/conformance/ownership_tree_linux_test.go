@@ -250,6 +250,7 @@ type watcher chan process.Exit
 
 func (watcher) Message(transport.Message)     {}
 func (watcher) Broken(error)                  {}
+func (watcher) Probed(error)                  {}
 func (watcher) Output(process.Stream, []byte) {}
 func (w watcher) Exited(e process.Exit)       { w <- e }
 

@@ -1,0 +1,163 @@
+//go:build unix
+
+package actors_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/go-muster/muster/actors"
+	"github.com/go-muster/muster/actors/actorstest"
+	"github.com/go-muster/muster/actors/process"
+	"github.com/go-muster/muster/actors/process/processtest"
+)
+
+// play starts a rank whose process is played, and takes its Started.
+func play(t *testing.T, change func(*actors.Config)) (*family, *actorstest.Process) {
+	t.Helper()
+	l := actorstest.NewLauncher(t)
+	f := start(t, l, change)
+	p := l.Next(f.ctx)
+	f.want(&actors.Started{ID: id, PID: p.PID()})
+	return f, p
+}
+
+// leave ends a played process, and with it the life.
+func (f *family) leave(p *actorstest.Process) {
+	f.t.Helper()
+	p.Exit(process.Exit{})
+	f.want(&actors.Exited{ID: id, PID: p.PID()})
+	f.wantEnd()
+}
+
+// TestBeats: each heartbeat is told, unless a worker sends far more than it was asked for.
+func TestBeats(t *testing.T) {
+	processtest.Check(t)
+	f, p := play(t, func(c *actors.Config) { c.Heartbeat = time.Hour })
+	if p.Command.Heartbeat != time.Hour {
+		t.Errorf("the command asks for %v", p.Command.Heartbeat)
+	}
+	for seq := range 5 {
+		p.Beat(seq)
+		f.want(&actors.Beat{ID: id, Seq: seq})
+	}
+	for seq := range 10_000 {
+		p.Beat(seq)
+	}
+	p.Ready()
+	beats := 5
+	for fact := f.next(); ; fact = f.next() {
+		if _, beat := fact.(*actors.Beat); !beat {
+			break
+		}
+		beats++
+	}
+	if beats != actors.Burst {
+		t.Errorf("%d beats were told", beats)
+	}
+	f.leave(p)
+}
+
+// TestProgress: the newest count is told, a smaller one never, and the last before the worker's last word.
+func TestProgress(t *testing.T) {
+	progress := func(n uint64, text string) any { return &actors.Progress{ID: id, Count: n, Text: text} }
+	t.Run("as it comes", func(t *testing.T) {
+		processtest.Check(t)
+		f, p := play(t, nil)
+		p.Progress(0, "")
+		p.Progress(7, "a")
+		p.Progress(6, "late")
+		p.Progress(7, "a")
+		p.Progress(7, "b")
+		f.want(progress(0, ""), progress(7, "a"), progress(7, "b"))
+		f.leave(p)
+	})
+	for name, last := range map[string]struct {
+		word func(*actorstest.Process)
+		fact any
+	}{
+		"before a result":     {func(p *actorstest.Process) { p.Return(nil) }, &actors.Returned{ID: id}},
+		"before the exit":     {func(*actorstest.Process) {}, nil},
+		"after a moment":      {nil, nil},
+		"before an exception": {func(p *actorstest.Process) { p.Raise(boom()) }, nil},
+	} {
+		t.Run("a flood, the last count "+name, func(t *testing.T) {
+			processtest.Check(t)
+			f, p := play(t, nil)
+			const most = 100_000
+			for n := range uint64(most) {
+				p.Progress(n+1, "")
+			}
+			if last.word != nil {
+				last.word(p)
+			}
+			if name == "before the exit" {
+				p.Exit(process.Exit{})
+			}
+			told, count := 0, uint64(0)
+			for count != most {
+				m, ok := f.next().(*actors.Progress)
+				if !ok || m.Count <= count {
+					t.Fatalf("told %+v after %d of %d", m, count, most)
+				}
+				told, count = told+1, m.Count
+			}
+			if told > most/100 {
+				t.Errorf("%d facts of %d messages", told, most)
+			}
+			if last.fact != nil {
+				f.want(last.fact)
+			}
+			if name == "before an exception" {
+				if _, raised := f.next().(*actors.Raised); !raised {
+					t.Error("no exception")
+				}
+			}
+			if name != "before the exit" {
+				f.leave(p)
+				return
+			}
+			f.want(&actors.Exited{ID: id, PID: p.PID()})
+			f.wantEnd()
+		})
+	}
+}
+
+// TestDumps: the order reaches the process, and each answer the parent; what nobody asked for does not.
+func TestDumps(t *testing.T) {
+	processtest.Check(t)
+	f, p := play(t, func(c *actors.Config) { c.Dumps = true })
+	if !p.Command.Dumps {
+		t.Error("the command does not say that dumps may come")
+	}
+	p.Dump("too early")
+	for range 2 {
+		f.send(&actors.Dump{})
+		if order := p.Order(f.ctx); order != (actors.Dump{}) {
+			t.Fatalf("order %v", order)
+		}
+		p.Dump("goroutine 1")
+		f.want(&actors.Dumped{ID: id, Text: "goroutine 1"})
+	}
+	p.Dump("once more")
+	f.leave(p)
+}
+
+// TestProbe: what a probe finds is told as it comes, and decides even about a worker that speaks.
+func TestProbe(t *testing.T) {
+	refused := errors.New("connection refused")
+	for _, speaks := range []bool{false, true} {
+		t.Run(fmt.Sprintf("speaks %v", speaks), func(t *testing.T) {
+			processtest.Check(t)
+			f, p := play(t, func(c *actors.Config) { c.Command.Speaks, c.Command.Ready = speaks, &process.Probe{FD: true} })
+			p.Probe(refused)
+			p.Ready()
+			f.want(&actors.Probing{ID: id, Err: refused})
+			p.Probe(nil)
+			f.want(&actors.Ready{ID: id})
+			f.leave(p)
+		})
+	}
+}
