@@ -7,6 +7,7 @@ import (
 	"slices"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/go-muster/muster/actors/process"
 	"github.com/go-muster/muster/actors/process/stage"
@@ -36,6 +37,7 @@ func TestCommand(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 	c.Argument, c.Env = []byte{0xff, 0}, []string{"A=b"}
+	c.Heartbeat, c.Dumps, c.Ready = time.Second, true, &process.Probe{TCP: "127.0.0.1:$PORT"}
 	text, err := json.Marshal(c)
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +46,7 @@ func TestCommand(t *testing.T) {
 	if err := json.Unmarshal(text, &back); err != nil {
 		t.Fatal(err)
 	}
-	if again, err := json.Marshal(back); err != nil || string(again) != string(text) {
+	if again, err := json.Marshal(back); err != nil || string(again) != string(text) || *back.Ready != *c.Ready {
 		t.Errorf("%s became %s (%v)", text, again, err)
 	}
 }
@@ -99,6 +101,14 @@ func TestConditions(t *testing.T) {
 		"limit core 0:unlimited", "limit nofile 1:2", "memory 1073741824 bytes", "pids 9", "user 7", "group 7"}
 	if got := c.Conditions(); len(got) != len(want)+2 || !slices.Equal(got[:len(want)], want) {
 		t.Errorf("%q", got)
+	}
+	for text, probe := range map[string]process.Probe{
+		"ready by tcp:a:1": {TCP: "a:1"}, "ready by http://a/b": {HTTP: "http://a/b"}, "ready by line:^x": {Line: "^x"},
+		"ready by fd": {FD: true},
+	} {
+		if got := (process.Command{Ready: &probe}).Conditions(); !slices.Equal(got, []string{text}) {
+			t.Errorf("%q, want %q", got, text)
+		}
 	}
 	if got := (process.Command{Args: []string{"x"}, Dir: "y", Env: []string{"Z=z"}}).Conditions(); len(got) != 0 {
 		t.Errorf("%q", got)
