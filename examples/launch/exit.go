@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/go-muster/muster/actors/process"
 	"github.com/go-muster/muster/actors/process/stage"
 	"github.com/go-muster/muster/supervisor"
 )
@@ -31,7 +32,7 @@ func exitOfStart(err error) int {
 		return exitMissing
 	case errors.Is(err, fs.ErrPermission):
 		return exitCannot
-	case errors.Is(err, supervisor.ErrSpec), errors.Is(err, stage.ErrSettings):
+	case errors.Is(err, supervisor.ErrSpec), errors.Is(err, stage.ErrSettings), errors.Is(err, process.ErrProbe):
 		return exitUsage
 	}
 	return exitFailure

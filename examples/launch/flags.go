@@ -36,6 +36,7 @@ type flags struct {
 	grace        time.Duration
 	timeout      time.Duration
 	startTimeout time.Duration
+	ready        string
 	stopSignal   string
 	dumpSignal   string
 
@@ -110,6 +111,8 @@ func (f *flags) time() *pflag.FlagSet {
 	s.DurationVar(&f.grace, "grace", 30*time.Second, "time between the stop signal and SIGKILL")
 	s.DurationVar(&f.timeout, "timeout", 0, "time for the whole run (0: no limit)")
 	s.DurationVar(&f.startTimeout, "start-timeout", time.Minute, "time for all ranks to become ready")
+	s.StringVar(&f.ready, "ready", "", "what says that a rank is ready: `tcp:HOST:PORT|URL|line:REGEXP|fd`, with $RANK and so on\n"+
+		"in the first two (default: its start, and of Python the script's first line)")
 	s.StringVar(&f.stopSignal, "stop-signal", "TERM", "`SIGNAL` that asks a rank to stop")
 	s.StringVar(&f.dumpSignal, "dump-signal", "none", "`SIGNAL` for a dump of the stacks before SIGKILL, such as QUIT (Go, Python)")
 	return s

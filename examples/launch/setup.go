@@ -48,6 +48,9 @@ func (f *flags) setUp(c *process.Command) (err error) {
 	if c.StopSignal, err = parseSignal("stop-signal", f.stopSignal); err != nil {
 		return err
 	}
+	if c.Ready, err = parseReady(f.ready); err != nil {
+		return err
+	}
 	if c.DumpSignal, err = parseSignal("dump-signal", f.dumpSignal); err != nil {
 		return err
 	}
@@ -236,6 +239,30 @@ func (f *flags) giveStdin(ranks []process.Command) error {
 		ranks[rank].Stdin = path
 	}
 	return nil
+}
+
+// parseReady reads what --ready says, as process.Probe writes it.
+func parseReady(text string) (*process.Probe, error) {
+	var probe process.Probe
+	kind, rest, _ := strings.Cut(text, ":")
+	switch {
+	case text == "":
+		return nil, nil
+	case text == "fd":
+		probe.FD = true
+	case kind == "tcp" && rest != "":
+		probe.TCP = rest
+	case kind == "line" && rest != "":
+		probe.Line = rest
+	case kind == "http", kind == "https":
+		probe.HTTP = text
+	default:
+		return nil, usage("--ready %q: write tcp:HOST:PORT, http://HOST:PORT/PATH, line:REGEXP or fd", text)
+	}
+	if err := probe.Check(); err != nil {
+		return nil, usage("--ready %q: %w", text, err)
+	}
+	return &probe, nil
 }
 
 // launcher starts the ranks, without the layers that were left out.
