@@ -3,8 +3,11 @@
 package actors_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,6 +15,7 @@ import (
 	"github.com/go-muster/muster/actors/actorstest"
 	"github.com/go-muster/muster/actors/process"
 	"github.com/go-muster/muster/actors/process/processtest"
+	"github.com/go-muster/muster/transport/worker"
 )
 
 // play starts a rank whose process is played, and takes its Started.
@@ -160,4 +164,47 @@ func TestProbe(t *testing.T) {
 			f.leave(p)
 		})
 	}
+}
+
+func init() {
+	worker.Register("alive", func(context.Context, worker.Info) error {
+		worker.Progress(7, "waiting")
+		select {}
+	})
+}
+
+// TestAlive: the facts of a real worker, in their order, and its answer to an order.
+func TestAlive(t *testing.T) {
+	processtest.Check(t)
+	f := start(t, process.Local(), func(c *actors.Config) {
+		c.Command, c.Heartbeat = process.Reexec("alive"), 5*time.Millisecond
+	})
+	var told []string
+	beats, dumps := 0, 0
+	for !slices.Contains(told, "Exited") {
+		switch m := f.next().(type) {
+		case *actors.Beat:
+			if beats++; m.Seq != beats {
+				t.Errorf("beat %d has the number %d", beats, m.Seq)
+			}
+		case *actors.Progress:
+			if *m != (actors.Progress{ID: id, Count: 7, Text: "waiting"}) {
+				t.Errorf("%+v", m)
+			}
+			f.send(&actors.Dump{})
+		case *actors.Dumped:
+			if dumps++; !strings.Contains(m.Text, "goroutine ") {
+				t.Errorf("dump %q", m.Text)
+			}
+		default:
+			told = append(told, strings.TrimPrefix(fmt.Sprintf("%T", m), "*actors."))
+		}
+		if beats > 0 && dumps > 0 {
+			f.send(&actors.Kill{})
+		}
+	}
+	if want := []string{"Started", "Hello", "Ready", "Exited"}; !slices.Equal(told, want) || beats == 0 || dumps != 1 {
+		t.Errorf("told %q, want %q; %d beats, %d dumps", told, want, beats, dumps)
+	}
+	f.wantEnd()
 }

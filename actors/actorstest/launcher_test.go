@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"reflect"
 	"slices"
 	"syscall"
 	"testing"
@@ -191,4 +192,32 @@ func TestDead(t *testing.T) {
 		}
 	}()
 	p.Ready()
+}
+
+// TestSigns: what a process says while it works is heard as its worker's message, and a dump is an order like others.
+func TestSigns(t *testing.T) {
+	l := actorstest.NewLauncher(t)
+	a, owned, err := launch(l, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, why := l.Next(t.Context()), errors.New("refused")
+	p.Hello("go")
+	p.Beat(3)
+	p.Progress(7, "epoch 1")
+	p.Dump("goroutine 1")
+	p.Probe(why)
+	p.Probe(nil)
+	owned.Dump()
+	if order := p.Order(t.Context()); order != (actors.Dump{}) {
+		t.Errorf("order %v", order)
+	}
+	p.Exit(process.Exit{})
+	want := []transport.Message{
+		&transport.Hello{Min: transport.Version, Max: transport.Version, PID: p.PID(), SDK: "go"}, &transport.Heartbeat{Seq: 3},
+		&transport.Progress{Count: 7, Text: "epoch 1"}, &transport.Dump{Text: "goroutine 1"},
+	}
+	if !reflect.DeepEqual(a.messages, want) || !slices.Equal(a.probed, []error{why, nil}) || a.exits[0].Stopped {
+		t.Errorf("heard %v, %v, %v", a.messages, a.probed, a.exits)
+	}
 }

@@ -125,6 +125,9 @@ func TestReadyNever(t *testing.T) {
 				if exit.Code != 3 || exit.Err != nil || len(l.broken) > 0 || l.isReady() {
 					t.Errorf("%s: exit %+v, broken %v, told %v", script, exit, l.broken, l.probes)
 				}
+				if text := fmt.Sprint(l.probes); strings.Contains(text, "cancel") {
+					t.Errorf("%s: told of its own end: %s", script, text)
+				}
 			}
 		})
 	}

@@ -71,7 +71,7 @@ func TestProgressValues(t *testing.T) {
 		{"(0)", transport.Progress{}},
 		{"(7.9)", transport.Progress{Count: 7}},
 		{"(count=5, text='a\\udcff')", transport.Progress{Count: 5, Text: "a\\udcff"}},
-		{"(-1)", transport.Progress{}},
+		{"(-1); muster.progress(0)", transport.Progress{}},
 		{"(1 << 70)", transport.Progress{Count: 1<<63 - 1}},
 		{"(5); muster.progress(3)", transport.Progress{Count: 5}},
 		{"(1, '\\u5b66' * 1000)", transport.Progress{Count: 1, Text: strings.Repeat("学", 84) + "…"}},

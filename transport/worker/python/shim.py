@@ -27,8 +27,8 @@ What must hold:
   - The way to the program's first line is short: this file has two pages, parted by a form feed, and BOOT compiles the
     first alone. The second, and the modules it imports, is for exceptions, and for the stacks of threads.
 
-It differs from plain Python where Python leaves no choice: a few frames more are on the stack, sys.orig_argv shows the
-real command line, and a source that is not valid in its encoding is reported in the words of compile().
+It differs from plain Python where Python leaves no choice: a few frames more are on the stack, sys.meta_path has an
+entry more, which finds the module muster when nobody else does, sys.orig_argv shows the real command line, and a source that is not valid in its encoding is reported in the words of compile().
 """
 
 import _signal
@@ -300,20 +300,20 @@ class Progress:
     def __init__(self, link):
         self.link = link
         self.lock = _thread.RLock()  # a signal handler may say something, too
-        self.newest = None
-        self.unsent = False  # newest was not told yet
+        self.count, self.text = -1, ""
+        self.unsent = False  # they were not told yet
         self.waiting = False  # there is a thread that will tell it
         self.last = 0.0  # when something was told
 
     def __call__(self, count, text=""):
         """Tell the supervisor a count that only grows (steps, rows, bytes), and a short text."""
-        newest = (min(max(int(count), 0), (1 << 63) - 1), str(text))
-        if self.link.pid != os.getpid():
+        count, text = int(count), str(text)
+        if not self.link.pid:
             return  # before the lock: see write
         with self.lock:
-            if self.newest and (newest[0] < self.newest[0] or newest == self.newest):
+            if count < self.count or count == self.count and text == self.text:
                 return
-            self.newest, self.unsent = newest, True
+            self.count, self.text, self.unsent = count, text, True
             if self.waiting:
                 return
             wait = PACE - (time.monotonic() - self.last)
@@ -340,11 +340,11 @@ class Progress:
         with self.lock:
             if not self.unsent:
                 return
-            (count, text), self.unsent, self.last = self.newest, False, time.monotonic()
+            count, text, self.unsent, self.last = self.count, self.text, False, time.monotonic()
             data = text.encode("utf-8", "backslashreplace")
             if len(data) > NOTE:
                 text = data[:NOTE - 3].decode("utf-8", "ignore") + "\u2026"
-            self.link.send(PROGRESS, count=count, **({"text": text} if text else {}))
+            self.link.send(PROGRESS, count=min(count, (1 << 63) - 1), **({"text": text} if text else {}))
 
 
 class Finder:
