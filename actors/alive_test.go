@@ -64,68 +64,69 @@ func TestBeats(t *testing.T) {
 	f.leave(p)
 }
 
-// TestProgress: the newest count is told, a smaller one never, and the last before the worker's last word.
+// TestProgress: the newest count is told, and a smaller one never.
 func TestProgress(t *testing.T) {
+	processtest.Check(t)
 	progress := func(n uint64, text string) any { return &actors.Progress{ID: id, Count: n, Text: text} }
-	t.Run("as it comes", func(t *testing.T) {
-		processtest.Check(t)
-		f, p := play(t, nil)
-		p.Progress(0, "")
-		p.Progress(7, "a")
-		p.Progress(6, "late")
-		p.Progress(7, "a")
-		p.Progress(7, "b")
-		f.want(progress(0, ""), progress(7, "a"), progress(7, "b"))
-		f.leave(p)
-	})
+	f, p := play(t, nil)
+	p.Progress(0, "")
+	p.Progress(7, "a")
+	p.Progress(6, "late")
+	p.Progress(7, "a")
+	p.Progress(7, "b")
+	f.want(progress(0, ""), progress(7, "a"), progress(7, "b"))
+	f.leave(p)
+}
+
+// TestProgressFlood: of a worker that keeps no pace a part is told, and the last count always: before its last word, or
+// after a moment if it says nothing more.
+func TestProgressFlood(t *testing.T) {
+	x := boom()
 	for name, last := range map[string]struct {
 		word func(*actorstest.Process)
-		fact any
+		fact []any
 	}{
-		"before a result":     {func(p *actorstest.Process) { p.Return(nil) }, &actors.Returned{ID: id}},
-		"before the exit":     {func(*actorstest.Process) {}, nil},
-		"after a moment":      {nil, nil},
-		"before an exception": {func(p *actorstest.Process) { p.Raise(boom()) }, nil},
+		"a result":     {func(p *actorstest.Process) { p.Return(nil) }, []any{&actors.Returned{ID: id}}},
+		"an exception": {func(p *actorstest.Process) { p.Raise(x) }, []any{&actors.Raised{ID: id, Exception: x}}},
+		"the exit":     {func(p *actorstest.Process) { p.Exit(process.Exit{Code: 3}) }, nil},
+		"nothing":      {func(*actorstest.Process) {}, nil},
 	} {
-		t.Run("a flood, the last count "+name, func(t *testing.T) {
+		t.Run("then "+name, func(t *testing.T) {
 			processtest.Check(t)
 			f, p := play(t, nil)
-			const most = 100_000
-			for n := range uint64(most) {
+			for n := range uint64(flood) {
 				p.Progress(n+1, "")
 			}
-			if last.word != nil {
-				last.word(p)
+			last.word(p)
+			f.wantFlood()
+			f.want(last.fact...)
+			exit := process.Exit{Code: 3}
+			if name != "the exit" {
+				p.Exit(exit)
 			}
-			if name == "before the exit" {
-				p.Exit(process.Exit{})
-			}
-			told, count := 0, uint64(0)
-			for count != most {
-				m, ok := f.next().(*actors.Progress)
-				if !ok || m.Count <= count {
-					t.Fatalf("told %+v after %d of %d", m, count, most)
-				}
-				told, count = told+1, m.Count
-			}
-			if told > most/100 {
-				t.Errorf("%d facts of %d messages", told, most)
-			}
-			if last.fact != nil {
-				f.want(last.fact)
-			}
-			if name == "before an exception" {
-				if _, raised := f.next().(*actors.Raised); !raised {
-					t.Error("no exception")
-				}
-			}
-			if name != "before the exit" {
-				f.leave(p)
-				return
-			}
-			f.want(&actors.Exited{ID: id, PID: p.PID()})
+			f.want(&actors.Exited{ID: id, PID: p.PID(), Exit: exit})
 			f.wantEnd()
 		})
+	}
+}
+
+// flood is how much a worker without a pace says.
+const flood = 100_000
+
+// wantFlood takes facts that grow up to flood, far fewer than that.
+func (f *family) wantFlood() {
+	f.t.Helper()
+	told, count := 0, uint64(0)
+	for count != flood {
+		fact := f.next()
+		m, ok := fact.(*actors.Progress)
+		if !ok || m.Count <= count {
+			f.t.Fatalf("told %s after %d of %d", show(fact), count, flood)
+		}
+		told, count = told+1, m.Count
+	}
+	if told > flood/100 {
+		f.t.Errorf("%d facts of %d messages", told, flood)
 	}
 }
 

@@ -90,7 +90,9 @@ func (l local) Launch(id ID, c Command, o Observer) (Process, error) {
 
 // environment is the supervisor's own, without what is meant for the supervisor alone, and the command's on top.
 func environment(c Command, files *childFiles, mark string) []string {
-	own := append([]string{transport.EnvFD, transport.EnvCrashFD, transport.EnvEntry, transport.EnvTree, transport.EnvReadyFD}, c.Unset...)
+	own := append([]string{
+		transport.EnvFD, transport.EnvCrashFD, transport.EnvReadyFD, transport.EnvEntry, transport.EnvTree,
+	}, c.Unset...)
 	env := make([]string, 0, len(os.Environ())+len(c.Env)+len(own))
 	for _, kv := range os.Environ() {
 		if !names(kv, own) {

@@ -151,7 +151,7 @@ func TestReadyLine(t *testing.T) {
 			c := shell(tt.script)
 			c.Ready = &process.Probe{Line: tt.line}
 			l, _ := run(t, c)
-			if l.isReady() != tt.ready || len(l.probes) == 0 || l.probes[0] == nil || !strings.Contains(l.probes[0].Error(), "no line of its output matches") {
+			if l.isReady() != tt.ready || !strings.Contains(fmt.Sprint(l.probes), "[no line of its output matches") {
 				t.Errorf("told %v\n%s", l.probes, l.dump())
 			}
 		})
