@@ -203,7 +203,11 @@ func (r *rank) tearDown() {
 	if r.process == nil || r.told.exited {
 		return
 	}
+	defer r.awaitExit() // even if Kill panics
 	r.process.Kill()
+}
+
+func (r *rank) awaitExit() {
 	select {
 	case <-r.exited:
 	case <-time.After(lastWait):

@@ -33,10 +33,18 @@ func engineSpec(n int, s actor.SupervisorStrategy) supervisor.Spec {
 
 var failed = process.Exit{Code: 1}
 
+// beginEngine waits for all ranks: a failure during the start would take the others along.
+func beginEngine(t *testing.T, s supervisor.Spec) *play {
+	t.Helper()
+	p := begin(t, s)
+	p.events.await(supervisor.EventRunning, 1)
+	return p
+}
+
 // The engine's one-for-one restarts the rank that failed, and gives it up alone; each has its own count.
 func TestEngineOneForOne(t *testing.T) {
 	processtest.Check(t)
-	p := begin(t, engineSpec(2, actor.NewOneForOneStrategy(1, 0, restartAlways)))
+	p := beginEngine(t, engineSpec(2, actor.NewOneForOneStrategy(1, 0, restartAlways)))
 	p.rank(0, 0).Exit(failed)
 	p.rank(0, 1).Exit(failed) // its second failure
 	p.decided(2)
@@ -54,7 +62,7 @@ func TestEngineOneForOne(t *testing.T) {
 // The engine's all-for-one, with our barrier: two ranks that fail together cause one restart of all (protoactor.md §1.5).
 func TestEngineAllForOne(t *testing.T) {
 	processtest.Check(t)
-	p := begin(t, engineSpec(3, actor.NewAllForOneStrategy(5, 0, restartAlways)))
+	p := beginEngine(t, engineSpec(3, actor.NewAllForOneStrategy(5, 0, restartAlways)))
 	p.rank(0, 0).Exit(failed)
 	p.rank(1, 0).Exit(failed)
 	obey(p.rank(2, 0))
@@ -70,7 +78,7 @@ func TestEngineAllForOne(t *testing.T) {
 // The engine's exponential back-off acts from a timer.
 func TestEngineBackoff(t *testing.T) {
 	processtest.Check(t)
-	p := begin(t, engineSpec(1, actor.NewExponentialBackoffStrategy(time.Hour, time.Millisecond)))
+	p := beginEngine(t, engineSpec(1, actor.NewExponentialBackoffStrategy(time.Hour, time.Millisecond)))
 	for generation := range 5 {
 		p.rank(0, generation).Exit(failed)
 	}
@@ -101,7 +109,7 @@ func TestEngineActions(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			processtest.Check(t)
-			p := begin(t, engineSpec(2, theirs(func(s actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, _ any) {
+			p := beginEngine(t, engineSpec(2, theirs(func(s actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, _ any) {
 				c.act(s, child)
 			})))
 			p.rank(0, 0).Exit(failed)
@@ -146,7 +154,7 @@ func TestEngineFaults(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			processtest.Check(t)
-			p := begin(t, engineSpec(2, theirs(func(s actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, _ any) {
+			p := beginEngine(t, engineSpec(2, theirs(func(s actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, _ any) {
 				c.act(s, child)
 			})))
 			p.rank(0, 0).Exit(failed)
@@ -168,7 +176,7 @@ func TestEngineChildren(t *testing.T) {
 	var met [][]*actor.PID
 	var counts []int
 	var reasons []any
-	p := begin(t, engineSpec(3, theirs(func(s actor.Supervisor, child *actor.PID, rs *actor.RestartStatistics, reason any) {
+	p := beginEngine(t, engineSpec(3, theirs(func(s actor.Supervisor, child *actor.PID, rs *actor.RestartStatistics, reason any) {
 		rs.Fail()
 		met, counts, reasons = append(met, s.Children()), append(counts, rs.FailureCount()), append(reasons, reason)
 		if len(met) == 3 {
@@ -201,7 +209,7 @@ func TestEngineChildren(t *testing.T) {
 // A strategy that does nothing leaves the group as it is, until its time is up.
 func TestEngineNeverAnswers(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		p := begin(t, engineSpec(2, theirs(func(actor.Supervisor, *actor.PID, *actor.RestartStatistics, any) {})))
+		p := beginEngine(t, engineSpec(2, theirs(func(actor.Supervisor, *actor.PID, *actor.RestartStatistics, any) {})))
 		p.rank(0, 0).Exit(failed)
 		obey(p.rank(1, 0))
 		p.expectEnd(supervisor.ErrStrategy)
