@@ -135,8 +135,13 @@ func (w *Watchdog) Wait() {
 	w.lifeline.Close()
 }
 
-// Release lets the watchdog carry its orders out and end. Wait sees it end.
-func (w *Watchdog) Release() { _ = unix.Shutdown(int(w.lifeline.Fd()), unix.SHUT_RDWR) }
+// Release lets the watchdog carry its orders out and end. Wait sees it end, and closes the lifeline: whose number may then
+// be another's.
+func (w *Watchdog) Release() {
+	if conn, err := w.lifeline.SyscallConn(); err == nil {
+		_ = conn.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_RDWR) })
+	}
+}
 
 // Stop ends the watchdog without anything else. Wait sees it end.
 func (w *Watchdog) Stop() {
