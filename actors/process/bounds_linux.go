@@ -153,7 +153,7 @@ func (g *guard) checkBounds(commands []Command) error {
 	if len(wanted) == 0 {
 		return nil
 	}
-	if g.layers.NoCgroup {
+	if !g.wantsCgroup() {
 		return fmt.Errorf("process: no bounds of %s without cgroups: %w", strings.Join(wanted, ", "), errors.ErrUnsupported)
 	}
 	own, err := ownCgroup()

@@ -230,6 +230,51 @@ func TestWatchdogIsReplaced(t *testing.T) {
 	}
 }
 
+// TestEscapeEndsWithTheGuard: where there is no cgroup, who has left its rank's group lives until the last user of the guard
+// is gone, and no longer (T5).
+func TestEscapeEndsWithTheGuard(t *testing.T) {
+	processtest.Check(t)
+	l := process.LocalWith(process.Layers{NoCgroup: true})
+	release := l.Guard(nil)
+	defer release()
+	withLayers(t, l)
+	out, _ := run(t, shell(`(setsid sh -c 'trap "" TERM HUP INT; echo $$ > $0; while :; do sleep 1; done' $1 >/dev/null 2>&1 3>&- &)
+		read -r x < $1; echo $x`, fifo(t)))
+	pid, err := strconv.Atoi(strings.TrimSpace(out.stdout()))
+	if err != nil {
+		t.Fatalf("no pid: %q", out.stdout())
+	}
+	if s := state(pid); s == "" || s == "Z" {
+		t.Fatal("it died with its rank: this proves nothing")
+	}
+	release()
+	processtest.Eventually(t, "the daemon is gone", func() bool { s := state(pid); return s == "" || s == "Z" })
+}
+
+// TestMarkIsNew: a watchdog that still ends what the last group left cannot take the next group's ranks for that.
+func TestMarkIsNew(t *testing.T) {
+	processtest.Check(t)
+	withLayers(t, process.LocalWith(process.Layers{}))
+	first, _ := run(t, shell(`echo $MUSTER_TREE`))
+	second, _ := run(t, shell(`echo $MUSTER_TREE`))
+	if first.stdout() == second.stdout() || first.stdout() == "\n" {
+		t.Errorf("marks %q and %q", first.stdout(), second.stdout())
+	}
+}
+
+// TestWitherWhilePreflight is for the race detector: one group looks at the limits while another learns that the kernel
+// starts nothing in a cgroup.
+func TestWitherWhilePreflight(t *testing.T) {
+	l := process.LocalWith(process.Layers{})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		process.Wither(l)
+	}()
+	_ = l.(process.Preflighter).Preflight([]process.Command{{Args: []string{"true"}, Memory: 1 << 20}})
+	<-done
+}
+
 // TestImpostor: neither the name nor the environment alone makes a program a watchdog, or puts it on the stage.
 func TestImpostor(t *testing.T) {
 	for _, name := range []string{"muster-watchdog", "muster-stage"} {

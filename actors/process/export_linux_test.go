@@ -53,6 +53,9 @@ func WatchdogPID(l Launcher) int {
 	return g.dog.PID()
 }
 
+// Wither makes a launcher see a kernel that starts no process in a cgroup.
+func Wither(l Launcher) { l.(local).guard.wither() }
+
 // WithFaults lets f delay what is asked of the system at each seam, or refuse it, until the function it returns is called.
 func WithFaults(f func(seam string) error) (end func()) {
 	hook := func(s seam) error { return f(string(s)) }

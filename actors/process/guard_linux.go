@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -18,10 +19,10 @@ import (
 // a leaf, and the watchdog that ends them when this program is killed.
 type guard struct {
 	layers Layers
-	mark   string // "MUSTER_TREE=…", in the environment of every descendant that does not clean its own
 
 	mu    sync.Mutex
 	users int
+	mark  string // "MUSTER_TREE=…", in the environment of every descendant that does not clean its own; for users only
 	tree  *tree
 	dog   *watchdog.Watchdog
 	gone  chan struct{}        // closed when the watchdog was reaped
@@ -32,9 +33,15 @@ type guard struct {
 }
 
 func newGuard(l Layers) *guard {
+	return &guard{layers: l, heard: map[int]func(string){}}
+}
+
+// newMark is made each time that the guard goes up: a watchdog that is still at work for the last time must not take the
+// processes of this time for its own.
+func newMark() string {
 	var b [12]byte
 	_, _ = rand.Read(b[:]) // never fails
-	return &guard{layers: l, mark: transport.EnvTree + "=" + hex.EncodeToString(b[:]), heard: map[int]func(string){}}
+	return transport.EnvTree + "=" + hex.EncodeToString(b[:])
 }
 
 // enter puts the guard up for the first user. Each layer that cannot be had is left out: level tells.
@@ -54,7 +61,7 @@ func (g *guard) enter(report func(string)) (leave func()) {
 }
 
 func (g *guard) raise() {
-	g.lost, g.small = 0, false
+	g.lost, g.small, g.mark = 0, false, newMark()
 	if !g.layers.NoWatchdog {
 		g.post()
 	}
@@ -124,37 +131,56 @@ func (g *guard) tell(text string) {
 	}
 }
 
-// leave takes the guard down after the last user. What of the tree cannot be removed yet, because some zombie in it waits
-// for a parent that is not us, is the watchdog's last order.
+// dismissTime bounds how long the last user waits for what the watchdog ends. A process that does not die of SIGKILL takes
+// longer, and is left to the watchdog.
+const dismissTime = 2 * time.Second
+
+// leave takes the guard down after the last user, and waits until the watchdog is gone: with mu free, as whoever comes
+// next has a watchdog of its own.
 func (g *guard) leave(id int) {
+	gone := g.takeDown(id)
+	if gone == nil {
+		return
+	}
+	late := time.NewTimer(dismissTime)
+	defer late.Stop()
+	select {
+	case <-gone:
+	case <-late.C:
+	}
+}
+
+// takeDown returns what to wait for, nil for nothing. Who has left a process group while there were no leaves is found by
+// the watchdog alone. What of the tree cannot be removed yet, because somebody came into it from outside, is its last
+// order, for which nobody waits.
+func (g *guard) takeDown(id int) (gone <-chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.heard, id)
 	if g.users--; g.users > 0 {
-		return
+		return nil
 	}
-	dog, tree := g.dog, g.tree
+	dog, tree, leaves := g.dog, g.tree, g.tree != nil && !g.layers.NoCgroup
 	g.dog, g.tree = nil, nil
+	busy := tree != nil && tree.remove() != nil
 	switch {
-	case dog == nil && tree != nil:
-		_ = tree.remove()
-	case dog != nil && (tree == nil || tree.remove() == nil):
+	case dog == nil:
+		return nil
+	case busy:
+		dog.Release()
+		return nil
+	case leaves:
 		dog.Stop()
-		<-g.gone
-	case dog != nil:
+	default:
 		dog.Release()
 	}
+	return g.gone
 }
 
 // leaf returns a cgroup for one process, nil where there is none. Its error is that of a machine at its limits: on that
 // a process must not start with less protection than the others. A command with bounds has a leaf or does not start.
 func (g *guard) leaf(c Command) (*leaf, error) {
-	g.mu.Lock()
-	t := g.tree
-	if g.layers.NoCgroup {
-		t = nil
-	}
-	g.mu.Unlock()
+	t := g.grove()
 	wanted := controllers(c)
 	if len(wanted) > 0 {
 		if t == nil {
@@ -179,6 +205,23 @@ func (g *guard) leaf(c Command) (*leaf, error) {
 		return nil, nil
 	}
 	return l, err
+}
+
+// grove returns the tree in which leaves can be made, nil where there is none.
+func (g *guard) grove() *tree {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.layers.NoCgroup {
+		return nil
+	}
+	return g.tree
+}
+
+// wantsCgroup reports whether leaves are worth a try: wither may have found out otherwise.
+func (g *guard) wantsCgroup() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return !g.layers.NoCgroup
 }
 
 // refused tells "you may not" from "there is no room": after the former it is no use to try again.

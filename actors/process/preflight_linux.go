@@ -28,7 +28,7 @@ func (g *guard) checkFiles(commands []Command) error {
 	if err != nil || syscall.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
 		return nil // not known
 	}
-	need, most, cgroup := spareFiles, 0, !g.layers.NoCgroup && mayPlant()
+	need, most, cgroup := spareFiles, 0, g.wantsCgroup() && mayPlant()
 	for _, c := range commands {
 		files := filesOf(c, cgroup)
 		need, most = need+files, max(most, files)

@@ -21,7 +21,8 @@ import (
 	"github.com/go-muster/muster/transport"
 )
 
-// T5: a rank that fails takes its daemon along where there is a cgroup; where there is none the level says so.
+// T5: a rank that fails takes its daemon along where there is a cgroup; where there is none the watchdog ends it with the
+// last group of the program, and nothing outlives that.
 func TestDaemonOfAFailedRank(t *testing.T) {
 	for _, layers := range []string{"all", "no cgroup"} {
 		t.Run(layers, func(t *testing.T) {
@@ -47,8 +48,8 @@ func TestDaemonOfAFailedRank(t *testing.T) {
 				t.Errorf("%s: %v live, %v were left", level, left, f.Exit.Left)
 			case cgroup && took > stretched(250*time.Millisecond+time.Second): // asked, and killed 250 ms later
 				t.Errorf("%s: it took %v", level, took)
-			case !cgroup && len(left) != 1:
-				t.Errorf("%s: %v live: the level is not what docs/operations.md says", level, left)
+			case !cgroup && len(left) > 0:
+				t.Errorf("%s: %v live after the group", level, left)
 			}
 			t.Logf("%s: exit told after %v, %d left", level, took, len(left))
 		})
