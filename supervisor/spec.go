@@ -112,13 +112,19 @@ func (s *Spec) terms() terms {
 	return terms{types: s.RestartTypes, significant: s.Significant, shutdown: s.AutoShutdown, success: s.Success}
 }
 
-// checkCommands looks at every command, and tells what is wrong with several of them once, by the first.
+// checkCommands looks at every command, and tells what is wrong with several of them once, by the first: which needs no
+// name when it is wrong with all.
 func (s *Spec) checkCommands(l process.Launcher) error {
-	seen := map[string]bool{}
+	times := map[string]int{}
 	var errs []error
 	for rank, c := range s.Ranks {
-		if err := l.Check(c); err != nil && !seen[err.Error()] {
-			seen[err.Error()] = true
+		err := l.Check(c)
+		if err == nil {
+			continue
+		}
+		if times[err.Error()]++; times[err.Error()] == len(s.Ranks) {
+			return err
+		} else if times[err.Error()] == 1 {
 			errs = append(errs, fmt.Errorf("rank %d: %w", rank, err))
 		}
 	}

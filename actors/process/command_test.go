@@ -3,8 +3,11 @@ package process_test
 import (
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"os"
+	"os/exec"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -52,6 +55,22 @@ func TestCommand(t *testing.T) {
 }
 
 // TestExitJSON: the exit of the report of design.md §9.
+// TestCheckTellsAll: one look at a command finds everything that is wrong with it.
+func TestCheckTellsAll(t *testing.T) {
+	nice := 99
+	c := process.Command{Args: []string{"no-such-program"}, Dir: "/no/such/dir", Stdin: "/no/such/input"}
+	c.Setup.Nice = &nice
+	err := process.Local().Check(c)
+	for _, want := range []error{exec.ErrNotFound, fs.ErrNotExist, stage.ErrSettings} {
+		wantErrorIs(t, err, want)
+	}
+	for _, want := range []string{"no-such-program", "/no/such/dir", "/no/such/input", "nice 99"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%v does not tell of %s", err, want)
+		}
+	}
+}
+
 func TestExitJSON(t *testing.T) {
 	for _, test := range []struct {
 		exit process.Exit

@@ -15,11 +15,13 @@ import (
 	"github.com/go-muster/muster/actors/process/stage"
 )
 
-// lookup finds a command's program and says what is wrong with it: missing, a directory, not executable, or a script
-// whose interpreter is missing. It may take for ever: see lookupInTime.
+// lookup finds a command's program and says everything that is wrong with the command: a program that is missing, a
+// directory, not executable, or a script whose interpreter is missing; a directory or an input that is not there; settings
+// that cannot be made. It may take for ever: see lookupInTime.
 func lookup(c Command) (place, error) {
-	path, err := findProgram(c)
-	if err != nil {
+	dir := c.checkDir()
+	path, err := c.findProgram(dir == nil)
+	if err := errors.Join(dir, c.checkSetup(), err); err != nil {
 		return place{}, err
 	}
 	seen := c.inDir(path)
@@ -29,17 +31,10 @@ func lookup(c Command) (place, error) {
 	}, nil
 }
 
-func findProgram(c Command) (string, error) {
+// findProgram looks for the program; one that is relative to a directory only where that is one.
+func (c Command) findProgram(dir bool) (string, error) {
 	if len(c.Args) == 0 || c.Args[0] == "" {
 		return "", fmt.Errorf("process: the command is empty: name a program")
-	}
-	if c.Dir != "" {
-		if err := checkDir(c.Dir); err != nil {
-			return "", err
-		}
-	}
-	if err := c.checkSetup(); err != nil {
-		return "", err
 	}
 	path := c.Args[0]
 	if !strings.ContainsRune(path, filepath.Separator) {
@@ -51,6 +46,9 @@ func findProgram(c Command) (string, error) {
 			return "", fmt.Errorf("process: %q is not in PATH: %w", path, exec.ErrNotFound)
 		}
 		return found, nil
+	}
+	if !dir && !filepath.IsAbs(path) {
+		return path, nil
 	}
 	return path, checkProgram(c.inDir(path))
 }
@@ -65,9 +63,10 @@ func (c Command) inDir(path string) string {
 
 // checkSetup finds what is certain to fail in what a command asks for besides its program.
 func (c Command) checkSetup() error {
+	var errs []error
 	if c.Stdin != "" {
 		if _, err := os.Stat(c.Stdin); err != nil { // to open a fifo would wait for its writer
-			return fmt.Errorf("process: standard input: %w", err)
+			errs = append(errs, fmt.Errorf("process: standard input: %w", err))
 		}
 	}
 	if c.Heartbeat < 0 || c.Heartbeat > 0 && c.Heartbeat < time.Millisecond {
@@ -79,22 +78,22 @@ func (c Command) checkSetup() error {
 		}
 	}
 	if runtime.GOOS != "linux" && (c.Memory > 0 || c.PIDs > 0) {
-		return fmt.Errorf("process: bounds of memory and processes need Linux: %w", errors.ErrUnsupported)
+		errs = append(errs, fmt.Errorf("process: bounds of memory and processes need Linux: %w", errors.ErrUnsupported))
 	}
 	who, err := c.identity()
-	if err != nil {
-		return err
-	}
-	return stage.Plan{Settings: c.Setup, As: who}.Check()
+	return errors.Join(append(errs, err, stage.Plan{Settings: c.Setup, As: who}.Check())...)
 }
 
-func checkDir(dir string) error {
-	info, err := os.Stat(dir)
+func (c Command) checkDir() error {
+	if c.Dir == "" {
+		return nil
+	}
+	info, err := os.Stat(c.Dir)
 	if err != nil {
 		return fmt.Errorf("process: the working directory: %w", err)
 	}
 	if !info.IsDir() {
-		return fmt.Errorf("process: the working directory %s is a file: %w", dir, fs.ErrInvalid)
+		return fmt.Errorf("process: the working directory %s is a file: %w", c.Dir, fs.ErrInvalid)
 	}
 	return nil
 }

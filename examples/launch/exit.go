@@ -69,8 +69,9 @@ func exitOfFailure(f *supervisor.Failure) int {
 	return exitFailure
 }
 
-// oneLine joins an error's lines, for people and for grep, and leaves out the names of our packages.
+// oneLine joins an error's lines, for people and for grep, and leaves out the names of our packages, and that what was
+// written on a command line is a spec.
 func oneLine(err error) string {
 	text := strings.ReplaceAll(err.Error(), "\n", "; ")
-	return strings.NewReplacer("supervisor: ", "", "process: ", "", "stage: ", "").Replace(text)
+	return strings.NewReplacer(supervisor.ErrSpec.Error()+": ", "", "supervisor: ", "", "process: ", "", "stage: ", "").Replace(text)
 }

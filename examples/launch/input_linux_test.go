@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/spf13/pflag"
@@ -124,6 +126,27 @@ func TestBadInput(t *testing.T) {
 				t.Errorf("stdout %q, stderr %q, want %q", stdout, stderr, test.says)
 			}
 		})
+	}
+}
+
+// What is wrong with the program, what it is set up with, and the limits of this machine is told at once.
+func TestAllThatIsWrong(t *testing.T) {
+	processtest.Check(t)
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur > 2*maxRanks {
+		t.Skipf("needs a limit of open files that %d ranks exceed: %d, %v", maxRanks, limit.Cur, err)
+	}
+	code, _, stderr := here(t, "-n", fmt.Sprint(limit.Cur/2), "--nice", "99", "no-such-program")
+	if code != 127 {
+		t.Errorf("exit status %d", code)
+	}
+	for _, want := range []string{"nice 99: give", `"no-such-program" is not in PATH`, "raise ulimit -n"} {
+		if strings.Count(stderr, want) != 1 {
+			t.Errorf("%q does not tell once: %s", stderr, want)
+		}
+	}
+	if strings.Contains(stderr, "rank ") || strings.Contains(stderr, "bad spec") {
+		t.Errorf("%q: that is wrong with all ranks", stderr)
 	}
 }
 

@@ -101,6 +101,22 @@ func (s *sinks) observe(e supervisor.Event) {
 	if e.Kind == supervisor.EventKill {
 		s.show.say("rank %d (pid %d) has not stopped in its grace: killed", e.Rank, e.PID)
 	}
+	if e.Kind == supervisor.EventExited && !e.Exit.Stopped && len(e.Exit.Left) > 0 {
+		s.show.say("rank %d has left behind %s: ended, or cut off from its output", e.Rank, people(e.Exit.Left))
+	}
+}
+
+// people names processes, the first few of them.
+func people(left []process.Leftover) string {
+	const some = 3
+	var names []string
+	for _, p := range left[:min(len(left), some)] {
+		names = append(names, fmt.Sprintf("%s (pid %d)", p.Name, p.PID))
+	}
+	if more := len(left) - some; more > 0 {
+		names = append(names, fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(names, ", ")
 }
 
 // An eventLine is an event as --events has it.

@@ -37,6 +37,13 @@ var (
 	bare     = regexp.MustCompile(`^()rank (\d) line \d+ x* end$`)
 )
 
+// Who outlives a rank by itself is named, also when all went well (T10); what a stop reaches is not worth a word.
+func TestLeftBehind(t *testing.T) {
+	c := start(t, "--", "sh", "-c", "for i in 1 2 3 4 5; do sleep 60 & done; exit 0")
+	c.wants(0)
+	c.stderr.await(t, 1, `launch: rank 0 has left behind (sleep|sh) \(pid \d+\), .*, .*, 2 more: ended, or cut off from its output\n`)
+}
+
 // Lines arrive whole, each once, and with --output prefix under the rank that wrote them.
 func TestWholeLines(t *testing.T) {
 	c := start(t, "-n", fmt.Sprint(ranks), "--", "python3", "-c", fmt.Sprintf(chatter, each))
