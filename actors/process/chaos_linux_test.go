@@ -221,7 +221,7 @@ func TestKillRefused(t *testing.T) {
 	}
 }
 
-// TestCgroupRefused: after one refusal new processes start outside, but those inside keep their cgroup, and it is removed.
+// TestCgroupRefused: after one refusal new processes start outside, but those inside keep their cgroup, and it is removed (T31).
 func TestCgroupRefused(t *testing.T) {
 	l := process.LocalWith(process.Layers{})
 	if !strings.HasPrefix(l.Containment(), "cgroup") {

@@ -49,7 +49,7 @@ func TestDescriptors(t *testing.T) {
 			}
 		})
 	}
-	const rounds, parallel = 10, 8
+	const rounds, parallel = 25, 8 // 200 in all
 	for range rounds {
 		lives := launchAll(t, parallel, func(i int) process.Command {
 			c := shell("echo /proc/$$/fd/*; readlink /proc/$$/fd/0 /proc/$$/fd/1 /proc/$$/fd/2 /proc/$$/fd/3")

@@ -2,7 +2,9 @@ package process_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/user"
@@ -44,21 +46,11 @@ func TestStdinOf(t *testing.T) {
 	c.Stdin = path
 	wantStdout(t, c, "one\ntwo\n")
 	c.Stdin = path + ".missing"
-	if err := launcher.Check(c); !os.IsNotExist(unwrapped(err)) {
+	if err := launcher.Check(c); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("check: %v", err)
 	}
 	if _, err := launcher.Launch(process.ID{}, c, newRecorder(t)); err == nil {
 		t.Error("a command without its input was started")
-	}
-}
-
-func unwrapped(err error) error {
-	for {
-		inner, ok := err.(interface{ Unwrap() error })
-		if _, path := err.(*os.PathError); path || !ok {
-			return err
-		}
-		err = inner.Unwrap()
 	}
 }
 
