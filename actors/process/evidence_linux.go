@@ -6,19 +6,22 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // oomKilled reports whether the kernel's out-of-memory killer ended a process: by the events of its own cgroup where the
-// memory controller is there, else by the kernel's log. It is asked only about a SIGKILL that was not ours.
-func oomKilled(pid int, l *leaf) bool {
+// memory controller is there, else by the kernel's log since it was born. It is asked only about a SIGKILL that was not
+// ours.
+func oomKilled(pid int, born time.Duration, l *leaf) bool {
 	if l != nil {
 		if n, ok := oomKills(filepath.Join(l.dir, "memory.events")); ok {
 			return n > 0
 		}
 	}
-	return oomInLog(pid)
+	return oomInLog(pid, born)
 }
 
 // oomKills reads how many processes of a cgroup the out-of-memory killer has ended.
@@ -35,14 +38,13 @@ func oomKills(events string) (n int, ok bool) {
 	return 0, false
 }
 
-// oomInLog looks for the pid in the kernel's log ("Killed process 4711 (python3)"), as far as we may read it.
-func oomInLog(pid int) bool {
+// oomInLog looks for the pid in the kernel's log, as far as we may read it.
+func oomInLog(pid int, born time.Duration) bool {
 	fd, err := unix.Open("/dev/kmsg", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return false
 	}
 	defer unix.Close(fd)
-	killed := []byte("Killed process " + strconv.Itoa(pid) + " ")
 	record := make([]byte, 8<<10) // one record each read
 	found := false
 	for {
@@ -53,8 +55,28 @@ func oomInLog(pid int) bool {
 		case err != nil || n == 0:
 			return found
 		}
-		found = found || bytes.Contains(record[:n], killed)
+		found = found || tellsOfOOM(string(record[:n]), pid, born)
 	}
+}
+
+// tellsOfOOM reports whether a record ("6,1234,98765432,-;… Killed process 4711 (python3) …", the third number being
+// microseconds since the machine started) is about a process that was born at that time: the log goes back for weeks, and
+// has those that had the number before. Its clock is not corrected and goes wrong by less than a thousandth.
+func tellsOfOOM(record string, pid int, born time.Duration) bool {
+	head, text, _ := strings.Cut(record, ";")
+	fields := strings.Split(head, ",")
+	if len(fields) < 3 || !strings.Contains(text, "Killed process "+strconv.Itoa(pid)+" ") {
+		return false
+	}
+	at, err := strconv.ParseInt(fields[2], 10, 64)
+	return err == nil && time.Duration(at)*time.Microsecond > born-born/1000-time.Minute
+}
+
+// sinceBoot is the time that the kernel's log is about.
+func sinceBoot() time.Duration {
+	var now unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) // never fails
+	return time.Duration(now.Nano())
 }
 
 // peakRSS reads the largest resident size of a living process, in bytes; 0 when it is not known. The kernel begins to count

@@ -87,5 +87,8 @@ func WithWriteFile(t *testing.T, write func(path, text string) error) {
 	t.Cleanup(func() { writeFile = before })
 }
 
+// TellsOfOOM reads a record of the kernel's log.
+var TellsOfOOM = tellsOfOOM
+
 // FindCgroup is OwnCgroup for programs that are no test.
 var FindCgroup = ownCgroup

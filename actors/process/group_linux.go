@@ -32,8 +32,9 @@ var pidfds = true
 // group.
 type group struct {
 	pid   int
-	pidfd *os.File // of the leader, registered with the poller; nil where the kernel has none
-	leaf  *leaf    // what holds everybody, those who left the group as well; nil where there is none
+	pidfd *os.File      // of the leader, registered with the poller; nil where the kernel has none
+	leaf  *leaf         // what holds everybody, those who left the group as well; nil where there is none
+	born  time.Duration // since boot
 
 	mu      sync.Mutex
 	reaped  bool     // the leader's pid means nothing any more
@@ -48,7 +49,7 @@ type group struct {
 }
 
 func newGroup(pid, pidfd int, l *leaf) *group {
-	g := &group{pid: pid, leaf: l}
+	g := &group{pid: pid, leaf: l, born: sinceBoot()}
 	switch {
 	case pidfd < 0:
 	case pidfds && fault(seamPidfd) == nil && unix.SetNonblock(pidfd, true) == nil:
@@ -167,7 +168,7 @@ func (g *group) reap(err error) Exit {
 	exit := Exit{Code: -1, Stopped: g.reached, CPU: cpu(&usage), MaxRSS: maxRSS(g.peak, usage.Maxrss<<10)}
 	if status.Signaled() {
 		exit.Signal, exit.Core = status.Signal(), status.CoreDump()
-		exit.OOM = exit.Signal == unix.SIGKILL && !g.reached && oomKilled(g.pid, g.leaf)
+		exit.OOM = exit.Signal == unix.SIGKILL && !g.reached && oomKilled(g.pid, g.born, g.leaf)
 	} else {
 		exit.Code = status.ExitStatus()
 	}

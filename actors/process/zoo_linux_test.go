@@ -236,3 +236,25 @@ func TestCPU(t *testing.T) {
 		t.Errorf("CPU time %v", exit.CPU)
 	}
 }
+
+// TestOOMOfSomebodyElse: the kernel's log names processes by number, and has names from before (T17).
+func TestOOMOfSomebodyElse(t *testing.T) {
+	const day = 24 * time.Hour
+	text := ";Memory cgroup out of memory: Killed process 4711 (tail) total-vm:36156kB, anon-rss:31744kB"
+	for _, test := range []struct {
+		record string
+		born   time.Duration
+		want   bool
+	}{
+		{"3,1234,86400000000,-" + text, day - time.Second, true},
+		{"3,1234,86400000000,-" + text, day + time.Second, true}, // the clocks are not the same
+		{"3,1234,86400000000,-" + text, day + time.Hour, false},  // another process, an hour ago
+		{"3,1234,86400000000,-" + strings.Replace(text, "4711", "47110", 1), day, false},
+		{"3,1234" + text, day, false},
+		{"", day, false},
+	} {
+		if got := process.TellsOfOOM(test.record, 4711, test.born); got != test.want {
+			t.Errorf("%q of a process born at %v: %v", test.record, test.born, got)
+		}
+	}
+}
