@@ -251,6 +251,23 @@ func TestEscapeEndsWithTheGuard(t *testing.T) {
 	processtest.Eventually(t, "the daemon is gone", func() bool { s := state(pid); return s == "" || s == "Z" })
 }
 
+// TestStoppedWatchdog: a watchdog that somebody has stopped holds up nobody's end for long, and is gone with it.
+func TestStoppedWatchdog(t *testing.T) {
+	processtest.Check(t)
+	l := process.LocalWith(process.Layers{NoCgroup: true})
+	release := l.Guard(nil)
+	dog := process.WatchdogPID(l)
+	if err := syscall.Kill(dog, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	release()
+	if took := time.Since(start); took > patience {
+		t.Errorf("the end took %v", took)
+	}
+	processtest.Eventually(t, "the watchdog is gone", func() bool { return state(dog) == "" })
+}
+
 // TestMarkIsNew: a watchdog that still ends what the last group left cannot take the next group's ranks for that.
 func TestMarkIsNew(t *testing.T) {
 	processtest.Check(t)

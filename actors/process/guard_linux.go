@@ -131,15 +131,15 @@ func (g *guard) tell(text string) {
 	}
 }
 
-// dismissTime bounds how long the last user waits for what the watchdog ends. A process that does not die of SIGKILL takes
-// longer, and is left to the watchdog.
+// dismissTime bounds how long the last user waits for what the watchdog ends: it may be stopped itself, or look at a
+// process whose memory nobody may see because of a file system that hangs.
 const dismissTime = 2 * time.Second
 
 // leave takes the guard down after the last user, and waits until the watchdog is gone: with mu free, as whoever comes
 // next has a watchdog of its own.
 func (g *guard) leave(id int) {
-	gone := g.takeDown(id)
-	if gone == nil {
+	dog, gone := g.takeDown(id)
+	if dog == nil {
 		return
 	}
 	late := time.NewTimer(dismissTime)
@@ -147,34 +147,35 @@ func (g *guard) leave(id int) {
 	select {
 	case <-gone:
 	case <-late.C:
+		dog.Stop()
 	}
 }
 
-// takeDown returns what to wait for, nil for nothing. Who has left a process group while there were no leaves is found by
-// the watchdog alone. What of the tree cannot be removed yet, because somebody came into it from outside, is its last
+// takeDown returns the watchdog to wait for, nil for none. Who has left a process group while there were no leaves is found
+// by the watchdog alone. What of the tree cannot be removed yet, because somebody is in it who is not ours, is its last
 // order, for which nobody waits.
-func (g *guard) takeDown(id int) (gone <-chan struct{}) {
+func (g *guard) takeDown(id int) (dog *watchdog.Watchdog, gone <-chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.heard, id)
 	if g.users--; g.users > 0 {
-		return nil
+		return nil, nil
 	}
 	dog, tree, leaves := g.dog, g.tree, g.tree != nil && !g.layers.NoCgroup
 	g.dog, g.tree = nil, nil
 	busy := tree != nil && tree.remove() != nil
 	switch {
 	case dog == nil:
-		return nil
+		return nil, nil
 	case busy:
 		dog.Release()
-		return nil
+		return nil, nil
 	case leaves:
 		dog.Stop()
 	default:
 		dog.Release()
 	}
-	return g.gone
+	return dog, g.gone
 }
 
 // leaf returns a cgroup for one process, nil where there is none. Its error is that of a machine at its limits: on that
