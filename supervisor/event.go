@@ -11,24 +11,26 @@ type EventKind string
 
 // The kinds of event.
 const (
-	EventSpawn    EventKind = "spawn"    // a rank's process is about to be started
-	EventStarted  EventKind = "started"  // a rank's process exists
-	EventReady    EventKind = "ready"    // a rank is ready
-	EventRunning  EventKind = "running"  // all ranks of the generation are ready
-	EventReturned EventKind = "returned" // a rank told its result
-	EventFailed   EventKind = "failed"   // a rank failed
-	EventDecided  EventKind = "decided"  // the strategy has answered
-	EventStop     EventKind = "stop"     // a rank is asked to stop
-	EventKill     EventKind = "kill"     // a rank is killed
-	EventAbandon  EventKind = "abandon"  // a rank's process does not die and is waited for no longer
-	EventExited   EventKind = "exited"   // nothing is left of a rank's process
-	EventReaped   EventKind = "reaped"   // nothing is left of any rank that was to be stopped
-	EventWaiting  EventKind = "waiting"  // the next generation starts after a wait
-	EventStopping EventKind = "stopping" // the group was asked to stop from outside
-	EventGhost    EventKind = "ghost"    // something came from an older generation, and was dropped
-	EventNotice   EventKind = "notice"   // of the launcher, such as that what protects the processes was lost: Reason tells
-	EventChanged  EventKind = "changed"  // the strategy was replaced
-	EventDone     EventKind = "done"     // the group has ended
+	EventSpawn     EventKind = "spawn"     // a rank's process is about to be started
+	EventStarted   EventKind = "started"   // a rank's process exists
+	EventReady     EventKind = "ready"     // a rank is ready
+	EventRunning   EventKind = "running"   // all ranks of the generation are ready
+	EventReturned  EventKind = "returned"  // a rank told its result
+	EventFailed    EventKind = "failed"    // a rank failed
+	EventDecided   EventKind = "decided"   // the strategy has answered
+	EventStop      EventKind = "stop"      // a rank is asked to stop
+	EventKill      EventKind = "kill"      // a rank is killed
+	EventAbandon   EventKind = "abandon"   // a rank's process does not die and is waited for no longer
+	EventExited    EventKind = "exited"    // nothing is left of a rank's process
+	EventReaped    EventKind = "reaped"    // nothing is left of any rank that was to be stopped
+	EventWaiting   EventKind = "waiting"   // the next generation starts after a wait
+	EventStopping  EventKind = "stopping"  // the group was asked to stop from outside
+	EventGhost     EventKind = "ghost"     // something came from an older generation, and was dropped
+	EventNotice    EventKind = "notice"    // of the launcher, such as that what protects the processes was lost: Reason tells
+	EventHung      EventKind = "hung"      // a rank seems to be hung, and is asked for its stacks
+	EventStraggler EventKind = "straggler" // a rank lags behind the others
+	EventChanged   EventKind = "changed"   // the strategy was replaced
+	EventDone      EventKind = "done"      // the group has ended
 )
 
 // An Event is one thing that happened to the group. Fields that do not belong to its kind are zero.

@@ -38,6 +38,12 @@ type Failure struct {
 	// Err is a failure that is neither: the process could not be launched, was not ready in time, broke the protocol.
 	Err error
 
+	// Stacks are those of a rank that hangs, as its worker told them; "" when it could not.
+	Stacks string
+	// HealthyStacks are those of the rank Healthy, which was well at that time, to compare; "" when there was none.
+	HealthyStacks string
+	Healthy       int
+
 	// Collateral are the failures that this one caused, as far as its ranks were being stopped when they came.
 	Collateral []*Failure
 	// Stopped are the ranks that were stopped because of this failure. They are no failures (G-6).
@@ -57,6 +63,8 @@ var (
 	ErrStartTimeout = errors.New("supervisor: not ready in time")
 	// ErrLifetime is the condition of a rank that lived longer than its generation may.
 	ErrLifetime = errors.New("supervisor: the generation's time is up")
+	// ErrHung is the condition of a rank that gave no sign of life, or made no progress, for too long: see Liveness.
+	ErrHung = errors.New("supervisor: hung")
 	// ErrAbandoned is the condition of a process that was alive even some time after SIGKILL.
 	ErrAbandoned = errors.New("supervisor: abandoned, the process does not die of SIGKILL")
 	// ErrStrategy is the condition of a strategy that panicked or asked for something that makes no sense.

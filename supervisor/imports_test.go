@@ -106,11 +106,11 @@ func reach(all map[string][]string, pkg string) []string {
 // TestPure: the machine and what it decides with have no engine, no system, no clock and no lock.
 func TestPure(t *testing.T) {
 	may := []string{
-		"errors", "fmt", "math", "slices", "strings", "time", module + "actors/process", module + "transport",
+		"cmp", "errors", "fmt", "math", "slices", "strings", "time", module + "actors/process", module + "transport",
 	}
 	for _, name := range []string{
 		"machine.go", "cells.go", "ladder.go", "table.go", "strategy.go", "failure.go", "event.go", "terms.go",
-		"deliberate.go", "start.go",
+		"deliberate.go", "start.go", "liveness.go", "phases.go",
 	} {
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
 		if err != nil {

@@ -52,6 +52,8 @@ type known struct {
 	told    bool // its exit
 	toldAt  time.Time
 	ready   bool      // or as good
+	heard   time.Time // its last sign of life
+	moved   time.Time // its last progress
 	raised  time.Time // when its exception was told, before anybody asked it to stop
 	failed  bool      // the machine said so
 	ignored bool
@@ -131,6 +133,10 @@ func (w *world) hear(ev event, b *body, stale bool) {
 	switch ev := ev.(type) {
 	case evReady:
 		b.ready = true
+	case evHello, evBeat:
+		b.heard = w.now
+	case evProgress:
+		b.heard, b.moved = w.now, w.now
 	case evRaised:
 		if b.raised.IsZero() && b.asked.IsZero() && !b.failed && ev.exception != nil {
 			b.raised = w.now
@@ -210,6 +216,11 @@ func (w *world) checkEffect(e effect, b *body, stale bool) {
 		w.checkKill(e)
 	case efAbandon:
 		w.checkAbandon(e)
+	case efDump:
+		for _, id := range e.ids {
+			b := w.lives[id.Rank]
+			w.require(b.id == id && !b.told && b.asked.IsZero(), "%v was asked for its stacks", id)
+		}
 	case efAsk:
 		w.require(w.question.IsZero(), "G-2: the strategy is asked while it thinks")
 		w.question, w.about = w.now, e.failure.Rank
@@ -225,6 +236,11 @@ func (w *world) checkEvent(e Event) {
 		w.require(!b.failed, "%v failed twice", b.id)
 		if errors.Is(e.Failure.Err, ErrStartTimeout) {
 			w.require(!b.ready && !w.now.Before(b.born.Add(simStart)), "%v is not late", b.id)
+		}
+		if errors.Is(e.Failure.Err, ErrHung) {
+			silent := !w.now.Before(b.heard.Add(10 * simBeat))
+			stalls := w.liveness.Stall > 0 && !b.moved.IsZero() && !w.now.Before(b.moved.Add(w.liveness.Stall))
+			w.require(!b.heard.IsZero() && (silent || stalls), "%v is not hung", b.id)
 		}
 		if errors.Is(e.Failure.Err, ErrLifetime) {
 			w.require(!w.now.Before(w.began.Add(w.lifetime)), "%v has some time left", b.id)
@@ -497,6 +513,7 @@ func (w *world) checkTime(next time.Time) {
 			}
 			w.require(!next.After(from.Add(simSlack)), "%v is late, and nobody cares", b.id)
 		}
+		w.checkSigns(b, next)
 		if from, due := w.askedBy(b); due && b.asked.IsZero() {
 			w.require(!next.After(from.Add(simSlack)), "%v was not asked to stop in time", b.id)
 		}
@@ -507,6 +524,23 @@ func (w *world) checkTime(next time.Time) {
 			w.require(!next.After(b.killed.Add(simKillWait+simSlack)), "%v was not abandoned in time", b.id)
 		}
 	}
+}
+
+// checkSigns: who gives none is found, if anybody may be found now.
+func (w *world) checkSigns(b *body, next time.Time) {
+	if w.liveness.Heartbeat == 0 || b.heard.IsZero() || b.failed || !b.asked.IsZero() || !b.dropped.IsZero() ||
+		w.scope != nil || w.stops > 0 || !w.question.IsZero() || w.achieved {
+		return
+	}
+	// At worst it fell silent when somebody else was just being looked at, after a time in which nobody could be.
+	patience := 2*(10*simBeat+w.liveness.Stall) + 2*dumpTime + 4*simSlack
+	from := b.heard
+	for _, t := range []time.Time{w.spoke, w.reaped, w.began} {
+		if t.After(from) {
+			from = t
+		}
+	}
+	w.require(!next.After(from.Add(patience)), "%v gives no sign of life, and nobody cares", b.id)
 }
 
 // checkLifetime: who lives when its generation's time is over, has failed, or been dropped. Nobody asks those who are

@@ -42,6 +42,9 @@ type machine struct {
 	question int        // its number
 	replied  int        // that of the last answer
 
+	compared time.Time  // when stragglers were last looked for
+	well     process.ID // who was asked for its stacks to compare those of the hung with
+
 	verdict Outcome // how the group ends, once that is certain; zero means well
 	end     error   // what Run returns then
 	out     struct {
@@ -64,6 +67,7 @@ type config struct {
 	ordered      bool          // one after the other
 	timeout      time.Duration // of the whole group; 0 for none
 	lifetime     time.Duration // of a generation; 0 for none
+	liveness     Liveness
 	killWait     time.Duration // between Kill and Abandon
 	answerTime   time.Duration // what a strategy may take to answer
 	random       func() float64
@@ -88,6 +92,7 @@ func (p phase) String() string {
 
 // A life is one generation of one rank.
 type life struct {
+	signs
 	generation int
 	state      lifeState
 	pid        int
@@ -130,11 +135,14 @@ const (
 	deadlineTimer
 	answerTimer
 	lifetimeTimer
+	livenessTimer
+	dumpTimer
 	timers
 )
 
 func (t timer) String() string {
-	return [timers]string{"start", "linger", "exit", "grace", "kill", "backoff", "deadline", "answer", "lifetime"}[t]
+	return [timers]string{"start", "linger", "exit", "grace", "kill", "backoff", "deadline", "answer", "lifetime",
+		"liveness", "dump"}[t]
 }
 
 // Events.
@@ -170,6 +178,23 @@ type (
 	}
 	evNotice struct{ text string }
 	evChange struct{ strategy Strategy }
+	evHello  struct {
+		id  process.ID
+		sdk string
+	}
+	evBeat     struct{ id process.ID }
+	evProgress struct {
+		id    process.ID
+		count uint64
+	}
+	evProbing struct {
+		id  process.ID
+		err error
+	}
+	evDumped struct {
+		id   process.ID
+		text string
+	}
 	evAnswer struct {
 		question  int
 		directive Directive
@@ -199,6 +224,7 @@ type (
 		failure  *Failure
 		members  []int // the ranks that a restart would bring back, and the one that failed
 	}
+	efDump  struct{ ids []process.ID }
 	efEvent struct{ event Event }
 	efDone  struct{ err error }
 )
@@ -209,6 +235,7 @@ func (efKill) effect()    {}
 func (efAbandon) effect() {}
 func (efTimer) effect()   {}
 func (efAsk) effect()     {}
+func (efDump) effect()    {}
 func (efEvent) effect()   {}
 func (efDone) effect()    {}
 
@@ -265,6 +292,16 @@ func lifeOf(ev event) (id process.ID, ok bool) {
 	case evRaised:
 		return ev.id, true
 	case evExited:
+		return ev.id, true
+	case evHello:
+		return ev.id, true
+	case evBeat:
+		return ev.id, true
+	case evProgress:
+		return ev.id, true
+	case evProbing:
+		return ev.id, true
+	case evDumped:
 		return ev.id, true
 	}
 	return process.ID{}, false

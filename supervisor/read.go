@@ -124,6 +124,9 @@ func (d *failureDocument) failure(start time.Time) *Failure {
 		Seq: d.Seq, Generation: d.Generation, Rank: d.Rank, Kind: d.Kind, PID: d.PID, host: d.Host,
 		At: start.Add(seconds(d.At)), Uptime: seconds(d.Uptime), Exception: d.Exception, Exit: d.Exit,
 	}
+	if f.Stacks = d.Stacks; d.Healthy != nil {
+		f.Healthy, f.HealthyStacks = d.Healthy.Rank, d.Healthy.Stacks
+	}
 	if f.Exit != nil {
 		f.Exit.Stderr, f.Exit.Dump, f.Exit.Err = []byte(d.StderrTail), []byte(d.Dump), recall(f.Exit.Err)
 	}

@@ -40,6 +40,8 @@ func describeEffect(e effect) (head, id, tail string) {
 		return "→ abandon" + list(e.ids), "", ""
 	case efTimer:
 		return fmt.Sprintf("→ timer %v %v", e.timer, e.after), "", ""
+	case efDump:
+		return "→ dump" + list(e.ids), "", ""
 	case efAsk:
 		return fmt.Sprintf("→ ask about %v", e.failure.ID()), "", ""
 	case efDone:
@@ -76,7 +78,8 @@ func describeEvent(e Event) (head, id, tail string) {
 		}
 	case EventExited:
 		tail = ": " + describeExit(e.Exit)
-	case EventStop, EventStopping, EventGhost, EventNotice, EventChanged:
+	case EventStop, EventStopping, EventGhost, EventNotice, EventChanged,
+		EventHung, EventStraggler:
 		tail = fmt.Sprintf(" (%s)", e.Reason)
 	case EventWaiting:
 		tail = fmt.Sprintf(" %v", e.After)

@@ -133,6 +133,8 @@ type failureDocument struct {
 	Exit       *process.Exit        `json:"exit"`
 	Exception  *transport.Exception `json:"exception"`
 	StderrTail string               `json:"stderr_tail"`
+	Stacks     string               `json:"stacks,omitempty"`
+	Healthy    *healthyDocument     `json:"healthy,omitempty"`
 	Dump       string               `json:"dump,omitempty"`
 	Decision   string               `json:"decision,omitempty"`
 }
@@ -147,6 +149,12 @@ type rankDocument struct {
 	CPUSeconds float64       `json:"cpu_seconds"`
 	Conditions []string      `json:"conditions,omitempty"`
 	Dump       string        `json:"dump,omitempty"`
+}
+
+// A healthyDocument is the rank that was well when another one was hung.
+type healthyDocument struct {
+	Rank   int    `json:"rank"`
+	Stacks string `json:"stacks"`
 }
 
 func (r Report) document() document {
@@ -180,6 +188,9 @@ func (f *Failure) document(host string, start time.Time) failureDocument {
 		Seq: f.Seq, Generation: f.Generation, Rank: f.Rank, Kind: f.Kind, PID: f.PID, Host: host,
 		At: f.At.Sub(start).Seconds(), Uptime: f.Uptime.Seconds(),
 		Error: f.cause().Error(), Exit: f.Exit, Exception: f.Exception, StderrTail: f.StderrTail(), Dump: f.Dump(),
+	}
+	if d.Stacks = f.Stacks; f.HealthyStacks != "" {
+		d.Healthy = &healthyDocument{f.Healthy, f.HealthyStacks}
 	}
 	if f.Kind != Collateral {
 		d.Decision = f.Directive.Action.String()

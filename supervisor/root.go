@@ -50,7 +50,7 @@ func newRoot(g *Group, s Spec, o options) *root {
 	return &root{
 		spec: s, options: o, group: g, start: time.Now(), ranks: map[int]*actor.PID{}, cast: newCast(),
 		machine: newMachine(config{
-			terms: s.terms(), ordered: s.Ordered, size: len(s.Ranks), strategy: s.Strategy, grace: s.Grace, startTimeout: s.StartTimeout, timeout: s.Timeout, lifetime: s.Lifetime,
+			terms: s.terms(), ordered: s.Ordered, size: len(s.Ranks), strategy: s.Strategy, grace: s.Grace, startTimeout: s.StartTimeout, timeout: s.Timeout, lifetime: s.Lifetime, liveness: s.Liveness,
 			exitTime: exitTime, killWait: killWait, answerTime: answerTime, random: rand.Float64,
 		}),
 	}
@@ -92,6 +92,16 @@ func translate(m any) event {
 	switch m := m.(type) {
 	case *actors.Started:
 		return evStarted{m.ID, m.PID}
+	case *actors.Hello:
+		return evHello{m.ID, m.SDK}
+	case *actors.Beat:
+		return evBeat{m.ID}
+	case *actors.Progress:
+		return evProgress{m.ID, m.Count}
+	case *actors.Probing:
+		return evProbing{m.ID, m.Err}
+	case *actors.Dumped:
+		return evDumped{m.ID, m.Text}
 	case *actors.Ready:
 		return evReady{m.ID}
 	case *actors.Raised:
@@ -143,6 +153,8 @@ func (r *root) perform(ctx actor.Context, e effect) {
 		if r.options.observe != nil {
 			r.options.observe(e.event)
 		}
+	case efDump:
+		r.tell(ctx, e.ids, &actors.Dump{})
 	case efAsk:
 		r.ask(ctx, e)
 	case efDone:
@@ -174,7 +186,11 @@ func (r *root) spawn(ctx actor.Context, ids []process.ID) {
 	for _, id := range ids {
 		command := r.spec.Ranks[id.Rank]
 		command.Env = append(environment(r.environment(id)), command.Env...)
-		props := actors.Rank(actors.Config{ID: id, Command: command, Launcher: r.options.launcher, Output: r.options.output})
+		live := r.spec.Liveness
+		props := actors.Rank(actors.Config{
+			ID: id, Command: command, Launcher: r.options.launcher, Output: r.options.output,
+			Heartbeat: live.Heartbeat, Dumps: live != Liveness{},
+		})
 		r.ranks[id.Rank] = ctx.Spawn(props.Configure(actor.WithReceiverMiddleware(r.group.guarded)))
 	}
 }

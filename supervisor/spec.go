@@ -19,6 +19,8 @@ type Spec struct {
 	// Ordered starts the ranks one after the other, each when the one before is ready, and stops them one by one in reverse
 	// order, each with its own Grace, as OTP does. It is for ranks that use those before them.
 	Ordered bool `json:"ordered,omitempty"`
+	// Liveness says when a rank counts as hung. Zero means never.
+	Liveness Liveness `json:"liveness,omitzero"`
 	// RestartTypes says what the end of each rank is to the group. Ranks beyond its length are Transient.
 	RestartTypes []RestartType `json:"restart_types,omitempty"`
 	// Success says when the group has done its work. Zero means when all ranks have ended well.
@@ -92,7 +94,7 @@ func (s Spec) Check(l process.Launcher) error {
 		}
 	}
 	terms := s.terms()
-	for _, err := range []error{checkStrategy(s.Strategy), terms.check(len(s.Ranks)), s.GPUs.check(len(s.Ranks)), s.checkCommands(l)} {
+	for _, err := range []error{checkStrategy(s.Strategy), s.Liveness.check(), terms.check(len(s.Ranks)), s.GPUs.check(len(s.Ranks)), s.checkCommands(l)} {
 		if err != nil {
 			errs = append(errs, err)
 		}

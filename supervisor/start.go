@@ -143,11 +143,20 @@ func (m *machine) describe(ids []process.ID) string {
 			names = append(names, fmt.Sprintf("%d more", len(ids)-most))
 			break
 		}
-		step := "is being started"
-		if l := &m.lives[id.Rank]; l.state == started {
-			step = fmt.Sprintf("has a process (pid %d) that has not said Ready", l.pid)
-		}
-		names = append(names, fmt.Sprintf("rank %d %s", id.Rank, step))
+		names = append(names, fmt.Sprintf("rank %d %s", id.Rank, m.lives[id.Rank].step()))
 	}
 	return strings.Join(names, ", ")
+}
+
+// step says how far a life has come that is not ready.
+func (l *life) step() string {
+	switch {
+	case l.state != started:
+		return "is being started"
+	case l.probe != "":
+		return fmt.Sprintf("has a process (pid %d) that is not ready: %s", l.pid, l.probe)
+	case l.sdk != "":
+		return fmt.Sprintf("has a process (pid %d) that has said Hello (%s) and not Ready", l.pid, l.sdk)
+	}
+	return fmt.Sprintf("has a process (pid %d) that has not said Ready", l.pid)
 }

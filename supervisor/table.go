@@ -20,10 +20,17 @@ const (
 	deadlineTimerRow
 	answerTimerRow
 	lifetimeTimerRow
+	livenessTimerRow
+	dumpTimerRow
 	stopRow
 	noticeRow
 	answerRow
 	changeRow
+	helloRow
+	beatRow
+	progressRow
+	probingRow
+	dumpedRow
 	rows
 )
 
@@ -31,7 +38,8 @@ func (r row) String() string {
 	return [rows]string{
 		"start", "started", "ready", "returned", "raised", "good exit", "bad exit", "start timer", "linger timer",
 		"exit timer", "grace timer", "kill timer", "back-off timer", "deadline", "answer timer",
-		"lifetime timer", "stop", "notice", "answer", "change",
+		"lifetime timer", "liveness timer", "dump timer", "stop", "notice", "answer", "change", "hello", "heartbeat", "progress",
+		"probing", "dumped",
 	}[r]
 }
 
@@ -46,6 +54,11 @@ func (evStop) row() row     { return stopRow }
 func (evNotice) row() row   { return noticeRow }
 func (evAnswer) row() row   { return answerRow }
 func (evChange) row() row   { return changeRow }
+func (evHello) row() row    { return helloRow }
+func (evBeat) row() row     { return beatRow }
+func (evProgress) row() row { return progressRow }
+func (evProbing) row() row  { return probingRow }
+func (evDumped) row() row   { return dumpedRow }
 
 // A cell says what an event does in a phase.
 type cell struct {
@@ -90,6 +103,14 @@ var (
 	carryOut      = cell{"ignore, drop, or end the scope → stopping; then what waited", (*machine).onAnswer}
 	lateAnswer    = cell{"nothing; but a second one ends all", (*machine).onAnswer}
 	noAnswer      = cell{"end all → stopping, terminate", (*machine).onSilence}
+	noteHello     = cell{"note: it speaks", (*machine).onHello}
+	noteBeat      = cell{"note: it lives", (*machine).onBeat}
+	noteProgress  = cell{"note; tell stragglers", (*machine).onProgress}
+	noteProbe     = cell{"note why it is not ready", (*machine).onProbing}
+	noteStacks    = cell{"note; the last one asked for → as the dump timer", (*machine).onDumped}
+	findHung      = cell{"ask those that seem hung, and one that is well, for their stacks", (*machine).onLiveness}
+	hangs         = cell{"those that are still silent fail: Decide", (*machine).onDumpTime}
+	lookAgain     = cell{"later", (*machine).lookAgain}
 	tooLong       = cell{"those that live fail: Decide", (*machine).onLifetime}
 	newStrategy   = cell{"the next failure is the new strategy's", (*machine).onChange}
 	stopIdle      = cell{"→ done", (*machine).onStop}
@@ -101,42 +122,49 @@ var table = [phases][rows]cell{
 		startRow: begin, startedRow: nothing, readyRow: nothing, returnedRow: nothing, raisedRow: nothing,
 		goodExitRow: nothing, badExitRow: nothing, startTimerRow: nothing, lingerTimerRow: nothing,
 		exitTimerRow: nothing, graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: nothing,
-		deadlineTimerRow: nothing, answerTimerRow: nothing, lifetimeTimerRow: nothing, stopRow: stopIdle, noticeRow: nothing, answerRow: nothing, changeRow: nothing,
+		deadlineTimerRow: nothing, answerTimerRow: nothing, lifetimeTimerRow: nothing, livenessTimerRow: nothing, dumpTimerRow: nothing, stopRow: stopIdle, noticeRow: nothing, answerRow: nothing, changeRow: nothing,
+		helloRow: nothing, beatRow: nothing, progressRow: nothing, probingRow: nothing, dumpedRow: nothing,
 	},
 	starting: {
 		startRow: nothing, startedRow: noteStarted, readyRow: awaitReady, returnedRow: noteValue, raisedRow: decideRaised,
 		goodExitRow: startWithout, badExitRow: decideExit, startTimerRow: lateStart, lingerTimerRow: nothing,
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing,
-		deadlineTimerRow: timeUp, answerTimerRow: nothing, lifetimeTimerRow: tooLong, stopRow: stopAll, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
+		deadlineTimerRow: timeUp, answerTimerRow: nothing, lifetimeTimerRow: tooLong, livenessTimerRow: findHung, dumpTimerRow: hangs, stopRow: stopAll, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
+		helloRow: noteHello, beatRow: noteBeat, progressRow: noteProgress, probingRow: noteProbe, dumpedRow: noteStacks,
 	},
 	running: {
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: decideRaised,
 		goodExitRow: markGood, badExitRow: decideExit, startTimerRow: nothing, lingerTimerRow: nothing,
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing,
-		deadlineTimerRow: timeUp, answerTimerRow: nothing, lifetimeTimerRow: tooLong, stopRow: stopAll, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
+		deadlineTimerRow: timeUp, answerTimerRow: nothing, lifetimeTimerRow: tooLong, livenessTimerRow: findHung, dumpTimerRow: hangs, stopRow: stopAll, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
+		helloRow: noteHello, beatRow: noteBeat, progressRow: noteProgress, probingRow: noteProbe, dumpedRow: noteStacks,
 	},
 	deciding: {
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: holdRaised,
 		goodExitRow: markDeciding, badExitRow: holdExit, startTimerRow: nothing, lingerTimerRow: nothing,
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing,
-		deadlineTimerRow: timeUp, answerTimerRow: noAnswer, lifetimeTimerRow: nothing, stopRow: stopAll, noticeRow: passOn, answerRow: carryOut, changeRow: newStrategy,
+		deadlineTimerRow: timeUp, answerTimerRow: noAnswer, lifetimeTimerRow: nothing, livenessTimerRow: lookAgain, dumpTimerRow: lookAgain, stopRow: stopAll, noticeRow: passOn, answerRow: carryOut, changeRow: newStrategy,
+		helloRow: noteHello, beatRow: noteBeat, progressRow: noteProgress, probingRow: noteProbe, dumpedRow: noteStacks,
 	},
 	stopping: {
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: joinRaised,
 		goodExitRow: markStopped, badExitRow: joinExit, startTimerRow: nothing, lingerTimerRow: askNow,
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing,
-		deadlineTimerRow: timeUpAnyway, answerTimerRow: nothing, lifetimeTimerRow: nothing, stopRow: stopAnyway, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
+		deadlineTimerRow: timeUpAnyway, answerTimerRow: nothing, lifetimeTimerRow: nothing, livenessTimerRow: lookAgain, dumpTimerRow: lookAgain, stopRow: stopAnyway, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
+		helloRow: noteHello, beatRow: noteBeat, progressRow: noteProgress, probingRow: noteProbe, dumpedRow: noteStacks,
 	},
 	waiting: { // ranks out of the directive's scope may be alive
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: reviveRaised,
 		goodExitRow: markOutside, badExitRow: reviveExit, startTimerRow: nothing, lingerTimerRow: nothing,
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: respawn,
-		deadlineTimerRow: timeUpWaiting, answerTimerRow: nothing, lifetimeTimerRow: nothing, stopRow: stopWaiting, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
+		deadlineTimerRow: timeUpWaiting, answerTimerRow: nothing, lifetimeTimerRow: nothing, livenessTimerRow: lookAgain, dumpTimerRow: lookAgain, stopRow: stopWaiting, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
+		helloRow: noteHello, beatRow: noteBeat, progressRow: noteProgress, probingRow: noteProbe, dumpedRow: noteStacks,
 	},
 	done: {
 		startRow: nothing, startedRow: nothing, readyRow: nothing, returnedRow: nothing, raisedRow: nothing,
 		goodExitRow: nothing, badExitRow: nothing, startTimerRow: nothing, lingerTimerRow: nothing,
 		exitTimerRow: nothing, graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: nothing,
-		deadlineTimerRow: nothing, answerTimerRow: nothing, lifetimeTimerRow: nothing, stopRow: nothing, noticeRow: nothing, answerRow: nothing, changeRow: nothing,
+		deadlineTimerRow: nothing, answerTimerRow: nothing, lifetimeTimerRow: nothing, livenessTimerRow: nothing, dumpTimerRow: nothing, stopRow: nothing, noticeRow: nothing, answerRow: nothing, changeRow: nothing,
+		helloRow: nothing, beatRow: nothing, progressRow: nothing, probingRow: nothing, dumpedRow: nothing,
 	},
 }

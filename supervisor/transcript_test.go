@@ -92,6 +92,17 @@ func (s *script) event(t *testing.T, d *datadriven.TestData, id process.ID) even
 	switch d.Cmd {
 	case "started":
 		return evStarted{id, pid(id)}
+	case "hello":
+		return evHello{id, "python/3.12"}
+	case "beat":
+		return evBeat{id}
+	case "progress":
+		n, _ := strconv.Atoi(value(d, "count"))
+		return evProgress{id, uint64(n)}
+	case "probing":
+		return evProbing{id, errors.New(value(d, "text"))}
+	case "dumped":
+		return evDumped{id, value(d, "text")}
 	case "ready":
 		return evReady{id}
 	case "returned":
@@ -273,6 +284,12 @@ func startConfig(t *testing.T, d *datadriven.TestData) config {
 			c.grace, err = time.ParseDuration(arg.Vals[0])
 		case "lifetime":
 			c.lifetime, err = time.ParseDuration(arg.Vals[0])
+		case "heartbeat":
+			c.liveness.Heartbeat, err = time.ParseDuration(arg.Vals[0])
+		case "stall":
+			c.liveness.Stall, err = time.ParseDuration(arg.Vals[0])
+		case "lag":
+			c.liveness.Lag, err = strconv.ParseUint(arg.Vals[0], 10, 64)
 		case "ordered":
 			c.ordered = true
 		case "timeout":

@@ -43,6 +43,7 @@ const (
 	simKillWait = 500 * time.Millisecond
 	simStart    = 5 * time.Second
 	simAnswer   = 4 * time.Second
+	simBeat     = 300 * time.Millisecond
 	simHorizon  = 40 * time.Second // then somebody stops the group
 	simLatency  = 40 * time.Millisecond
 	simLate     = 3 * time.Millisecond // of timers
@@ -100,6 +101,9 @@ func newWorld(seed uint64) *world {
 	c.strategy = w.randomStrategy(c.size)
 	if w.chance(0.5) {
 		c.terms = w.randomTerms(c.size)
+	}
+	if w.chance(0.2) {
+		c.liveness = Liveness{Heartbeat: simBeat, Stall: 6 * time.Second * time.Duration(w.IntN(2)), Lag: 3}
 	}
 	if c.ordered = w.chance(0.25); w.chance(0.1) {
 		c.lifetime = w.upTo(20*time.Second) + time.Second
@@ -283,6 +287,13 @@ func (w *world) perform(e effect) {
 		}
 	case efTimer:
 		w.arm(e)
+	case efDump:
+		for _, id := range e.ids {
+			b := w.lives[id.Rank]
+			if w.chance(0.7) {
+				w.after(w.upTo(3*time.Second), func() { w.say(b, evDumped{id, "stacks"}) })
+			}
+		}
 	case efAsk:
 		w.ponder(e)
 	}
@@ -339,7 +350,27 @@ func (w *world) launch(id process.ID) {
 	if !w.chance(w.mood.hang * 0.2) {
 		w.after(w.upTo(w.mood.span/2+time.Millisecond), func() { w.say(b, evReady{id}) })
 	}
+	if w.liveness.Heartbeat > 0 && w.chance(0.8) {
+		w.say(b, evHello{id, "go"})
+		w.beat(b, 0)
+	}
 	w.after(w.upTo(w.mood.span), func() { w.work(b) })
+}
+
+// beat tells that a process lives, and makes progress, until it falls silent.
+func (w *world) beat(b *body, count uint64) {
+	w.after(w.upTo(2*simBeat), func() {
+		if w.chance(w.mood.hang * 0.2) {
+			return
+		}
+		if w.say(b, evBeat{b.id}); w.chance(0.3) {
+			count++
+			w.say(b, evProgress{b.id, count})
+		}
+		if b.alive && !b.told {
+			w.beat(b, count)
+		}
+	})
 }
 
 // work is the end that a process has in mind.
