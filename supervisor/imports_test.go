@@ -141,7 +141,7 @@ func impure(s *ast.SelectorExpr) bool {
 	}
 	switch pkg.Name {
 	case "time":
-		return !slices.Contains([]string{"Time", "Duration", "Second", "Minute"}, s.Sel.Name)
+		return !slices.Contains([]string{"Time", "Duration", "Millisecond", "Second", "Minute"}, s.Sel.Name)
 	case "process":
 		return !slices.Contains([]string{"ID", "Exit"}, s.Sel.Name)
 	}
