@@ -405,7 +405,7 @@ func (m *machine) onStop(ev event) {
 
 // stopBecause ends the group, not because of a failure. The end of a group that was ending anyway stays what it was.
 func (m *machine) stopBecause(o Outcome, reason string, err error) {
-	m.emitGroup(Event{Kind: EventStopping, Reason: reason})
+	m.emitGroup(Event{Kind: EventStopping, Reason: reason, Err: err})
 	if m.phase != stopping || m.next != Terminate {
 		m.origin, m.reason = nil, reason
 		m.conclude(o, err)

@@ -46,5 +46,5 @@ type Event struct {
 	Action     Action        // of decided
 	Failure    *Failure      // of failed and decided: a copy of what was known then
 	Exit       *process.Exit // of exited
-	Err        error         // of done: what Wait returns
+	Err        error         // of done: what Wait returns; of stopping: what it would be by that
 }

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"os"
 	"sync"
@@ -20,6 +21,7 @@ type options struct {
 	observe  func(Event)
 	output   func(process.ID, process.Stream, []byte)
 	logger   *slog.Logger
+	journal  io.Writer
 }
 
 // WithSystem puts the group's actors into the caller's actor system. Without it all groups of a program share one.

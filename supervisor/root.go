@@ -26,7 +26,8 @@ type root struct {
 
 	containment string
 	unguard     func() // gives the launcher's guard back
-	closing     bool   // the engine is stopping us: what still comes starts nothing
+	journal     *journal
+	closing     bool // the engine is stopping us: what still comes starts nothing
 }
 
 // Messages to the root actor, besides those of its rank actors.
@@ -47,12 +48,13 @@ type (
 )
 
 func newRoot(g *Group, s Spec, o options) *root {
+	g.stream.size = len(s.Ranks)
+	c := s.config()
+	c.random = rand.Float64
+	start := time.Now()
 	return &root{
-		spec: s, options: o, group: g, start: time.Now(), ranks: map[int]*actor.PID{}, cast: newCast(),
-		machine: newMachine(config{
-			terms: s.terms(), ordered: s.Ordered, size: len(s.Ranks), strategy: s.Strategy, grace: s.Grace, startTimeout: s.StartTimeout, timeout: s.Timeout, lifetime: s.Lifetime, liveness: s.Liveness,
-			exitTime: exitTime, killWait: killWait, answerTime: answerTime, random: rand.Float64,
-		}),
+		spec: s, options: o, group: g, start: start, ranks: map[int]*actor.PID{}, cast: newCast(),
+		journal: newJournal(o.journal, s, start), machine: newMachine(c),
 	}
 }
 
@@ -150,15 +152,22 @@ func (r *root) perform(ctx actor.Context, e effect) {
 	case efTimer:
 		r.arm(ctx, e)
 	case efEvent:
-		if r.options.observe != nil {
-			r.options.observe(e.event)
-		}
+		r.tellOf(ctx, e.event)
 	case efDump:
 		r.tell(ctx, e.ids, &actors.Dump{})
 	case efAsk:
 		r.ask(ctx, e)
 	case efDone:
 		ctx.Stop(ctx.Self())
+	}
+}
+
+// tellOf tells of an event: the journal first, which is to know of a deed before it is done.
+func (r *root) tellOf(ctx actor.Context, e Event) {
+	r.journal.write(e, func(text string) { ctx.Send(ctx.Self(), &notice{text}) })
+	r.group.stream.put(e)
+	if r.options.observe != nil {
+		r.options.observe(e)
 	}
 }
 
@@ -219,6 +228,7 @@ func (r *root) arm(ctx actor.Context, e efTimer) {
 // stopped is the end of the root actor, after that of its ranks (G-4). The answer comes first: whatever follows may panic.
 func (r *root) stopped() {
 	defer close(r.group.done)
+	defer r.group.stream.end()
 	r.conclude()
 	for _, t := range r.timers {
 		if t != nil {

@@ -40,7 +40,8 @@ type Group struct {
 	final  Report
 	values [][]byte
 
-	crash atomic.Pointer[crash] // the first panic of one of our actors: a bug
+	stream stream                // of events, for their readers
+	crash  atomic.Pointer[crash] // the first panic of one of our actors: a bug
 }
 
 // Start starts the group and returns at once. The context ends the group gracefully; its cause is then what Wait returns.

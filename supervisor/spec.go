@@ -114,6 +114,15 @@ func (s *Spec) terms() terms {
 	return terms{types: s.RestartTypes, significant: s.Significant, shutdown: s.AutoShutdown, success: s.Success}
 }
 
+// config is what the machine is to know, but for its source of randomness.
+func (s *Spec) config() config {
+	return config{
+		terms: s.terms(), ordered: s.Ordered, size: len(s.Ranks), strategy: s.Strategy, grace: s.Grace,
+		startTimeout: s.StartTimeout, timeout: s.Timeout, lifetime: s.Lifetime, liveness: s.Liveness,
+		exitTime: exitTime, killWait: killWait, answerTime: answerTime,
+	}
+}
+
 // checkCommands looks at every command, and tells what is wrong with several of them once, by the first: which needs no
 // name when it is wrong with all.
 func (s *Spec) checkCommands(l process.Launcher) error {

@@ -1,7 +1,6 @@
 package supervisor
 
 import (
-	"container/heap"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -23,12 +22,13 @@ type world struct {
 	m    *machine
 	step func(*machine, time.Time, event) []effect // (*machine).step, or a mutant of it
 
-	now   time.Time
-	queue queue
-	armed [timers]int // the serial of the timer that the shell has set
-	lives []*body     // the newest of each rank
-	log   *strings.Builder
-	mood  mood
+	now    time.Time
+	queue  queue
+	armed  [timers]int // the serial of the timer that the shell has set
+	lives  []*body     // the newest of each rank
+	log    *strings.Builder
+	script *strings.Builder // the same as a transcript; nil when nobody wants one
+	mood   mood
 }
 
 // A mood is what the processes of one world are like.
@@ -58,31 +58,6 @@ type body struct {
 	reach bool      // our signal met it alive
 	ended bool      // its exit is on the way
 	known           // to the machine
-}
-
-// An item is something that will happen.
-type item struct {
-	at time.Time
-	n  uint64 // decides between the same times, at random
-	do func()
-}
-
-type queue []item
-
-func (q queue) Len() int      { return len(q) }
-func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q queue) Less(i, j int) bool {
-	if c := q[i].at.Compare(q[j].at); c != 0 {
-		return c < 0
-	}
-	return q[i].n < q[j].n
-}
-func (q *queue) Push(x any) { *q = append(*q, x.(item)) }
-func (q *queue) Pop() any {
-	old := *q
-	x := old[len(old)-1]
-	*q = old[:len(old)-1]
-	return x
 }
 
 func newWorld(seed uint64) *world {
@@ -122,7 +97,7 @@ func (w *world) chance(p float64) bool              { return w.Float64() < p }
 func (w *world) pick(of ...float64) float64         { return of[w.IntN(len(of))] }
 func (w *world) upTo(d time.Duration) time.Duration { return time.Duration(w.Int64N(int64(d) + 1)) }
 func (w *world) after(d time.Duration, do func())   { w.at(w.now.Add(d), do) }
-func (w *world) at(t time.Time, do func())          { heap.Push(&w.queue, item{t, w.Uint64(), do}) }
+func (w *world) at(t time.Time, do func())          { w.queue.add(item{t, w.Uint64(), do}) }
 func (w *world) latency() time.Duration             { return w.upTo(simLatency) }
 func (w *world) note(format string, a ...any) {
 	if w.log != nil {
@@ -217,7 +192,7 @@ func (w *world) run() error {
 	}
 	w.after(simHorizon, func() { w.stop(false) })
 	for w.err == nil && len(w.queue) > 0 {
-		next := heap.Pop(&w.queue).(item)
+		next := w.queue.next()
 		w.checkTime(next.at)
 		w.now = next.at
 		next.do()
@@ -238,7 +213,12 @@ func (w *world) tell(ev event, b *body) {
 	w.steps++
 	stale := b != nil && (b.told || w.lives[b.id.Rank] != b)
 	before := w.freeze(stale)
+	line, was := "", w.m.phase
+	if w.script != nil {
+		line = w.m.inputLine(ev)
+	}
 	effects := w.step(w.m, w.now, ev)
+	w.transcribe(line, transcribe(effects, was, w.m.phase))
 	if w.log != nil {
 		w.note("%s", describeInput(ev))
 		w.noteEffects(effects)
@@ -247,6 +227,21 @@ func (w *world) tell(ev event, b *body) {
 	for _, e := range effects {
 		w.perform(e)
 	}
+}
+
+// transcribe writes a command and its answer into the transcript. Start is there already.
+func (w *world) transcribe(line, answer string) {
+	switch {
+	case line == "":
+		return
+	case w.steps > 1:
+		fmt.Fprintf(w.script, "\n%s at=%v\n", line, w.now.Sub(epoch))
+	}
+	if strings.Contains(answer, "\n\n") {
+		fmt.Fprintf(w.script, "----\n----\n%s\n----\n----\n", answer)
+		return
+	}
+	fmt.Fprintf(w.script, "----\n%s\n", answer)
 }
 
 func describeInput(ev event) string {
@@ -342,7 +337,7 @@ func (w *world) launch(id process.ID) {
 	b := &body{id: id, last: w.now, born: w.now}
 	w.lives[id.Rank] = b
 	if w.chance(w.mood.fail * 0.1) {
-		w.after(w.latency(), func() { w.exit(b, process.Exit{Code: -1, Err: errors.New("fork: no more processes")}) })
+		w.after(w.latency(), func() { w.exit(b, process.Exit{Code: -1, Err: errFork}) })
 		return
 	}
 	b.alive = true
@@ -394,7 +389,7 @@ func (w *world) work(b *body) {
 
 // raise tells an exception and, unless the process hangs in its exit, ends; now and then even with code 0.
 func (w *world) raise(b *body) {
-	w.say(b, evRaised{id: b.id, exception: &transport.Exception{Type: "ValueError"}})
+	w.say(b, evRaised{id: b.id, exception: &transport.Exception{Type: "ValueError", Message: "boom"}})
 	if w.chance(0.3) {
 		return
 	}
@@ -409,7 +404,7 @@ func (w *world) badExit() process.Exit {
 	case 1:
 		return process.Exit{Code: -1, Signal: syscall.SIGSEGV}
 	}
-	return process.Exit{Code: -1, Err: errors.New("the exit status is lost")}
+	return process.Exit{Code: -1, Err: errLost}
 }
 
 // asked is the polite signal at the process.
@@ -486,6 +481,9 @@ func (w *world) exit(b *body, exit process.Exit) {
 	}
 	b.ended = true
 	ev := evExited{b.id, pid(b.id), exit}
+	if errors.Is(exit.Err, errFork) {
+		ev.pid = 0
+	}
 	at := w.now.Add(w.latency())
 	if at.Before(b.last) {
 		at = b.last

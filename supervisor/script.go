@@ -3,40 +3,42 @@ package supervisor
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
+	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
-	"testing"
 	"time"
 
-	"github.com/cockroachdb/datadriven"
-
 	"github.com/go-muster/muster/actors/process"
+	"github.com/go-muster/muster/supervisor/internal/bench"
 	"github.com/go-muster/muster/transport"
 )
 
-// TestTranscripts holds the machine to the conversations in testdata/*.txt: what it was told, and below the line all that
-// it did. A line behind an arrow is an effect, the other lines are events, "=" is a new phase. To write the answers anew:
-//
-//	go test ./supervisor -run Transcripts -rewrite
-//
-// The commands are the cases of script.run.
-func TestTranscripts(t *testing.T) {
-	paths, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(paths) == 0 {
-		t.Fatalf("no transcripts: %v", err)
-	}
-	for _, path := range paths {
-		t.Run(strings.TrimSuffix(filepath.Base(path), ".txt"), func(t *testing.T) {
-			var s script
-			datadriven.RunTest(t, path, s.run)
-		})
+func newScript(own Strategy) func(bench.Command) (string, error) {
+	s := &script{own: own}
+	return func(d bench.Command) (out string, err error) {
+		defer func() {
+			switch p := recover().(type) {
+			case nil:
+			case badCommand:
+				err = p
+			default:
+				panic(p)
+			}
+		}()
+		return s.run(&d), nil
 	}
 }
 
+// A badCommand is the panic of a script that cannot be read.
+type badCommand struct{ error }
+
+func fail(format string, a ...any) { panic(badCommand{fmt.Errorf(format, a...)}) }
+
 // A script is one conversation: a machine, a virtual clock and the timers that a shell would have set.
 type script struct {
+	own    Strategy // where start names no other; nil for fail-fast
 	m      *machine
 	now    time.Time
 	timers [timers]struct {
@@ -45,18 +47,19 @@ type script struct {
 	}
 }
 
-func (s *script) run(t *testing.T, d *datadriven.TestData) string {
+func (s *script) run(d *bench.Command) string {
+	s.look(d)
 	switch d.Cmd {
 	case "start":
-		*s = script{m: newMachine(startConfig(t, d)), now: epoch}
+		*s = script{own: s.own, m: newMachine(s.config(d)), now: epoch}
 		return s.tell(evStart{})
 	case "new": // a machine that was not started
-		*s = script{m: newMachine(startConfig(t, d)), now: epoch}
+		*s = script{own: s.own, m: newMachine(s.config(d)), now: epoch}
 		return ""
 	case "advance":
-		d, err := time.ParseDuration(d.CmdArgs[0].Key)
+		d, err := time.ParseDuration(strings.Join(words(d), ""))
 		if err != nil {
-			t.Fatal(err)
+			fail("%v", err)
 		}
 		return s.advance(d)
 	case "stop", "kill":
@@ -78,17 +81,43 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 	case "results":
 		return fmt.Sprintf("%q", s.m.results())
 	case "timer": // one that fires although it was disarmed, or was set again
-		return s.stray(t, d)
+		return s.stray(d)
 	}
 	var out []string
-	for _, id := range s.ids(t, d) {
-		out = append(out, s.tell(s.event(t, d, id)))
+	for _, id := range s.ids(d) {
+		out = append(out, s.tell(s.event(d, id)))
 	}
 	return strings.Join(out, "\n")
 }
 
+// look finds what cannot be read, and sets the clock to where "at" has it: that fires no timer.
+func (s *script) look(d *bench.Command) {
+	if d.Cmd != "start" && d.Cmd != "new" && s.m == nil {
+		fail("%s: a conversation begins with start", d.Cmd)
+	}
+	for _, arg := range d.CmdArgs {
+		if need := values[arg.Key]; len(arg.Vals) < need && d.Cmd != "timer" {
+			fail("%s: %s wants a value, as in %s=…", d.Cmd, arg.Key, arg.Key)
+		}
+		if arg.Key == "at" {
+			at, err := time.ParseDuration(arg.Vals[0])
+			if err != nil {
+				fail("%v", err)
+			}
+			s.now = epoch.Add(at)
+		}
+	}
+}
+
+// values is how many values an argument has at least.
+var values = map[string]int{
+	"code": 1, "signal": 1, "type": 1, "value": 1, "message": 1, "text": 1, "ranks": 1, "grace": 1, "start-timeout": 1,
+	"kill-wait": 1, "seed": 1, "timeout": 1, "need": 1, "shutdown": 1, "strategy": 1, "restarts": 1, "within": 1, "decay": 1,
+	"min-uptime": 1, "backoff": 2, "linger": 1, "after": 1, "at": 1,
+}
+
 // event is what a rank tells.
-func (s *script) event(t *testing.T, d *datadriven.TestData, id process.ID) event {
+func (s *script) event(d *bench.Command, id process.ID) event {
 	switch d.Cmd {
 	case "started":
 		return evStarted{id, pid(id)}
@@ -108,17 +137,31 @@ func (s *script) event(t *testing.T, d *datadriven.TestData, id process.ID) even
 	case "returned":
 		return evReturned{id, []byte(value(d, "value"))}
 	case "raised":
-		return evRaised{id: id, exception: &transport.Exception{Type: value(d, "type"), Message: "boom"}}
+		return evRaised{id: id, exception: s.exception(d)}
 	case "broken":
 		return evRaised{id: id, err: process.ErrLink}
 	case "exited":
 		return exitOf(id, d)
 	}
-	d.Fatalf(t, "no command")
+	fail("there is no command %s", d.Cmd)
 	return nil
 }
 
-func (s *script) answer(d *datadriven.TestData) evAnswer {
+// exception reads type=ValueError message=boom bases=(Exception,object).
+func (s *script) exception(d *bench.Command) *transport.Exception {
+	x := &transport.Exception{Type: value(d, "type"), Message: "boom"}
+	if m := value(d, "message"); m != "" {
+		x.Message = m
+	}
+	for _, arg := range d.CmdArgs {
+		if arg.Key == "bases" {
+			x.Bases = arg.Vals
+		}
+	}
+	return x
+}
+
+func (s *script) answer(d *bench.Command) evAnswer {
 	a := evAnswer{question: s.m.question}
 	for _, word := range words(d) {
 		action := map[string]Action{"terminate": Terminate, "restart": Restart, "ignore": Ignore, "drop": Drop}
@@ -140,7 +183,7 @@ func (s *script) answer(d *datadriven.TestData) evAnswer {
 
 func pid(id process.ID) int { return 100 + 10*id.Generation + id.Rank }
 
-func exitOf(id process.ID, d *datadriven.TestData) evExited {
+func exitOf(id process.ID, d *bench.Command) evExited {
 	ev := evExited{id: id, pid: pid(id)}
 	x := &ev.exit
 	for _, arg := range d.CmdArgs {
@@ -149,14 +192,16 @@ func exitOf(id process.ID, d *datadriven.TestData) evExited {
 			x.Code, _ = strconv.Atoi(arg.Vals[0])
 		case "signal":
 			x.Code, x.Signal = -1, map[string]syscall.Signal{
-				"TERM": syscall.SIGTERM, "KILL": syscall.SIGKILL, "ABRT": syscall.SIGABRT,
+				"TERM": syscall.SIGTERM, "KILL": syscall.SIGKILL, "ABRT": syscall.SIGABRT, "SEGV": syscall.SIGSEGV,
 			}[arg.Vals[0]]
 		case "stopped":
 			x.Stopped = true
 		case "lost":
-			x.Code, x.Err = -1, errors.New("the exit status is lost")
+			x.Code, x.Err = -1, errLost
+		case "link":
+			x.Err = process.ErrLink
 		case "unlaunched":
-			ev.pid, x.Code, x.Err = 0, -1, errors.New("fork: no more processes")
+			ev.pid, x.Code, x.Err = 0, -1, errFork
 		case "abandoned":
 			x.Code, x.Err, x.Stopped = -1, ErrAbandoned, true
 		}
@@ -173,9 +218,14 @@ func (s *script) tell(ev event) string {
 			s.timers[e.timer].at, s.timers[e.timer].serial = s.now.Add(e.after), e.serial
 		}
 	}
+	return transcribe(effects, before, s.m.phase)
+}
+
+// transcribe is what a transcript has of a step.
+func transcribe(effects []effect, before, after phase) string {
 	out := render(effects)
-	if s.m.phase != before {
-		out += "\n= " + s.m.phase.String()
+	if after != before {
+		out += "\n= " + after.String()
 	}
 	if out == "" {
 		return "nothing"
@@ -211,18 +261,18 @@ func (s *script) advance(d time.Duration) string {
 	return strings.Join(out, "\n")
 }
 
-func (s *script) stray(t *testing.T, d *datadriven.TestData) string {
+func (s *script) stray(d *bench.Command) string {
 	for i := range timers {
-		if i.String() == d.CmdArgs[0].Key {
+		if slices.Contains(words(d), i.String()) {
 			return s.tell(evTimer{i, s.m.serial[i]})
 		}
 	}
-	d.Fatalf(t, "no such timer")
+	fail("no such timer")
 	return ""
 }
 
 // ids reads "1", which means the newest life of rank 1, "1@0" and "all".
-func (s *script) ids(t *testing.T, d *datadriven.TestData) []process.ID {
+func (s *script) ids(d *bench.Command) []process.ID {
 	var ids []process.ID
 	for _, word := range words(d) {
 		if word == "all" {
@@ -236,6 +286,9 @@ func (s *script) ids(t *testing.T, d *datadriven.TestData) []process.ID {
 		if err != nil {
 			continue
 		}
+		if n < 0 || n >= len(s.m.lives) {
+			fail("%s: there is no rank %d", d.Cmd, n)
+		}
 		id := process.ID{Rank: n, Generation: s.m.lives[n].generation}
 		if old {
 			id.Generation, _ = strconv.Atoi(generation)
@@ -243,12 +296,12 @@ func (s *script) ids(t *testing.T, d *datadriven.TestData) []process.ID {
 		ids = append(ids, id)
 	}
 	if ids == nil {
-		d.Fatalf(t, "whom?")
+		fail("%s: say which rank", d.Cmd)
 	}
 	return ids
 }
 
-func words(d *datadriven.TestData) []string {
+func words(d *bench.Command) []string {
 	var words []string
 	for _, arg := range d.CmdArgs {
 		if arg.Vals == nil {
@@ -258,7 +311,7 @@ func words(d *datadriven.TestData) []string {
 	return words
 }
 
-func value(d *datadriven.TestData, key string) string {
+func value(d *bench.Command, key string) string {
 	for _, arg := range d.CmdArgs {
 		if arg.Key == key {
 			return arg.Vals[0]
@@ -267,8 +320,8 @@ func value(d *datadriven.TestData, key string) string {
 	return ""
 }
 
-// startConfig reads the arguments of start. Times are short and round: grace 5s, exit time 1s, kill wait 10s, start 60s.
-func startConfig(t *testing.T, d *datadriven.TestData) config {
+// config reads the arguments of start. Times are short and round: grace 5s, exit time 1s, kill wait 10s, start 60s.
+func (s *script) config(d *bench.Command) config {
 	c := config{
 		size: 1, grace: 5 * time.Second, exitTime: time.Second, killWait: 10 * time.Second, startTimeout: time.Minute,
 		answerTime: 20 * time.Second,
@@ -290,6 +343,12 @@ func startConfig(t *testing.T, d *datadriven.TestData) config {
 			c.liveness.Stall, err = time.ParseDuration(arg.Vals[0])
 		case "lag":
 			c.liveness.Lag, err = strconv.ParseUint(arg.Vals[0], 10, 64)
+		case "start-timeout":
+			c.startTimeout, err = time.ParseDuration(arg.Vals[0])
+		case "kill-wait":
+			c.killWait, err = time.ParseDuration(arg.Vals[0])
+		case "seed": // of State.Random, which is 0.5 without
+			c.random = randomOf(arg.Vals[0])
 		case "ordered":
 			c.ordered = true
 		case "timeout":
@@ -300,12 +359,14 @@ func startConfig(t *testing.T, d *datadriven.TestData) config {
 			err = answer.set(arg.Key, arg.Vals)
 		}
 		if err != nil {
-			t.Fatal(err)
+			fail("%v", err)
 		}
 	}
-	c.strategy = answer.strategy()
+	if c.strategy = answer.strategy(); answer.name == "" && s.own != nil {
+		c.strategy = s.own
+	}
 	if err := c.check(c.size); err != nil {
-		t.Fatal(err)
+		fail("%v", err)
 	}
 	return c
 }
@@ -328,6 +389,20 @@ func setTerms(t *terms, key string, values []string) {
 	case "shutdown":
 		t.shutdown = map[string]Shutdown{"any": AnySignificant, "all": AllSignificant}[values[0]]
 	}
+}
+
+var (
+	errLost = errors.New("the exit status is lost")
+	errFork = errors.New("fork: no more processes")
+)
+
+// randomOf is a source of State.Random.
+func randomOf(seed string) func() float64 {
+	n, err := strconv.ParseUint(seed, 10, 64)
+	if err != nil {
+		fail("seed %s: %v", seed, err)
+	}
+	return rand.New(rand.NewPCG(n, 2)).Float64
 }
 
 func numbers(words []string) (ns []int) {

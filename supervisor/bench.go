@@ -1,0 +1,167 @@
+package supervisor
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"syscall"
+
+	"github.com/go-muster/muster/actors/process"
+	"github.com/go-muster/muster/supervisor/internal/bench"
+)
+
+// Bench gives package supervisortest what it needs of the machine's insides. Nobody else has a key: see
+// docs/adr/0006-a-bench-for-strategies.md.
+func Bench(bench.Key) bench.Bench[Strategy] {
+	return bench.Bench[Strategy]{Script: newScript, World: liveThrough}
+}
+
+// liveThrough lives through one world with a user's strategy, which is held to the laws of strategies meanwhile.
+func liveThrough(s Strategy, o bench.Options) bench.World {
+	w := newWorld(o.Seed)
+	c := w.config
+	c.random = rand.New(rand.NewPCG(o.Seed, 2)).Float64
+	c.strategy = &lawful{Strategy: s, world: w, most: o.Restarts}
+	if _, slow := s.(deliberator); slow {
+		return bench.World{Err: fmt.Errorf("%T acts by itself, and does not answer: it cannot be tried on a bench", s)}
+	}
+	w.config, w.m = c, newMachine(c)
+	w.script = &strings.Builder{}
+	fmt.Fprintf(w.script, "%s\n", startLine(c, o.Seed))
+	err := w.run()
+	return bench.World{Err: err, Transcript: w.script.String(), Restarts: len(w.m.restarts)}
+}
+
+// A lawful strategy is one that is watched: it answers, always the same, and what it says can be done.
+type lawful struct {
+	Strategy
+	world *world
+	most  int
+	all   int // restarts
+}
+
+// Decide asks twice.
+func (l *lawful) Decide(s State, f *Failure) Directive {
+	d, err := l.world.m.try(l.Strategy, s, f)
+	again, _ := l.world.m.try(l.Strategy, s, f)
+	if err == nil {
+		err = l.world.m.check(d)
+	}
+	if d.Action == Restart {
+		l.all++
+	}
+	switch {
+	case err != nil:
+		l.world.failf("asked about %v: %v", f, err)
+	case !reflect.DeepEqual(d, again):
+		l.world.failf("%v: asked twice about %v, it says %+v and then %+v", ErrStrategy, f, d, again)
+	case l.most >= 0 && l.all > l.most:
+		l.world.failf("%v: restart %d of %d", ErrStrategy, l.all, l.most)
+	}
+	return d
+}
+
+// try asks a strategy with copies of its own.
+func (m *machine) try(s Strategy, state State, f *Failure) (d Directive, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			d, err = Directive{}, panicked(p)
+		}
+	}()
+	state.Restarts = append(state.Restarts[:0:0], state.Restarts...)
+	known := *f
+	return s.Decide(state, &known), nil
+}
+
+// startLine is the command that makes a machine like that, with the strategy that the script has.
+func startLine(c config, seed uint64) string {
+	line := fmt.Sprintf("start ranks=%d grace=%v start-timeout=%v kill-wait=%v seed=%d", c.size, c.grace, c.startTimeout,
+		c.killWait, seed)
+	if c.ordered {
+		line += " ordered"
+	}
+	if c.timeout > 0 {
+		line += fmt.Sprintf(" timeout=%v", c.timeout)
+	}
+	var types []string
+	for _, is := range c.types {
+		types = append(types, is.String())
+	}
+	line += inBrackets(" types", types) + inBrackets(" count", c.success.Ranks) + inBrackets(" significant", c.significant)
+	if c.success.Need > 0 {
+		line += fmt.Sprintf(" need=%d", c.success.Need)
+	}
+	if c.success.Await {
+		line += " await=yes"
+	}
+	switch c.shutdown {
+	case AnySignificant:
+		line += " shutdown=any"
+	case AllSignificant:
+		line += " shutdown=all"
+	}
+	return line
+}
+
+// inBrackets writes key=(a,b), nothing for nothing.
+func inBrackets[T any](key string, all []T) string {
+	if len(all) == 0 {
+		return ""
+	}
+	return key + "=(" + strings.ReplaceAll(strings.Trim(fmt.Sprint(all), "[]"), " ", ",") + ")"
+}
+
+// inputLine is the command that tells a machine an event, "" for one that none needs: a timer that was set again.
+func (m *machine) inputLine(ev event) string {
+	id, _ := lifeOf(ev)
+	switch ev := ev.(type) {
+	case evTimer:
+		if m.ghost(ev) {
+			return ""
+		}
+		return fmt.Sprintf("timer %v", ev.timer)
+	case evStop:
+		verb := "stop"
+		if ev.kill {
+			verb = "kill"
+		}
+		return verb + strings.TrimPrefix(ev.cause.Error(), ErrStopped.Error()+":")
+	case evNotice:
+		return fmt.Sprintf("notice text=(%s)", ev.text)
+	case evReturned:
+		return fmt.Sprintf("returned %v value=%s", id, ev.value)
+	case evRaised:
+		if ev.exception == nil {
+			return fmt.Sprintf("broken %v", id)
+		}
+		return fmt.Sprintf("raised %v type=%s", id, ev.exception.Type)
+	case evExited:
+		return fmt.Sprintf("exited %v %s", id, exitWords(&ev.exit))
+	}
+	return fmt.Sprintf("%v %v", ev.row(), id)
+}
+
+// exitWords is the inverse of exitOf.
+func exitWords(x *process.Exit) string {
+	names := map[process.Signal]string{
+		syscall.SIGTERM: "TERM", syscall.SIGKILL: "KILL", syscall.SIGSEGV: "SEGV",
+	}
+	words := fmt.Sprintf("code=%d", x.Code)
+	switch {
+	case x.Err == ErrAbandoned:
+		return "abandoned"
+	case x.Err == errFork:
+		return "unlaunched"
+	case x.Err == errLost:
+		words = "lost"
+	case x.Err == process.ErrLink:
+		words = "link"
+	case x.Signal != 0:
+		words = "signal=" + names[x.Signal]
+	}
+	if x.Stopped {
+		words += " stopped"
+	}
+	return words
+}

@@ -1,0 +1,348 @@
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/go-muster/muster/actors/process"
+)
+
+// A Replayed is how a group would have gone under another strategy.
+type Replayed struct {
+	Events []Event
+	Report Report
+	Err    error // as of Run
+}
+
+// Decisions returns the failures that were decided upon, in order, each with its directive.
+func (r Replayed) Decisions() []*Failure { return decisions(r.Events) }
+
+// Replay lets the group of a journal run again under a strategy, without processes and in no time. The machine is the one
+// that runs groups; the processes do what the record has of them:
+//
+//   - The first life of a rank does what the first one of the record did, as long after its start; and so on. How it
+//     answered our signals, it answers them again; one that was never asked to stop, stops at once.
+//   - What the record does not tell goes well: a life that it saw cut off works on until the record's end, and then ends
+//     well. So does a life of which it has none, which is ready at once. A permanent rank goes on.
+//   - A stop from outside comes when it came, as a polite one. If the group lives on when the record is over and nothing is
+//     left to happen, it is stopped.
+//
+// State.Random is always 0.5. The same journal and the same pure strategy give the same answer; one of [FromProtoactor] is
+// answered for by what it does at once, and counts by the clock on the wall.
+//
+// The error wraps [ErrJournal] when the journal has no group in it that could run: it is torn in its first lines.
+func Replay(j Journal, s Strategy) (Replayed, error) {
+	if len(j.Events) == 0 {
+		return Replayed{}, fmt.Errorf("%w: nothing has happened in it", ErrJournal)
+	}
+	spec := j.Spec
+	if spec.Strategy = s; s == nil {
+		spec.Strategy = FailFast{}
+	}
+	spec = spec.withDefaults()
+	r := newReplayer(j, spec.config())
+	r.run()
+	result := Replayed{Events: r.events, Report: r.m.report(), Err: r.m.end}
+	result.Report.Run, result.Report.Name, result.Report.Start = j.Run, j.Name, j.Start
+	result.Report.Seconds = r.now.Sub(j.Start).Seconds()
+	return result, nil
+}
+
+// A course is what a life did: of its own, after it was asked to stop, and after it was killed.
+type course struct {
+	words [3][]word
+	rung  int  // how far we went to end it, as an index of words
+	late  bool // it was not ready in time
+	ended bool // the record has its end
+}
+
+// A word is something that a life tells, a time after the beginning of that part of its course.
+type word struct {
+	after time.Duration
+	say   func(process.ID) event
+}
+
+// courses collects what is known of each rank's lives, in order.
+func courses(j Journal) [][]*course {
+	all := make([][]*course, len(j.Spec.Ranks))
+	open := map[process.ID]*course{}
+	since := map[process.ID]time.Time{}
+	for _, e := range j.Events {
+		if e.Rank < 0 || e.Rank >= len(all) {
+			continue
+		}
+		id := process.ID{Rank: e.Rank, Generation: e.Generation}
+		if e.Kind == EventSpawn {
+			open[id], since[id] = &course{}, e.At
+			all[e.Rank] = append(all[e.Rank], open[id])
+		}
+		if c := open[id]; c != nil && c.hear(e, e.At.Sub(since[id])) {
+			since[id] = e.At
+		}
+	}
+	for _, lives := range all {
+		for _, c := range lives {
+			c.complete()
+		}
+	}
+	return all
+}
+
+// hear adds an event of the record, and reports whether another part begins with it.
+func (c *course) hear(e Event, after time.Duration) bool {
+	switch e.Kind {
+	case EventStop, EventKill:
+		c.rung = 1
+		if e.Kind == EventKill {
+			c.rung = 2
+		}
+		return true
+	case EventFailed:
+		c.late = c.late || e.Failure != nil && errors.Is(e.Failure.Err, ErrStartTimeout)
+	case EventExited:
+		c.ended = true
+	}
+	if say := saying(e); say != nil {
+		c.words[c.rung] = append(c.words[c.rung], word{max(0, after), say})
+	}
+	return false
+}
+
+// saying is what a life told when that event came of it; nil when it told nothing.
+func saying(e Event) func(process.ID) event {
+	switch f := e.Failure; e.Kind {
+	case EventStarted:
+		return func(id process.ID) event { return evStarted{id, e.PID} }
+	case EventReady:
+		return func(id process.ID) event { return evReady{id} }
+	case EventReturned:
+		return func(id process.ID) event { return evReturned{id: id} }
+	case EventFailed:
+		if f == nil || f.Exit != nil || f.Exception == nil && errors.Is(f.Err, ErrStartTimeout) {
+			return nil // the exit is told, and the time is ours
+		}
+		return func(id process.ID) event { return evRaised{id: id, exception: f.Exception, err: f.Err} }
+	case EventExited:
+		if e.Exit == nil || errors.Is(e.Exit, ErrAbandoned) {
+			return nil
+		}
+		return func(id process.ID) event { return evExited{id, e.PID, *e.Exit} }
+	}
+	return nil
+}
+
+// complete lets a life that was cut off before it was ready have been about to be.
+func (c *course) complete() {
+	own := &c.words[0]
+	if c.late || c.rung == 0 && c.ended {
+		return
+	}
+	started, ready, last := false, false, time.Duration(0)
+	for _, w := range *own {
+		switch last = w.after; w.say(process.ID{}).(type) {
+		case evStarted:
+			started = true
+		case evReady, evRaised:
+			ready = true
+		}
+	}
+	if !started {
+		*own = append(*own, word{last, func(id process.ID) event { return evStarted{id: id} }})
+	}
+	if !ready {
+		*own = append(*own, word{last, func(id process.ID) event { return evReady{id} }})
+	}
+}
+
+// A replayer is the shell of a machine whose processes are courses.
+type replayer struct {
+	m       *machine
+	now     time.Time
+	over    time.Time // when the record ends
+	queue   queue
+	items   uint64
+	courses [][]*course // that are still to come
+	lives   []*played
+	events  []Event
+}
+
+// A played life is one of the newest of each rank.
+type played struct {
+	id    process.ID
+	alive bool
+	reach bool // our signal met it alive
+	*course
+}
+
+func newReplayer(j Journal, c config) *replayer {
+	c.random = func() float64 { return 0.5 }
+	r := &replayer{
+		m: newMachine(c), now: j.Events[0].At, over: j.Events[len(j.Events)-1].At, courses: courses(j),
+		lives: make([]*played, c.size),
+	}
+	r.after(0, func() { r.tell(evStart{}) })
+	for _, e := range j.Events {
+		if fromOutside(e) {
+			r.at(e.At, func() { r.tell(evStop{cause: e.Err}) })
+		}
+	}
+	return r
+}
+
+// fromOutside reports whether a group was asked to stop by somebody, and not by its own success or time.
+func fromOutside(e Event) bool {
+	ours := e.Err == nil || errors.Is(e.Err, ErrTimeout) || errors.Is(e.Err, ErrStrategy)
+	return e.Kind == EventStopping && !ours
+}
+
+func (r *replayer) at(t time.Time, do func()) {
+	if t.Before(r.now) {
+		t = r.now
+	}
+	r.add(t, func() { r.now = t; do() })
+}
+
+func (r *replayer) add(t time.Time, do func()) {
+	r.items++
+	r.queue.add(item{t, r.items, do})
+}
+
+func (r *replayer) after(d time.Duration, do func()) { r.at(r.now.Add(d), do) }
+
+// arm sets a timer. One that is set again, or is needed no longer, does not move the clock.
+func (r *replayer) arm(e efTimer) {
+	t := r.now.Add(e.after)
+	r.add(t, func() {
+		if ev := (evTimer{e.timer, e.serial}); !r.m.ghost(ev) {
+			r.now = t
+			r.tell(ev)
+		}
+	})
+}
+
+// run lives until the end of the group.
+func (r *replayer) run() {
+	for r.m.phase != done {
+		if len(r.queue) == 0 {
+			r.after(0, func() { r.tell(evStop{cause: stopped("the record is over")}) })
+		}
+		next := r.queue.next()
+		next.do()
+	}
+}
+
+func (r *replayer) tell(ev event) {
+	for _, e := range r.m.step(r.now, ev) {
+		r.perform(e)
+	}
+}
+
+// perform does what the shell and the rank actors do.
+func (r *replayer) perform(e effect) {
+	switch e := e.(type) {
+	case efSpawn:
+		for _, id := range e.ids {
+			r.launch(id)
+		}
+	case efStop:
+		for _, id := range e.ids {
+			r.signal(id, 1, syscall.SIGTERM)
+		}
+	case efKill:
+		for _, id := range e.ids {
+			r.signal(id, 2, syscall.SIGKILL)
+		}
+	case efAbandon:
+		for _, id := range e.ids {
+			r.after(0, func() { r.say(r.lives[id.Rank], abandonedExit(id)) })
+		}
+	case efTimer:
+		r.arm(e)
+	case efAsk:
+		r.after(0, func() { r.tell(answerNow(r.m.strategy, e)) })
+	case efEvent:
+		r.events = append(r.events, e.event)
+	}
+}
+
+func abandonedExit(id process.ID) event {
+	return evExited{id: id, exit: process.Exit{Code: -1, Err: ErrAbandoned, Stopped: true}}
+}
+
+// answerNow has a strategy that takes its time answer at once.
+func answerNow(s Strategy, e efAsk) (a evAnswer) {
+	a.question = e.question
+	defer func() {
+		if p := recover(); p != nil {
+			a.err = panicked(p)
+		}
+	}()
+	a.directive = s.Decide(e.state, e.failure)
+	return a
+}
+
+// launch begins the next life of a rank.
+func (r *replayer) launch(id process.ID) {
+	c := &course{}
+	if lives := r.courses[id.Rank]; len(lives) > 0 {
+		c, r.courses[id.Rank] = lives[0], lives[1:]
+	} else {
+		c.complete()
+	}
+	p := &played{id: id, alive: true, course: c}
+	r.lives[id.Rank] = p
+	last := r.now
+	for _, w := range c.words[0] {
+		last = r.now.Add(w.after)
+		r.at(last, func() { r.end(p, w.say(id)) })
+	}
+	if r.m.of(id.Rank) == Permanent || c.rung == 0 && c.ended {
+		return
+	}
+	if r.over.After(last) {
+		last = r.over
+	}
+	r.at(last, func() { r.end(p, evExited{id: id}) })
+}
+
+func (r *replayer) speak(p *played, words []word) {
+	for _, w := range words {
+		r.after(w.after, func() { r.say(p, w.say(p.id)) })
+	}
+}
+
+// say tells something of a life that has not ended.
+func (r *replayer) say(p *played, ev event) {
+	if !p.alive {
+		return
+	}
+	_, exited := ev.(evExited)
+	p.alive = !exited
+	r.tell(ev)
+}
+
+// end is the exit that a life has of its own. A signal that met it alive makes it an answer.
+func (r *replayer) end(p *played, ev event) {
+	if x, is := ev.(evExited); is {
+		x.exit.Stopped = p.reach && x.exit.Err == nil
+		ev = x
+	}
+	r.say(p, ev)
+}
+
+// signal is one of ours at a process: it does what it did then, or else what the signal does.
+func (r *replayer) signal(id process.ID, rung int, s process.Signal) {
+	p := r.lives[id.Rank]
+	if !p.alive {
+		return
+	}
+	p.reach = true
+	if p.rung >= rung && p.ended {
+		r.speak(p, p.words[rung])
+		return
+	}
+	exit := process.Exit{Code: -1, Signal: s, Stopped: true}
+	r.after(0, func() { r.say(p, evExited{id: id, exit: exit}) })
+}
