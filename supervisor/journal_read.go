@@ -173,7 +173,7 @@ func (j *journalReader) readRecord(line []byte) error {
 func (k EventKind) known() bool {
 	switch k {
 	case EventSpawn, EventStarted, EventReady, EventRunning, EventReturned, EventFailed, EventDecided, EventStop, EventKill,
-		EventAbandon, EventExited, EventReaped, EventWaiting, EventStopping, EventGhost, EventNotice, EventDone:
+		EventAbandon, EventExited, EventReaped, EventWaiting, EventStopping, EventGhost, EventNotice, EventChanged, EventDone:
 		return true
 	}
 	return false
@@ -214,7 +214,7 @@ func (j *journalReader) event(r *record) (Event, error) {
 // ofRank reports whether the kind of the event is one that concerns a rank.
 func (e *Event) ofRank() bool {
 	switch e.Kind {
-	case EventRunning, EventReaped, EventWaiting, EventStopping, EventNotice, EventDone:
+	case EventRunning, EventReaped, EventWaiting, EventStopping, EventNotice, EventChanged, EventDone:
 		return false
 	}
 	return true

@@ -32,7 +32,7 @@ func (r Replayed) Decisions() []*Failure { return decisions(r.Events) }
 // State.Random is always 0.5. The same journal and the same pure strategy give the same answer; one of [FromProtoactor] is
 // answered for by what it does at once, and counts by the clock on the wall.
 //
-// The error wraps [ErrJournal] when the journal has no group in it that could run: it is torn in its first lines.
+// The error wraps [ErrJournal] when nothing has happened in the journal, and [ErrSpec] when the strategy makes no sense.
 func Replay(j Journal, s Strategy) (Replayed, error) {
 	if len(j.Events) == 0 {
 		return Replayed{}, fmt.Errorf("%w: nothing has happened in it", ErrJournal)
@@ -40,6 +40,9 @@ func Replay(j Journal, s Strategy) (Replayed, error) {
 	spec := j.Spec
 	if spec.Strategy = s; s == nil {
 		spec.Strategy = FailFast{}
+	}
+	if err := checkStrategy(spec.Strategy); err != nil {
+		return Replayed{}, fmt.Errorf("%w: %w", ErrSpec, err)
 	}
 	spec = spec.withDefaults()
 	r := newReplayer(j, spec.config())
@@ -53,9 +56,10 @@ func Replay(j Journal, s Strategy) (Replayed, error) {
 // A course is what a life did: of its own, after it was asked to stop, and after it was killed.
 type course struct {
 	words [3][]word
-	rung  int  // how far we went to end it, as an index of words
-	late  bool // it was not ready in time
-	ended bool // the record has its end
+	rung  int           // how far we went to end it, as an index of words
+	cut   time.Duration // how long it went its own way
+	late  bool          // it was not ready in time
+	ended bool          // the record has its end
 }
 
 // A word is something that a life tells, a time after the beginning of that part of its course.
@@ -64,50 +68,65 @@ type word struct {
 	say   func(process.ID) event
 }
 
+// A hearing is a course of which more may come.
+type hearing struct {
+	*course
+	since [3]time.Time // when each part began
+}
+
 // courses collects what is known of each rank's lives, in order.
 func courses(j Journal) [][]*course {
 	all := make([][]*course, len(j.Spec.Ranks))
-	open := map[process.ID]*course{}
-	since := map[process.ID]time.Time{}
+	open := map[process.ID]*hearing{}
 	for _, e := range j.Events {
 		if e.Rank < 0 || e.Rank >= len(all) {
 			continue
 		}
 		id := process.ID{Rank: e.Rank, Generation: e.Generation}
 		if e.Kind == EventSpawn {
-			open[id], since[id] = &course{}, e.At
-			all[e.Rank] = append(all[e.Rank], open[id])
+			h := &hearing{course: &course{}}
+			h.since[0] = e.At
+			open[id], all[e.Rank] = h, append(all[e.Rank], h.course)
 		}
-		if c := open[id]; c != nil && c.hear(e, e.At.Sub(since[id])) {
-			since[id] = e.At
+		if h := open[id]; h != nil {
+			h.hear(e)
 		}
 	}
-	for _, lives := range all {
-		for _, c := range lives {
-			c.complete()
+	over := j.Events[len(j.Events)-1].At
+	for _, h := range open {
+		if h.rung == 0 {
+			h.cut = over.Sub(h.since[0])
 		}
+		h.complete()
 	}
 	return all
 }
 
-// hear adds an event of the record, and reports whether another part begins with it.
-func (c *course) hear(e Event, after time.Duration) bool {
+// hear adds an event of the record.
+func (h *hearing) hear(e Event) {
+	part := h.rung
 	switch e.Kind {
-	case EventStop, EventKill:
-		c.rung = 1
-		if e.Kind == EventKill {
-			c.rung = 2
-		}
-		return true
+	case EventStop:
+		h.begin(1, e.At)
+	case EventKill:
+		h.begin(2, e.At)
 	case EventFailed:
-		c.late = c.late || e.Failure != nil && errors.Is(e.Failure.Err, ErrStartTimeout)
+		h.late = h.late || e.Failure != nil && errors.Is(e.Failure.Err, ErrStartTimeout)
 	case EventExited:
-		c.ended = true
+		h.ended = true
+	case EventStarted, EventReady, EventReturned:
+		part = 0 // it was on its way
 	}
 	if say := saying(e); say != nil {
-		c.words[c.rung] = append(c.words[c.rung], word{max(0, after), say})
+		h.words[part] = append(h.words[part], word{max(0, e.At.Sub(h.since[part])), say})
 	}
-	return false
+}
+
+func (h *hearing) begin(part int, at time.Time) {
+	if h.rung == 0 {
+		h.cut = at.Sub(h.since[0])
+	}
+	h.rung, h.since[part] = part, at
 }
 
 // saying is what a life told when that event came of it; nil when it told nothing.
@@ -133,15 +152,14 @@ func saying(e Event) func(process.ID) event {
 	return nil
 }
 
-// complete lets a life that was cut off before it was ready have been about to be.
+// complete lets a life that was cut off before it was ready have been about to be, the moment after.
 func (c *course) complete() {
-	own := &c.words[0]
 	if c.late || c.rung == 0 && c.ended {
 		return
 	}
-	started, ready, last := false, false, time.Duration(0)
-	for _, w := range *own {
-		switch last = w.after; w.say(process.ID{}).(type) {
+	started, ready := false, false
+	for _, w := range c.words[0] {
+		switch w.say(process.ID{}).(type) {
 		case evStarted:
 			started = true
 		case evReady, evRaised:
@@ -149,10 +167,10 @@ func (c *course) complete() {
 		}
 	}
 	if !started {
-		*own = append(*own, word{last, func(id process.ID) event { return evStarted{id: id} }})
+		c.words[0] = append(c.words[0], word{c.cut + 1, func(id process.ID) event { return evStarted{id: id} }})
 	}
 	if !ready {
-		*own = append(*own, word{last, func(id process.ID) event { return evReady{id} }})
+		c.words[0] = append(c.words[0], word{c.cut + 1, func(id process.ID) event { return evReady{id} }})
 	}
 }
 
@@ -261,7 +279,7 @@ func (r *replayer) perform(e effect) {
 	case efTimer:
 		r.arm(e)
 	case efAsk:
-		r.after(0, func() { r.tell(answerNow(r.m.strategy, e)) })
+		r.after(0, func() { r.tell(answerNow(e)) })
 	case efEvent:
 		r.events = append(r.events, e.event)
 	}
@@ -272,14 +290,14 @@ func abandonedExit(id process.ID) event {
 }
 
 // answerNow has a strategy that takes its time answer at once.
-func answerNow(s Strategy, e efAsk) (a evAnswer) {
+func answerNow(e efAsk) (a evAnswer) {
 	a.question = e.question
 	defer func() {
 		if p := recover(); p != nil {
 			a.err = panicked(p)
 		}
 	}()
-	a.directive = s.Decide(e.state, e.failure)
+	a.directive = e.strategy.Decide(e.state, e.failure)
 	return a
 }
 
@@ -295,8 +313,11 @@ func (r *replayer) launch(id process.ID) {
 	r.lives[id.Rank] = p
 	last := r.now
 	for _, w := range c.words[0] {
-		last = r.now.Add(w.after)
-		r.at(last, func() { r.end(p, w.say(id)) })
+		at := r.now.Add(w.after)
+		if at.After(last) {
+			last = at
+		}
+		r.at(at, func() { r.end(p, w.say(id)) })
 	}
 	if r.m.of(id.Rank) == Permanent || c.rung == 0 && c.ended {
 		return
@@ -304,7 +325,7 @@ func (r *replayer) launch(id process.ID) {
 	if r.over.After(last) {
 		last = r.over
 	}
-	r.at(last, func() { r.end(p, evExited{id: id}) })
+	r.at(last.Add(1), func() { r.end(p, evExited{id: id}) })
 }
 
 func (r *replayer) speak(p *played, words []word) {

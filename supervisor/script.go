@@ -70,7 +70,7 @@ func (s *script) run(d *bench.Command) string {
 		var c scripted
 		for _, arg := range d.CmdArgs {
 			if err := c.set(arg.Key, arg.Vals); err != nil {
-				t.Fatal(err)
+				fail("%v", err)
 			}
 		}
 		return s.tell(evChange{c.strategy()})

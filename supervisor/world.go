@@ -22,13 +22,14 @@ type world struct {
 	m    *machine
 	step func(*machine, time.Time, event) []effect // (*machine).step, or a mutant of it
 
-	now    time.Time
-	queue  queue
-	armed  [timers]int // the serial of the timer that the shell has set
-	lives  []*body     // the newest of each rank
-	log    *strings.Builder
-	script *strings.Builder // the same as a transcript; nil when nobody wants one
-	mood   mood
+	now      time.Time
+	queue    queue
+	armed    [timers]int // the serial of the timer that the shell has set
+	lives    []*body     // the newest of each rank
+	log      *strings.Builder
+	script   *strings.Builder // the same as a transcript; nil when nobody wants one
+	mood     mood
+	punctual bool // timers are never late
 }
 
 // A mood is what the processes of one world are like.
@@ -187,7 +188,7 @@ func (w *world) run() error {
 		}
 	}
 	w.after(w.upTo(simHorizon), func() { w.tell(evNotice{"the watchdog is back"}, nil) })
-	if w.chance(0.2) {
+	if w.chance(0.2) && w.script == nil { // a user's strategy is on trial to the end
 		w.after(w.upTo(simHorizon), func() { w.tell(evChange{w.randomStrategy(w.size)}, nil) })
 	}
 	w.after(simHorizon, func() { w.stop(false) })
@@ -301,15 +302,7 @@ func (slow) deliberates() {}
 
 // ponder answers some time; or never, or twice.
 func (w *world) ponder(e efAsk) {
-	answer := evAnswer{question: e.question}
-	func() {
-		defer func() {
-			if p := recover(); p != nil {
-				answer.err = panicked(p)
-			}
-		}()
-		answer.directive = e.strategy.Decide(e.state, e.failure)
-	}()
+	answer := answerNow(e)
 	if !w.chance(0.02) {
 		w.after(w.upTo(3*time.Second), func() { w.tell(answer, nil) })
 	}
@@ -324,8 +317,11 @@ func (w *world) arm(e efTimer) {
 	if e.timer == backoffTimer && w.chance(0.1) {
 		w.after(w.upTo(e.after), func() { w.stop(w.chance(0.3)) })
 	}
-	deaf := w.chance(0.3)
-	w.after(e.after+w.upTo(simLate), func() {
+	deaf, late := w.chance(0.3), w.upTo(simLate)
+	if w.punctual {
+		late = 0
+	}
+	w.after(e.after+late, func() {
 		if deaf || w.armed[e.timer] == e.serial {
 			w.tell(evTimer{e.timer, e.serial}, nil)
 		}
