@@ -54,7 +54,7 @@ type flags struct {
 	ranksFilter string
 	logDir      string
 	report      string
-	events      string
+	journal     string
 
 	rules   string
 	explain string
@@ -97,13 +97,18 @@ func (f *flags) what() *pflag.FlagSet {
 
 func (f *flags) failure() *pflag.FlagSet {
 	s := pflag.NewFlagSet("", pflag.ContinueOnError)
+	f.addDeciding(s)
+	s.StringVar(&f.explain, "explain", "", "with --rules: print what they would have decided in an earlier run's `REPORT`")
+	return s
+}
+
+// addDeciding adds the flags that say who decides.
+func (f *flags) addDeciding(s *pflag.FlagSet) {
 	s.StringVar(&f.strategy, "strategy", "all-for-one", strings.Join(strategyNames, ", "))
 	s.IntVar(&f.maxRestarts, "max-restarts", 0, "restarts of the group before it fails; -1 for any number")
 	s.DurationVar(&f.within, "within", 0, "window of --max-restarts (0: the whole run)")
 	s.StringVar(&f.backoff, "backoff", "0", "`MIN[,MAX]` wait before a restart, doubling up to MAX, with jitter")
 	s.StringVar(&f.rules, "rules", "", "YAML or JSON `FILE` of rules, which are asked before the strategy (docs/strategies.md)")
-	s.StringVar(&f.explain, "explain", "", "with --rules: print what they would have decided in an earlier run's `REPORT`")
-	return s
 }
 
 func (f *flags) time() *pflag.FlagSet {
@@ -139,7 +144,7 @@ func (f *flags) outputs() *pflag.FlagSet {
 	s.StringVar(&f.ranksFilter, "ranks-filter", "", "show only these ranks' output, such as 0,3-5")
 	s.StringVar(&f.logDir, "log-dir", "", "also write output to `DIR`/RUN/generation_G/RANK/{stdout,stderr}.log")
 	s.StringVar(&f.report, "report", "", "write a JSON report to `FILE` at the end, however the run ends")
-	s.StringVar(&f.events, "events", "", "write one JSON line per event to `FILE` as it happens")
+	s.StringVar(&f.journal, "journal", "", "write a line of JSON per event to `FILE` before it has its effect (also --events)")
 	return s
 }
 

@@ -62,7 +62,7 @@ func TestBadInput(t *testing.T) {
 		"a file as --chdir":        {[]string{"--chdir", plain, "true"}, 2, "there is no such directory"},
 		"missing report directory": {[]string{"--report", noFile, "true"}, 2, "--report " + noFile + ": cannot write to its"},
 		"a directory as report":    {[]string{"--report", dir, "true"}, 2, "it is a directory: name a file"},
-		"missing event directory":  {[]string{"--events", noFile, "true"}, 2, "--events " + noFile + ": cannot be written: no"},
+		"missing event directory":  {[]string{"--events", noFile, "true"}, 2, "--journal " + noFile + ": cannot be written: no"},
 		"a directory as events":    {[]string{"--events", dir, "true"}, 2, "is a directory"},
 		"a file as log directory":  {[]string{"--log-dir", plain, "true"}, 2, "not a directory"},
 		"rules that are not there": {[]string{"--rules", noFile, "true"}, 2, "--rules " + noFile + ": cannot be read: no such file"},

@@ -26,6 +26,9 @@ func main() {
 func run(args []string, stdout, stderr io.Writer) int {
 	code := 0
 	cmd := command(&code, stdout, stderr)
+	if len(args) > 0 && args[0] == "replay" {
+		cmd, args = replayCommand(stdout, stderr), args[1:]
+	}
 	cmd.SetArgs(args)
 	if err := cmd.Execute(); err != nil {
 		return complain(stderr, err)
@@ -62,6 +65,8 @@ const examples = `  launch -n 4 -- python3 train.py --lr 0.1
   launch -n auto --max-restarts 3 --within 1h --backoff 1s,1m -- python3 -m pkg.train
   launch -n 8 --rules rules.yaml --report run.json -- python3 train.py
   launch --rules rules.yaml --explain run.json
+  launch -n 8 --journal run.jsonl -- python3 train.py
+  launch replay run.jsonl --strategy one-for-one --max-restarts 5
   launch -n 2 --output raw --log-dir logs --report run.json -- ./worker --verbose`
 
 func command(code *int, stdout, stderr io.Writer) *cobra.Command {
@@ -108,7 +113,7 @@ func printUsage(cmd *cobra.Command, sections []section) error {
 	return err
 }
 
-// normalize takes torchrun's spellings for ours.
+// normalize takes torchrun's spellings for ours, and older ones.
 func normalize(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 	b := []byte(name)
 	for i, c := range b {
@@ -116,8 +121,12 @@ func normalize(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 			b[i] = '-'
 		}
 	}
-	if string(b) == "nproc-per-node" {
+	switch name := string(b); name {
+	case "nproc-per-node":
 		return "ranks"
+	case "events":
+		return "journal"
+	default:
+		return pflag.NormalizedName(name)
 	}
-	return pflag.NormalizedName(b)
 }

@@ -101,18 +101,18 @@ func (f *flags) printVerdict(w io.Writer, list *rules.List, start time.Time, v r
 		matched = fmt.Sprintf("rule %d, %s:%d", v.Rule+1, f.rules, list.Rules[v.Rule].Line)
 	}
 	fmt.Fprintf(w, "    matches   %s\n", matched)
-	fmt.Fprintf(w, "    decision  %s\n", describeDirective(v.Directive))
-	fmt.Fprintf(w, "    that run  %s\n", describeDirective(x.Directive))
+	fmt.Fprintf(w, "    decision  %s\n", describeDirective(v.Directive, "at most "))
+	fmt.Fprintf(w, "    that run  %s\n", describeDirective(x.Directive, "at most "))
 }
 
-// describeDirective writes "restart rank 2 after at most 1s (why)".
-func describeDirective(d supervisor.Directive) string {
+// describeDirective writes "restart rank 2 after at most 1s (why)"; atMost is "" for a wait that is certain.
+func describeDirective(d supervisor.Directive, atMost string) string {
 	text := d.Action.String()
 	if len(d.Ranks) > 0 {
 		text += " " + rankList(d.Ranks)
 	}
 	if d.After > 0 {
-		text += fmt.Sprintf(" after at most %v", d.After)
+		text += fmt.Sprintf(" after %s%v", atMost, rounded(d.After))
 	}
 	if d.Linger > 0 {
 		text += fmt.Sprintf(", with %v to end by themselves", d.Linger)

@@ -21,11 +21,11 @@ var now = time.Now
 
 // sinks are the places to which a run's output, events and report go.
 type sinks struct {
-	stderr io.Writer
-	show   *console
-	logs   *logs // nil without --log-dir
-	events *os.File
-	report string
+	stderr  io.Writer
+	show    *console
+	logs    *logs    // nil without --log-dir
+	journal *os.File // nil without --journal
+	report  string
 }
 
 // openSinks opens what can be opened before anything starts: a directory that cannot be written is better known now.
@@ -45,9 +45,10 @@ func openSinks(f *flags, spec supervisor.Spec, stdout, stderr io.Writer) (*sinks
 			return nil, err
 		}
 	}
-	if f.events != "" {
-		if s.events, err = os.Create(f.events); err != nil {
-			return nil, usage("--events %s: cannot be written: %w", f.events, reason(err))
+	if f.journal != "" {
+		const flags = os.O_CREATE | os.O_WRONLY | os.O_TRUNC | os.O_APPEND
+		if s.journal, err = os.OpenFile(f.journal, flags, 0o666); err != nil {
+			return nil, usage("--journal %s: cannot be written: %w", f.journal, reason(err))
 		}
 	}
 	return s, nil
@@ -75,7 +76,11 @@ func reason(err error) error {
 }
 
 func (s *sinks) options() []supervisor.Option {
-	return []supervisor.Option{supervisor.WithOutput(s.output), supervisor.WithObserver(s.observe)}
+	all := []supervisor.Option{supervisor.WithOutput(s.output), supervisor.WithObserver(s.observe)}
+	if s.journal != nil {
+		all = append(all, supervisor.WithJournal(s.journal))
+	}
+	return all
 }
 
 func (s *sinks) output(id process.ID, stream process.Stream, lines []byte) {
@@ -88,9 +93,6 @@ func (s *sinks) output(id process.ID, stream process.Stream, lines []byte) {
 func (s *sinks) observe(e supervisor.Event) {
 	if s.logs != nil {
 		s.logs.observe(e)
-	}
-	if s.events != nil {
-		s.writeEvent(e)
 	}
 	if e.Kind == supervisor.EventDecided && e.Action != supervisor.Terminate {
 		s.show.say("rank %d failed (generation %d): %s; %s", e.Rank, e.Generation, headline(e.Failure), e.Reason)
@@ -119,42 +121,6 @@ func people(left []process.Leftover) string {
 	return strings.Join(names, ", ")
 }
 
-// An eventLine is an event as --events has it.
-type eventLine struct {
-	Seq        int           `json:"seq"`
-	Time       time.Time     `json:"time"`
-	Event      string        `json:"event"`
-	Generation int           `json:"generation"`
-	Rank       *int          `json:"rank,omitempty"`
-	PID        int           `json:"pid,omitempty"`
-	Reason     string        `json:"reason,omitempty"`
-	Action     string        `json:"action,omitempty"`
-	AfterS     float64       `json:"after_s,omitempty"`
-	Error      string        `json:"error,omitempty"`
-	Exit       *process.Exit `json:"exit,omitempty"`
-}
-
-func (s *sinks) writeEvent(e supervisor.Event) {
-	line := eventLine{
-		Seq: e.Seq, Time: e.At, Event: string(e.Kind), Generation: e.Generation, PID: e.PID, Reason: e.Reason,
-		AfterS: e.After.Seconds(), Exit: e.Exit,
-	}
-	if e.Rank >= 0 {
-		line.Rank = &e.Rank
-	}
-	if e.Kind == supervisor.EventDecided {
-		line.Action = e.Action.String()
-	}
-	if e.Failure != nil {
-		line.Error = e.Failure.Error()
-	} else if e.Err != nil {
-		line.Error = e.Err.Error()
-	}
-	if err := json.NewEncoder(s.events).Encode(line); err != nil {
-		s.show.once("--events: %v", err)
-	}
-}
-
 // finish tells how the run ended.
 func (s *sinks) finish(r supervisor.Report, err error) {
 	if err != nil {
@@ -172,8 +138,8 @@ func (s *sinks) close() {
 	if s.logs != nil {
 		s.logs.close()
 	}
-	if s.events != nil {
-		s.events.Close()
+	if s.journal != nil {
+		s.journal.Close()
 	}
 }
 

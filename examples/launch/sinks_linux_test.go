@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -16,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/go-muster/muster/actors/process/processtest"
+	"github.com/go-muster/muster/supervisor"
 )
 
 const (
@@ -202,31 +201,34 @@ func TestEvents(t *testing.T) {
 	})
 	c.signal(unix.SIGTERM)
 	c.wants(143)
-	f, err := os.Open(events)
+	j := readJournal(t, events)
+	count := map[supervisor.EventKind]int{}
+	for _, e := range j.Events {
+		count[e.Kind]++
+		if e.Kind == supervisor.EventStop && e.PID == 0 {
+			t.Errorf("%+v", e)
+		}
+	}
+	if last := j.Events[len(j.Events)-1].Kind; j.Torn || len(j.Spec.Ranks) != 2 || j.Spec.Grace != time.Hour ||
+		last != "done" || count["spawn"] != 2 || count["started"] != 2 || count["running"] != 1 || count["stop"] != 2 ||
+		count["exited"] != 2 || count["stopping"] != 1 {
+		t.Errorf("the last is %q; %v, %+v", last, count, j.Spec)
+	}
+}
+
+func readJournal(t *testing.T, path string) supervisor.Journal {
+	t.Helper()
+	f, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	count, last, seq := map[string]int{}, "", 0
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		var e struct {
-			Seq   int
-			Event string
-			Time  time.Time
-			Rank  *int
-			PID   int
-		}
-		if err := json.Unmarshal(lines.Bytes(), &e); err != nil || e.Time.IsZero() || e.Seq != seq+1 ||
-			e.Event == "started" && (e.Rank == nil || e.PID == 0) {
-			t.Fatalf("%v in %s after number %d", err, lines.Text(), seq)
-		}
-		seq, last = e.Seq, e.Event
-		count[e.Event]++
+	j, err := supervisor.ReadJournal(f)
+	if err != nil {
+		text, _ := os.ReadFile(path)
+		t.Fatalf("%v in\n%s", err, text)
 	}
-	if last != "done" || count["spawn"] != 2 || count["started"] != 2 || count["running"] != 1 || count["stop"] != 2 ||
-		count["exited"] != 2 || count["stopping"] != 1 {
-		t.Errorf("the last is %q; %v", last, count)
-	}
+	return j
 }
 
 // The report of a run replaces the one before it in one step, at the end; also when the run is interrupted.
