@@ -100,6 +100,9 @@ var actor = processtest.Helper("act", func() {
 })
 
 func act(me worker.Info, verbs []string) error {
+	if len(verbs) > 0 && strings.HasPrefix(verbs[0], "live ") {
+		return actLife(me, strings.TrimPrefix(verbs[0], "live "), verbs[1:])
+	}
 	for _, words := range verbs {
 		verb, rest, _ := strings.Cut(words, " ")
 		if verb == "first" {
