@@ -84,6 +84,9 @@ func startLine(c config, seed uint64) string {
 	if c.timeout > 0 {
 		line += fmt.Sprintf(" timeout=%v", c.timeout)
 	}
+	if c.lifetime > 0 {
+		line += fmt.Sprintf(" lifetime=%v", c.lifetime)
+	}
 	var types []string
 	for _, is := range c.types {
 		types = append(types, is.String())

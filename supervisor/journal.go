@@ -100,6 +100,7 @@ type header struct {
 	Grace        float64   `json:"grace_s"`
 	StartTimeout float64   `json:"start_timeout_s"`
 	Timeout      float64   `json:"timeout_s,omitempty"`
+	Lifetime     float64   `json:"lifetime_s,omitempty"`
 	Ordered      bool      `json:"ordered,omitempty"`
 	RestartTypes []string  `json:"restart_types,omitempty"`
 	Success      Success   `json:"success,omitzero"`
@@ -113,7 +114,8 @@ func headerOf(j *journal) header {
 		Journal: journalVersion, Run: s.RunID, Name: s.Name, Host: j.host, PID: os.Getpid(), Time: j.start,
 		WorldSize: len(s.Ranks), Strategy: cut(fmt.Sprintf("%T%+v", s.Strategy, s.Strategy)),
 		Grace: s.Grace.Seconds(), StartTimeout: s.StartTimeout.Seconds(), Timeout: s.Timeout.Seconds(),
-		Ordered: s.Ordered, Success: s.Success, Significant: s.Significant, AutoShutdown: shutdownNames[s.AutoShutdown],
+		Lifetime: s.Lifetime.Seconds(),
+		Ordered:  s.Ordered, Success: s.Success, Significant: s.Significant, AutoShutdown: shutdownNames[s.AutoShutdown],
 	}
 	for _, is := range s.RestartTypes {
 		h.RestartTypes = append(h.RestartTypes, is.String())

@@ -137,7 +137,8 @@ func (h *header) spec() (s Spec, err error) {
 	}
 	terms := s.terms()
 	return s, errors.Join(terms.check(h.WorldSize), setSeconds(&s.Grace, "grace_s", h.Grace),
-		setSeconds(&s.StartTimeout, "start_timeout_s", h.StartTimeout), setSeconds(&s.Timeout, "timeout_s", h.Timeout))
+		setSeconds(&s.StartTimeout, "start_timeout_s", h.StartTimeout), setSeconds(&s.Timeout, "timeout_s", h.Timeout),
+		setSeconds(&s.Lifetime, "lifetime_s", h.Lifetime))
 }
 
 // setSeconds takes a time that is not negative, and that a Duration has room for.

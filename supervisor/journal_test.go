@@ -34,7 +34,7 @@ func journalOf(t *testing.T, seed uint64) (w *world, text []byte, ok bool) {
 	s := Spec{
 		RunID: fmt.Sprint(seed), Ranks: make([]process.Command, w.size), Strategy: w.strategy, Ordered: w.ordered,
 		RestartTypes: w.types, Success: w.success, Significant: w.significant, AutoShutdown: w.shutdown,
-		Grace: w.grace, StartTimeout: w.startTimeout, Timeout: w.timeout,
+		Grace: w.grace, StartTimeout: w.startTimeout, Timeout: w.timeout, Lifetime: w.lifetime,
 	}
 	var b bytes.Buffer
 	j := newJournal(&b, s, epoch)

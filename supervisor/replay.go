@@ -139,7 +139,8 @@ func saying(e Event) func(process.ID) event {
 	case EventReturned:
 		return func(id process.ID) event { return evReturned{id: id} }
 	case EventFailed:
-		if f == nil || f.Exit != nil || f.Exception == nil && errors.Is(f.Err, ErrStartTimeout) {
+		ours := f != nil && (errors.Is(f.Err, ErrStartTimeout) || errors.Is(f.Err, ErrLifetime))
+		if f == nil || f.Exit != nil || f.Exception == nil && ours {
 			return nil // the exit is told, and the time is ours
 		}
 		return func(id process.ID) event { return evRaised{id: id, exception: f.Exception, err: f.Err} }
