@@ -51,7 +51,7 @@ func TestJournal(t *testing.T) {
 	b := &book{until: -1}
 	s := spec(2)
 	s.Strategy = supervisor.AllForOne{Restarts: 1}
-	s.Ranks[1].StopSignal = syscall.SIGUSR1
+	s.Ranks[1].StopSignal = syscall.SIGINT
 	p := begin(t, s, supervisor.WithJournal(b))
 	other := p.rank(1, 0)
 	p.rank(0, 0).Exit(process.Exit{Code: 3})
@@ -85,7 +85,7 @@ func TestJournal(t *testing.T) {
 			t.Errorf("event %+v is in the journal as %+v", e, k)
 		}
 	}
-	if text := b.text.String(); !strings.Contains(text, `"signal":"SIGUSR1"`) {
+	if text := b.text.String(); !strings.Contains(text, `"signal":"SIGINT"`) {
 		t.Errorf("the signal is not in\n%s", text)
 	}
 }

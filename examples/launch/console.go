@@ -21,9 +21,8 @@ type console struct {
 	none           bool
 	only           map[int]bool // nil for all
 
-	mu       sync.Mutex
-	buf      []byte
-	reported bool
+	mu  sync.Mutex
+	buf []byte
 }
 
 func newConsole(f *flags, size int, stdout, stderr io.Writer) (*console, error) {
@@ -131,12 +130,4 @@ func (c *console) say(format string, args ...any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	fmt.Fprintf(c.stderr, "launch: "+format+"\n", args...)
-}
-
-// once is say for something that would repeat itself with every line.
-func (c *console) once(format string, args ...any) {
-	if !c.reported {
-		c.reported = true
-		c.say(format, args...)
-	}
 }
