@@ -27,7 +27,10 @@ func replayCommand(stdout, stderr io.Writer) *cobra.Command {
 		Args:          cobra.ArbitraryArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := f.fromEnvironment(cmd.Flags()); err != nil {
+				return err
+			}
 			if len(args) != 1 {
 				return usage("replay: give one journal, as in launch replay run.jsonl --strategy one-for-one")
 			}
