@@ -13,7 +13,7 @@ import (
 	"github.com/go-muster/muster/supervisor"
 )
 
-// T30: a launcher that is killed by SIGKILL, at any moment, leaves a journal that can be read; and nothing was done that is
+// T4: a launcher that is killed by SIGKILL, at any moment, leaves nothing, but a journal that can be read; and nothing was done that is
 // not in it.
 func TestJournalOfAKilledLauncher(t *testing.T) {
 	const moments = 50
