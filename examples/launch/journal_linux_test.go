@@ -13,8 +13,8 @@ import (
 	"github.com/go-muster/muster/supervisor"
 )
 
-// T4: a launcher that is killed by SIGKILL, at any moment, leaves nothing, but a journal that can be read; and nothing was done that is
-// not in it.
+// T4: a launcher that is killed by SIGKILL, at any moment, leaves no rank, and a journal that can be read. Nothing was done
+// that is not in it.
 func TestJournalOfAKilledLauncher(t *testing.T) {
 	const moments = 50
 	seed := uint64(time.Now().UnixNano())
@@ -87,7 +87,8 @@ func TestReplayJournal(t *testing.T) {
 	for args, want := range map[string][]string{
 		"--max-restarts 2": {
 			"world size 2, recorded for ", "then supervisor.AllForOne{Restarts:2 ", ", now AllForOne{Restarts:2 ",
-			"rank 1@0: exit status 3: restart (restart 1 of 2)\n    now   the same\n", "rank 1@1: exit status 3: restart (restart 2 of 2)\n    now   the same\n",
+			"rank 1@0: exit status 3: restart (restart 1 of 2)\n    now   the same\n",
+			"rank 1@1: exit status 3: restart (restart 2 of 2)\n    now   the same\n",
 			"end\n    then  after ", ": success\n    now   after ",
 		},
 		"--max-restarts 1": {

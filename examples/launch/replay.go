@@ -71,7 +71,8 @@ func (f *flags) replayJournal(w io.Writer, path string) error {
 	if j.Torn {
 		torn = "; its last line is torn"
 	}
-	fmt.Fprintf(w, "run %s, %s, world size %d, recorded for %v%s\n", j.Run, j.Name, len(j.Spec.Ranks), rounded(j.Duration()), torn)
+	fmt.Fprintf(w, "run %s, %s, world size %d, recorded for %v%s\n", j.Run, j.Name, len(j.Spec.Ranks), rounded(j.Duration()),
+		torn)
 	fmt.Fprintf(w, "then %s, now %s\n", j.Strategy, describe(strategy))
 	printPairs(w, tell(j.Decisions(), j.Start), tell(now.Decisions(), j.Start))
 	then := "the journal ends before the group does"
