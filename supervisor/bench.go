@@ -87,6 +87,9 @@ func startLine(c config, seed uint64) string {
 	if c.lifetime > 0 {
 		line += fmt.Sprintf(" lifetime=%v", c.lifetime)
 	}
+	if l := c.liveness; l.Heartbeat > 0 {
+		line += fmt.Sprintf(" heartbeat=%v stall=%v lag=%d", l.Heartbeat, l.Stall, l.Lag)
+	}
 	var types []string
 	for _, is := range c.types {
 		types = append(types, is.String())
@@ -134,6 +137,12 @@ func (m *machine) inputLine(ev event) string {
 		return fmt.Sprintf("notice text=(%s)", ev.text)
 	case evReturned:
 		return fmt.Sprintf("returned %v value=%s", id, ev.value)
+	case evBeat:
+		return fmt.Sprintf("beat %v", id)
+	case evProgress:
+		return fmt.Sprintf("progress %v count=%d", id, ev.count)
+	case evDumped:
+		return fmt.Sprintf("dumped %v text=%s", id, ev.text)
 	case evRaised:
 		if ev.exception == nil {
 			return fmt.Sprintf("broken %v", id)

@@ -27,6 +27,8 @@ const (
 	EventStopping  EventKind = "stopping"  // the group was asked to stop from outside
 	EventGhost     EventKind = "ghost"     // something came from an older generation, and was dropped
 	EventNotice    EventKind = "notice"    // of the launcher, such as that what protects the processes was lost: Reason tells
+	EventHello     EventKind = "hello"     // a rank's worker has come up: Reason names its SDK
+	EventProbing   EventKind = "probing"   // a rank is not ready, because of Reason
 	EventHung      EventKind = "hung"      // a rank seems to be hung, and is asked for its stacks
 	EventStraggler EventKind = "straggler" // a rank lags behind the others
 	EventChanged   EventKind = "changed"   // the strategy was replaced

@@ -174,7 +174,9 @@ func (j *journalReader) readRecord(line []byte) error {
 func (k EventKind) known() bool {
 	switch k {
 	case EventSpawn, EventStarted, EventReady, EventRunning, EventReturned, EventFailed, EventDecided, EventStop, EventKill,
-		EventAbandon, EventExited, EventReaped, EventWaiting, EventStopping, EventGhost, EventNotice, EventChanged, EventDone:
+		EventAbandon, EventExited, EventReaped, EventWaiting, EventStopping, EventGhost, EventNotice, EventChanged, EventHello,
+		EventProbing, EventHung,
+		EventStraggler, EventDone:
 		return true
 	}
 	return false

@@ -68,6 +68,7 @@ func (m *machine) onHello(ev event) {
 	e := ev.(evHello)
 	s := &m.lives[e.id.Rank].signs
 	s.sdk, s.beat = e.sdk, m.now
+	m.emit(Event{Kind: EventHello, Rank: e.id.Rank, Generation: e.id.Generation, PID: m.lives[e.id.Rank].pid, Reason: e.sdk})
 	m.watchLiveness()
 }
 
@@ -75,7 +76,9 @@ func (m *machine) onBeat(ev event) { m.lives[ev.(evBeat).id.Rank].beat = m.now }
 
 func (m *machine) onProbing(ev event) {
 	e := ev.(evProbing)
-	m.lives[e.id.Rank].probe = e.err.Error()
+	l := &m.lives[e.id.Rank]
+	l.probe = e.err.Error()
+	m.emit(Event{Kind: EventProbing, Rank: e.id.Rank, Generation: e.id.Generation, PID: l.pid, Reason: l.probe})
 }
 
 func (m *machine) onProgress(ev event) {

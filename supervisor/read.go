@@ -158,7 +158,7 @@ func seconds(s float64) time.Duration { return time.Duration(math.Round(s * floa
 // recall returns an error of which only the text is left, as one that errors.Is knows where it began with one of ours.
 func recall(err error) error {
 	for _, ours := range []error{
-		ErrStartTimeout, ErrEnded, ErrAbandoned, ErrStopped, ErrTimeout, ErrLifetime, ErrStrategy, ErrSuccess, process.ErrNoResult,
+		ErrStartTimeout, ErrEnded, ErrAbandoned, ErrStopped, ErrTimeout, ErrLifetime, ErrHung, ErrStrategy, ErrSuccess, process.ErrNoResult,
 	} {
 		if err == nil {
 			return nil

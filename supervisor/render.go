@@ -79,7 +79,7 @@ func describeEvent(e Event) (head, id, tail string) {
 	case EventExited:
 		tail = ": " + describeExit(e.Exit)
 	case EventStop, EventStopping, EventGhost, EventNotice, EventChanged,
-		EventHung, EventStraggler:
+		EventHung, EventStraggler, EventHello, EventProbing:
 		tail = fmt.Sprintf(" (%s)", e.Reason)
 	case EventWaiting:
 		tail = fmt.Sprintf(" %v", e.After)

@@ -114,7 +114,7 @@ func (h *hearing) hear(e Event) {
 		h.late = h.late || e.Failure != nil && errors.Is(e.Failure.Err, ErrStartTimeout)
 	case EventExited:
 		h.ended = true
-	case EventStarted, EventReady, EventReturned:
+	case EventStarted, EventHello, EventProbing, EventReady, EventReturned:
 		part = 0 // it was on its way
 	}
 	if say := saying(e); say != nil {
@@ -134,6 +134,10 @@ func saying(e Event) func(process.ID) event {
 	switch f := e.Failure; e.Kind {
 	case EventStarted:
 		return func(id process.ID) event { return evStarted{id, e.PID} }
+	case EventHello:
+		return func(id process.ID) event { return evHello{id, e.Reason} }
+	case EventProbing:
+		return func(id process.ID) event { return evProbing{id, errors.New(e.Reason)} }
 	case EventReady:
 		return func(id process.ID) event { return evReady{id} }
 	case EventReturned:
@@ -197,6 +201,7 @@ type played struct {
 
 func newReplayer(j Journal, c config) *replayer {
 	c.random = func() float64 { return 0.5 }
+	c.liveness = Liveness{} // signs of life are not recorded, but who was found without them
 	r := &replayer{
 		m: newMachine(c), now: j.Events[0].At, over: j.Events[len(j.Events)-1].At, courses: courses(j),
 		lives: make([]*played, c.size),

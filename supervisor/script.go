@@ -113,7 +113,7 @@ func (s *script) look(d *bench.Command) {
 var values = map[string]int{
 	"code": 1, "signal": 1, "type": 1, "value": 1, "message": 1, "text": 1, "ranks": 1, "grace": 1, "start-timeout": 1,
 	"kill-wait": 1, "lifetime": 1, "seed": 1, "timeout": 1, "need": 1, "shutdown": 1, "strategy": 1, "restarts": 1, "within": 1, "decay": 1,
-	"min-uptime": 1, "backoff": 2, "linger": 1, "after": 1, "at": 1,
+	"heartbeat": 1, "stall": 1, "lag": 1, "count": 1, "min-uptime": 1, "backoff": 2, "linger": 1, "after": 1, "at": 1,
 }
 
 // event is what a rank tells.

@@ -342,7 +342,7 @@ func (w *world) launch(id process.ID) {
 		w.after(w.upTo(w.mood.span/2+time.Millisecond), func() { w.say(b, evReady{id}) })
 	}
 	if w.liveness.Heartbeat > 0 && w.chance(0.8) {
-		w.say(b, evHello{id, "go"})
+		w.say(b, evHello{id, "python/3.12"})
 		w.beat(b, 0)
 	}
 	w.after(w.upTo(w.mood.span), func() { w.work(b) })
