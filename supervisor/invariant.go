@@ -362,24 +362,30 @@ func (w *world) look(rank int) {
 	if w.scope[rank] && w.returns(rank) || !w.goodEnd(w.lives[rank]) {
 		return
 	}
-	good, significant := 0, 0
+	good, left := 0, 0
 	for rank, b := range w.lives {
+		if over := w.goodEnd(b) || w.gone(rank); slices.Contains(w.significant, rank) && (!over || slices.Contains(w.line, rank)) {
+			left++
+		}
 		if slices.Contains(w.line, rank) || w.banned[rank] {
 			continue // it was to begin anew
 		}
 		if w.goodEnd(b) && w.counts(rank) && !(b.failed && w.of(rank) == Temporary) {
 			good++
 		}
-		if w.goodEnd(b) && slices.Contains(w.significant, rank) {
-			significant++
-		}
 	}
 	need := w.need(w.size)
 	w.achieved = w.achieved || need > 0 && good >= need || slices.Contains(w.significant, rank) &&
-		(w.shutdown == AnySignificant || significant == len(w.significant))
+		(w.shutdown == AnySignificant || left == 0)
 	if w.achieved {
 		w.line = nil
 	}
+}
+
+// gone holds for a rank that was ended for good, whether that was an end of its own or not.
+func (w *world) gone(rank int) bool {
+	b := w.lives[rank]
+	return w.banned[rank] || b != nil && (!b.dropped.IsZero() || b.told && w.of(rank) == Temporary)
 }
 
 // returns reports whether a restart may bring a rank back.

@@ -181,11 +181,15 @@ func (m *machine) tally() (good, need int) {
 	return good, m.need(m.size)
 }
 
-// shutDown reports whether the end of a rank ends the group.
+// shutDown reports whether the end of a rank ends the group. Who is gone for good without an end of its own is no reason
+// for that, but is not waited for either.
 func (m *machine) shutDown(rank int) bool {
-	lives := func(rank int) bool { return !m.lives[rank].over() }
+	left := func(rank int) bool {
+		l := &m.lives[rank]
+		return !l.over() && !m.goneForGood(rank, l)
+	}
 	return slices.Contains(m.significant, rank) &&
-		(m.shutdown == AnySignificant || !slices.ContainsFunc(m.significant, lives))
+		(m.shutdown == AnySignificant || !slices.ContainsFunc(m.significant, left))
 }
 
 // achieve looks, after the end of a rank, whether the group has done its work: the significant ones have ended, or enough
