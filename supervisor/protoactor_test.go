@@ -9,6 +9,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"github.com/go-muster/muster/actors/actorstest"
 	"github.com/go-muster/muster/actors/process"
 	"github.com/go-muster/muster/actors/process/processtest"
 	"github.com/go-muster/muster/supervisor"
@@ -84,6 +85,21 @@ func TestEngineBackoff(t *testing.T) {
 	}
 	p.rank(0, 5).Exit(process.Exit{})
 	p.expectEnd(nil)
+}
+
+// A strategy may be asked before Start has returned: nothing between them is shared.
+func TestEngineAtOnce(t *testing.T) {
+	processtest.Check(t)
+	launcher := actorstest.NewLauncher(t)
+	launcher.Play(func(p *actorstest.Process) {
+		p.Ready()
+		p.Exit(process.Exit{Code: max(0, 3-p.ID.Generation)})
+	})
+	err := supervisor.Run(t.Context(), engineSpec(1, actor.NewOneForOneStrategy(5, 0, restartAlways)),
+		supervisor.WithSystem(newSystem()), supervisor.WithLauncher(launcher))
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 // Each thing that a strategy can ask for, and what becomes of two ranks, the first of which fails.
