@@ -132,6 +132,15 @@ func ExampleSpec_ordered() {
 	_ = spec
 }
 
+func ExampleLiveness() {
+	spec := supervisor.Spec{
+		Ranks:    supervisor.Repeat(4, process.Command{Args: []string{"./train"}, Speaks: true}),
+		Liveness: supervisor.Liveness{Heartbeat: time.Second, Stall: 10 * time.Minute},
+		Strategy: supervisor.AllForOne{Restarts: 3, Within: time.Hour},
+	}
+	_ = spec
+}
+
 func ExampleDirective_drop() {
 	strategy := supervisor.StrategyFunc(func(s supervisor.State, f *supervisor.Failure) supervisor.Directive {
 		if f.Rank != 0 && f.Generation > 0 {
