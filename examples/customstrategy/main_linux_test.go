@@ -11,6 +11,7 @@ import (
 	"github.com/go-muster/muster/actors/process"
 	"github.com/go-muster/muster/actors/process/processtest"
 	"github.com/go-muster/muster/supervisor"
+	"github.com/go-muster/muster/supervisor/supervisortest"
 	"github.com/go-muster/muster/transport"
 )
 
@@ -58,6 +59,11 @@ func TestTraining(t *testing.T) {
 			}
 		})
 	}
+}
+
+// In a thousand worlds that are made up the strategy keeps the laws, and the group under it its invariants.
+func TestTrainingInWorlds(t *testing.T) {
+	supervisortest.Simulation{Restarts: 3}.Simulate(t, training{perHour: 3})
 }
 
 // The same trouble under each strategy.
