@@ -33,7 +33,9 @@ type machine struct {
 	after  time.Duration
 	reason string
 
-	achieved bool // the group has done its work, whatever still comes
+	counted  []bool // whose good end counts towards success,
+	needed   int    // and how many it takes
+	achieved bool   // the group has done its work, whatever still comes
 
 	// of the question that the strategy has not answered yet
 	asked    *Failure
@@ -240,7 +242,14 @@ func (efEvent) effect()   {}
 func (efDone) effect()    {}
 
 func newMachine(c config) *machine {
-	return &machine{config: c, generation: -1, lives: make([]life, c.size), scope: make([]bool, c.size)}
+	m := &machine{
+		config: c, generation: -1, lives: make([]life, c.size), scope: make([]bool, c.size),
+		counted: make([]bool, c.size), needed: c.need(c.size),
+	}
+	for rank := range m.counted {
+		m.counted[rank] = c.counts(rank)
+	}
+	return m
 }
 
 // step takes one event and returns what is to be done about it, in order.

@@ -197,7 +197,7 @@ var mutants = []mutant{
 		return m.step(now, ev)
 	}},
 	{name: "waits for those that need not end well", rule: "success", step: func(m *machine, now time.Time, ev event) []effect {
-		m.success.Need = m.size
+		m.needed = m.size
 		return m.step(now, ev)
 	}},
 	{name: "does not know who is significant", rule: "significant", step: func(m *machine, now time.Time, ev event) []effect {

@@ -84,13 +84,15 @@ func (t *terms) counts(rank int) bool {
 }
 
 // need is how many ranks have to end well, in a group of that size.
-func (t *terms) need(size int) int {
-	if t.success.Need > 0 {
+func (t *terms) need(size int) (n int) {
+	switch {
+	case t.success.Need > 0:
 		return t.success.Need
+	case len(t.success.Ranks) > 0:
+		return len(slices.Compact(slices.Sorted(slices.Values(t.success.Ranks))))
 	}
-	n := 0
 	for rank := range size {
-		if t.counts(rank) {
+		if t.of(rank) != Temporary {
 			n++
 		}
 	}
@@ -174,11 +176,11 @@ func (l *life) over() bool {
 func (m *machine) tally() (good, need int) {
 	for rank := range m.lives {
 		l := &m.lives[rank]
-		if l.over() && m.counts(rank) && (l.failure == nil || m.of(rank) != Temporary) {
+		if l.over() && m.counted[rank] && (l.failure == nil || m.of(rank) != Temporary) {
 			good++
 		}
 	}
-	return good, m.need(m.size)
+	return good, m.needed
 }
 
 // shutDown reports whether the end of a rank ends the group. Who is gone for good without an end of its own is no reason

@@ -31,7 +31,10 @@ type flags struct {
 	strategy    string
 	maxRestarts int
 	within      time.Duration
+	decay       time.Duration
+	minUptime   time.Duration
 	backoff     string
+	terms       terms
 
 	grace        time.Duration
 	timeout      time.Duration
@@ -72,7 +75,8 @@ type section struct {
 // sections lists the flags in the order of the help.
 func (f *flags) sections() []section {
 	all := []section{
-		{"What runs", f.what()}, {"When a rank fails", f.failure()}, {"Time and signals", f.time()},
+		{"What runs", f.what()}, {"When a rank fails", f.failure()}, {"When the group is done, and when a rank hangs", f.terms.flags()},
+		{"Time and signals", f.time()},
 		{"What each rank gets (Linux)", f.resources()}, {"Output", f.outputs()}, {"The launcher itself", f.itself()},
 	}
 	for _, s := range all {
@@ -107,6 +111,8 @@ func (f *flags) addDeciding(s *pflag.FlagSet) {
 	s.StringVar(&f.strategy, "strategy", "all-for-one", strings.Join(strategyNames, ", "))
 	s.IntVar(&f.maxRestarts, "max-restarts", 0, "restarts of the group before it fails; -1 for any number")
 	s.DurationVar(&f.within, "within", 0, "window of --max-restarts (0: the whole run)")
+	s.DurationVar(&f.decay, "decay", 0, "in place of --within: a restart counts half after this time, a quarter after twice that ...")
+	s.DurationVar(&f.minUptime, "min-uptime", 0, "a rank that fails sooner is not worth a restart")
 	s.StringVar(&f.backoff, "backoff", "0", "`MIN[,MAX]` wait before a restart, doubling up to MAX, with jitter")
 	s.StringVar(&f.rules, "rules", "", "YAML or JSON `FILE` of rules, which are asked before the strategy (docs/strategies.md)")
 }
@@ -183,10 +189,11 @@ func (f *flags) spec(args []string) (supervisor.Spec, error) {
 	if name == "" {
 		name = args[0]
 	}
-	return supervisor.Spec{
+	spec := supervisor.Spec{
 		Name: name, Ranks: ranks, Strategy: strategy, GPUs: gpus,
 		Grace: max(f.grace, time.Nanosecond), StartTimeout: f.startTimeout, Timeout: f.timeout,
-	}, nil
+	}
+	return spec, f.terms.apply(&spec)
 }
 
 // maxRanks is more than a host runs, and less than what a slip of the finger would cost.
@@ -203,22 +210,31 @@ func worldSize(text string) (int, error) {
 	return n, nil
 }
 
-var strategyNames = []string{"all-for-one", "one-for-one", "rest-for-one", "fail-fast"}
+var strategyNames = []string{"all-for-one", "one-for-one", "rest-for-one", "fail-fast", "ignore"}
 
 func (f *flags) chooseStrategy() (supervisor.Strategy, error) {
 	backoff, err := parseBackoff(f.backoff)
 	if err != nil {
 		return nil, err
 	}
+	all := supervisor.AllForOne{
+		Restarts: f.maxRestarts, Within: f.within, Decay: f.decay, MinUptime: f.minUptime, Backoff: backoff,
+	}
 	switch f.strategy {
 	case "all-for-one":
-		return supervisor.AllForOne{Restarts: f.maxRestarts, Within: f.within, Backoff: backoff}, nil
+		return all, nil
 	case "one-for-one":
-		return supervisor.OneForOne{Restarts: f.maxRestarts, Within: f.within, Backoff: backoff}, nil
+		return supervisor.OneForOne{
+			Restarts: all.Restarts, Within: all.Within, Decay: all.Decay, MinUptime: all.MinUptime, Backoff: all.Backoff,
+		}, nil
 	case "rest-for-one":
-		return supervisor.RestForOne{Restarts: f.maxRestarts, Within: f.within, Backoff: backoff}, nil
+		return supervisor.RestForOne{
+			Restarts: all.Restarts, Within: all.Within, Decay: all.Decay, MinUptime: all.MinUptime, Backoff: all.Backoff,
+		}, nil
 	case "fail-fast":
 		return supervisor.FailFast{}, nil
+	case "ignore":
+		return supervisor.IgnoreFailures{}, nil
 	}
 	return nil, usage("--strategy %q: choose one of %s", f.strategy, strings.Join(strategyNames, ", "))
 }
@@ -246,10 +262,13 @@ func (f *flags) checkDurations() error {
 	for _, d := range []struct {
 		name string
 		is   time.Duration
-	}{{"within", f.within}, {"grace", f.grace}, {"timeout", f.timeout}, {"start-timeout", f.startTimeout}} {
+	}{{"within", f.within}, {"decay", f.decay}, {"min-uptime", f.minUptime}, {"grace", f.grace}, {"timeout", f.timeout}, {"start-timeout", f.startTimeout}} {
 		if d.is < 0 {
 			return usage("--%s %v: a time cannot be negative", d.name, d.is)
 		}
+	}
+	if f.within > 0 && f.decay > 0 {
+		return usage("--decay %v: it stands in place of --within: leave one out", f.decay)
 	}
 	if f.startTimeout == 0 {
 		return usage("--start-timeout 0s: give the ranks some time to become ready")
