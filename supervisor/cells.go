@@ -331,6 +331,9 @@ func (m *machine) setScope(f *Failure, d Directive) {
 
 // drop ends ranks for good, beside everything else that goes on.
 func (m *machine) drop(f *Failure, d Directive) {
+	if m.dropped == nil {
+		m.dropped = f
+	}
 	ids := m.pick(func(rank int, l *life) bool {
 		return l.dropper == nil && (rank == f.Rank || slices.Contains(d.Ranks, rank))
 	})

@@ -149,3 +149,20 @@ func TestTestdata(t *testing.T) {
 		}
 	}
 }
+
+// O-75, O-76: a report is of the latest failures and generations; the others are forgotten.
+func TestHistory(t *testing.T) {
+	m := newMachine(config{size: 1, strategy: AllForOne{Restarts: -1}, history: 3, random: func() float64 { return 0 }})
+	m.step(epoch, evStart{})
+	for g := range 100 {
+		m.step(epoch, evExited{id: process.ID{Generation: g}, exit: process.Exit{Code: 1}})
+	}
+	r := m.report()
+	f, g := r.Failures, r.Generations
+	if len(f) < 3 || len(f) > 6 || f[len(f)-1].Seq != 100 || len(g) < 3 || len(g) > 6 || g[len(g)-1].Generation != 100 {
+		t.Errorf("%d failures, %d generations: %+v", len(f), len(g), g)
+	}
+	if r.Restarts != 100 {
+		t.Errorf("%d restarts", r.Restarts)
+	}
+}

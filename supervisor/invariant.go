@@ -612,7 +612,7 @@ func (w *world) checkEnd() {
 		w.require(proof || w.need(w.size) == 0, "G-8: success without proof")
 	}
 	for i, f := range r.Failures {
-		w.require(f.Seq == i+1, "failure %d has number %d", i+1, f.Seq)
+		w.require(f.Seq == w.m.told-len(r.Failures)+i+1, "failure %d of %d has number %d", i+1, w.m.told, f.Seq)
 	}
 	var failure *Failure
 	if errors.As(w.result, &failure) {

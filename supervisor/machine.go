@@ -22,7 +22,9 @@ type machine struct {
 	generation  int // the newest
 	lives       []life
 	restarts    []time.Time
-	failures    []*Failure
+	told        int        // failures
+	failures    []*Failure // the latest of them
+	dropped     *Failure   // the first for which a rank was dropped
 	generations []GenerationReport
 	ghosts      int
 
@@ -71,6 +73,7 @@ type config struct {
 	lifetime     time.Duration // of a generation; 0 for none
 	liveness     Liveness
 	killWait     time.Duration // between Kill and Abandon
+	history      int           // how many failures and generations are kept at least; 0 for all
 	answerTime   time.Duration // what a strategy may take to answer
 	random       func() float64
 }
@@ -391,17 +394,27 @@ func (m *machine) goneForGood(rank int, l *life) bool {
 	return l.dropper != nil || m.of(rank) == Temporary && l.state == ended
 }
 
+// latest returns what is kept of a record: at least that many, and less than twice as many. A service that restarts for
+// years must not grow with every restart.
+func latest[T any](all []T, history int) []T {
+	if history == 0 || len(all) < 2*history {
+		return all
+	}
+	return slices.Clone(all[len(all)-history:])
+}
+
 // present returns the record of the newest generation.
 func (m *machine) present() *GenerationReport { return &m.generations[len(m.generations)-1] }
 
 // fail records that a rank failed, in the order of arrival.
 func (m *machine) fail(id process.ID, kind Kind) *Failure {
 	l := &m.lives[id.Rank]
-	f := &Failure{Seq: len(m.failures) + 1, Kind: kind, Rank: id.Rank, Generation: id.Generation, PID: l.pid, At: m.now}
+	m.told++
+	f := &Failure{Seq: m.told, Kind: kind, Rank: id.Rank, Generation: id.Generation, PID: l.pid, At: m.now}
 	if !l.began.IsZero() {
 		f.Uptime = m.now.Sub(l.began)
 	}
-	m.failures = append(m.failures, f)
+	m.failures = append(latest(m.failures, m.history), f)
 	l.failure, l.outcome = f, Failed
 	return f
 }

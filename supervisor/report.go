@@ -33,12 +33,12 @@ type Report struct {
 	Restarts    int
 	Containment string
 	Start       time.Time
-	Seconds     float64 // since Start
-	ExitCode    int     // for whoever chooses one, such as a launcher: the supervisor leaves it at 0
-	Failures    []*Failure
+	Seconds     float64    // since Start
+	ExitCode    int        // for whoever chooses one, such as a launcher: the supervisor leaves it at 0
+	Failures    []*Failure // at least the latest 1000, by Seq
 	Ranks       []RankReport
-	Generations []GenerationReport
-	Ghosts      int // messages of older generations that were dropped
+	Generations []GenerationReport // at least the latest 1000
+	Ghosts      int                // messages of older generations that were dropped
 }
 
 // A RankReport is the last life of a rank.
@@ -66,15 +66,15 @@ func (m *machine) report() Report {
 
 // copyFailures copies the failures with what they have of each other: the machine goes on writing into its own.
 func (m *machine) copyFailures() []*Failure {
-	known := make([]*Failure, len(m.failures))
+	known, copies := make([]*Failure, len(m.failures)), make(map[*Failure]*Failure, len(m.failures))
 	for i, f := range m.failures {
 		copied := *f
-		known[i] = &copied
+		known[i], copies[f] = &copied, &copied
 	}
 	for _, f := range known {
 		f.Stopped, f.Collateral = slices.Clone(f.Stopped), slices.Clone(f.Collateral)
 		for i, c := range f.Collateral {
-			f.Collateral[i] = known[c.Seq-1]
+			f.Collateral[i] = copies[c]
 		}
 	}
 	return known

@@ -48,6 +48,7 @@ const (
 	defaultStartTimeout = 60 * time.Second
 	exitTime            = time.Second      // what a rank that raised may take to end by itself
 	killWait            = 10 * time.Second // what a process may take to die of SIGKILL before it is abandoned
+	history             = 1000             // failures and generations that a report has at least
 	answerTime          = time.Minute      // what a strategy that does not answer at once may take
 )
 
@@ -119,7 +120,7 @@ func (s *Spec) config() config {
 	return config{
 		terms: s.terms(), ordered: s.Ordered, size: len(s.Ranks), strategy: s.Strategy, grace: s.Grace,
 		startTimeout: s.StartTimeout, timeout: s.Timeout, lifetime: s.Lifetime, liveness: s.Liveness,
-		exitTime: exitTime, killWait: killWait, answerTime: answerTime,
+		exitTime: exitTime, killWait: killWait, answerTime: answerTime, history: history,
 	}
 }
 

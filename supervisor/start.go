@@ -12,7 +12,7 @@ import (
 // is alive (G-1).
 func (m *machine) spawn(reason string) {
 	m.generation++
-	m.generations = append(m.generations, GenerationReport{Generation: m.generation, Reason: reason, Started: m.now})
+	m.generations = append(latest(m.generations, m.history), GenerationReport{Generation: m.generation, Reason: reason, Started: m.now})
 	m.phase = starting
 	ids := m.pick(func(rank int, l *life) bool { return m.scope[rank] && !m.goneForGood(rank, l) })
 	for i := range ids {

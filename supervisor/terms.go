@@ -236,8 +236,8 @@ func (m *machine) judge() {
 		return
 	}
 	err := fmt.Errorf("%w: %d, and it takes %d", ErrSuccess, good, need)
-	if i := slices.IndexFunc(m.failures, func(f *Failure) bool { return f.Directive.Action == Drop && f.Kind == Origin }); i >= 0 {
-		err = m.givenUp(m.failures[i])
+	if m.dropped != nil {
+		err = m.givenUp(m.dropped)
 	}
 	m.conclude(Failed, err)
 }

@@ -84,6 +84,9 @@ func newWorld(seed uint64) *world {
 	if c.ordered = w.chance(0.25); w.chance(0.1) {
 		c.lifetime = w.upTo(20*time.Second) + time.Second
 	}
+	if w.chance(0.1) {
+		c.history = 1 + w.IntN(3)
+	}
 	if c.answerTime = simAnswer; w.chance(0.3) {
 		c.strategy = slow{c.strategy}
 	}
