@@ -232,53 +232,14 @@ func (w *world) checkEffect(e effect, b *body, stale bool) {
 func (w *world) checkEvent(e Event) {
 	switch e.Kind {
 	case EventFailed:
-		b := w.lives[e.Rank]
-		w.require(!b.failed, "%v failed twice", b.id)
-		if errors.Is(e.Failure.Err, ErrStartTimeout) {
-			w.require(!b.ready && !w.now.Before(b.born.Add(simStart)), "%v is not late", b.id)
-		}
-		if errors.Is(e.Failure.Err, ErrHung) {
-			silent := !w.now.Before(b.heard.Add(10 * simBeat))
-			stalls := w.liveness.Stall > 0 && !b.moved.IsZero() && !w.now.Before(b.moved.Add(w.liveness.Stall))
-			w.require(!b.heard.IsZero() && (silent || stalls), "%v is not hung", b.id)
-		}
-		if errors.Is(e.Failure.Err, ErrLifetime) {
-			w.require(!w.now.Before(w.began.Add(w.lifetime)), "%v has some time left", b.id)
-		}
-		b.failed = true
-		excused := e.Failure.Kind == Ignored
-		if !w.question.IsZero() && b.dropped.IsZero() {
-			w.held[e.Rank] = true
-		}
-		w.require(!excused || w.achieved || w.of(e.Rank) == Temporary, "the failure of %v was ignored", b.id)
-		if b.ignored = excused; w.scope != nil && !excused && !w.achieved && b.dropped.IsZero() {
-			w.scope[e.Rank] = true
-		}
-		if excused {
-			w.look(e.Rank)
-		}
+		w.checkFailed(w.lives[e.Rank], e.Failure)
 	case EventDecided:
 		w.checkDecision(e)
 	case EventRunning:
-		w.starting = false
-		w.require(len(w.line) == 0, "the group is running without ranks %v", w.line)
-		for _, b := range w.lives {
-			if b != nil {
-				w.require(b.ready || b.ignored || !b.dropped.IsZero(), "the group is running without %v", b.id)
-			}
-		}
+		w.checkRunning()
 	case EventStopping:
-		if w.stops > 0 {
-			return
-		}
-		w.outside() // the deadline, or success
-		switch {
-		case strings.HasPrefix(e.Reason, ErrStrategy.Error()):
-		case !strings.HasPrefix(e.Reason, ErrTimeout.Error()):
-			w.relieved = true
-			w.require(w.achieved, "the group was stopped, and nobody knows why")
-		default:
-			w.require(w.timeout > 0 && !w.now.Before(epoch.Add(w.timeout)), "the group was stopped before its time was up")
+		if w.stops == 0 {
+			w.checkStopping(e.Reason)
 		}
 	case EventReaped:
 		w.reaped = w.now
@@ -289,6 +250,62 @@ func (w *world) checkEvent(e Event) {
 		w.failf("G-3: a living rank was taken for a ghost")
 	case EventDone:
 		w.require(w.everybody(func(b *body) bool { return b.told }), "G-4: done before the last exit")
+	}
+}
+
+// checkFailed: a rank fails once, and for a reason; its failure joins what is going on.
+func (w *world) checkFailed(b *body, f *Failure) {
+	w.require(!b.failed, "%v failed twice", b.id)
+	w.checkTimes(b, f)
+	b.failed = true
+	excused := f.Kind == Ignored
+	if !w.question.IsZero() && b.dropped.IsZero() {
+		w.held[f.Rank] = true
+	}
+	w.require(!excused || w.achieved || w.of(f.Rank) == Temporary, "the failure of %v was ignored", b.id)
+	if b.ignored = excused; w.scope != nil && !excused && !w.achieved && b.dropped.IsZero() {
+		w.scope[f.Rank] = true
+	}
+	if excused {
+		w.look(f.Rank)
+	}
+}
+
+// checkTimes: a failure for want of time has had it all.
+func (w *world) checkTimes(b *body, f *Failure) {
+	if errors.Is(f.Err, ErrStartTimeout) {
+		w.require(!b.ready && !w.now.Before(b.born.Add(simStart)), "%v is not late", b.id)
+	}
+	if errors.Is(f.Err, ErrHung) {
+		silent := !w.now.Before(b.heard.Add(10 * simBeat))
+		stalls := w.liveness.Stall > 0 && !b.moved.IsZero() && !w.now.Before(b.moved.Add(w.liveness.Stall))
+		w.require(!b.heard.IsZero() && (silent || stalls), "%v is not hung", b.id)
+	}
+	if errors.Is(f.Err, ErrLifetime) {
+		w.require(!w.now.Before(w.began.Add(w.lifetime)), "%v has some time left", b.id)
+	}
+}
+
+func (w *world) checkRunning() {
+	w.starting = false
+	w.require(len(w.line) == 0, "the group is running without ranks %v", w.line)
+	for _, b := range w.lives {
+		if b != nil {
+			w.require(b.ready || b.ignored || !b.dropped.IsZero(), "the group is running without %v", b.id)
+		}
+	}
+}
+
+// checkStopping: nobody outside stopped the group, so that it is the deadline, a strategy's fault, or success.
+func (w *world) checkStopping(reason string) {
+	w.outside()
+	switch {
+	case strings.HasPrefix(reason, ErrStrategy.Error()):
+	case !strings.HasPrefix(reason, ErrTimeout.Error()):
+		w.relieved = true
+		w.require(w.achieved, "the group was stopped, and nobody knows why")
+	default:
+		w.require(w.timeout > 0 && !w.now.Before(epoch.Add(w.timeout)), "the group was stopped before its time was up")
 	}
 }
 
