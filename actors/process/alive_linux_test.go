@@ -52,6 +52,13 @@ func said[M transport.Message](r *recorder) (all []M) {
 	return all
 }
 
+// heard is said without the lock.
+func heard[M transport.Message](r *recorder) []M {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return said[M](r)
+}
+
 // TestProgress: a tight loop is told in a few messages that only grow, and its last count before the worker's last word.
 func TestProgress(t *testing.T) {
 	if worker.Progress(1, "nobody hears"); t.Failed() {
@@ -102,7 +109,7 @@ func TestHeartbeat(t *testing.T) {
 	c.Heartbeat = 2 * time.Millisecond
 	l := launch(t, c)
 	l.await("three heartbeats", func() bool { return len(said[*transport.Heartbeat](l.recorder)) >= 3 })
-	for i, b := range said[*transport.Heartbeat](l.recorder)[:3] {
+	for i, b := range heard[*transport.Heartbeat](l.recorder)[:3] {
 		if b.Seq != i+1 {
 			t.Errorf("heartbeat %d has the number %d", i+1, b.Seq)
 		}
@@ -120,7 +127,7 @@ func TestDumpMessage(t *testing.T) {
 				l.Dump()
 				l.await("a dump", func() bool { return len(said[*transport.Dump](l.recorder)) == n })
 			}
-			text := said[*transport.Dump](l.recorder)[1].Text
+			text := heard[*transport.Dump](l.recorder)[1].Text
 			if !strings.Contains(text, "getStuck") || len(text) > 256<<10 || whole == strings.Contains(text, "… left out …") {
 				t.Errorf("%d bytes:\n%s", len(text), shorten(text))
 			}
@@ -166,7 +173,7 @@ func TestPythonAlive(t *testing.T) {
 		return len(dumps) == 1 && strings.Contains(dumps[0].Text, "in busy\n")
 	})
 	l.await("a heartbeat", func() bool { return len(said[*transport.Heartbeat](l.recorder)) > 0 })
-	if sdk := said[*transport.Hello](l.recorder)[0].SDK; !strings.HasPrefix(sdk, "python/3.") {
+	if sdk := heard[*transport.Hello](l.recorder)[0].SDK; !strings.HasPrefix(sdk, "python/3.") {
 		t.Errorf("the SDK is %q", sdk)
 	}
 }
