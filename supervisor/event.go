@@ -43,7 +43,7 @@ type Event struct {
 	Rank       int // -1 when the event concerns the group
 	Generation int
 	PID        int
-	Reason     string        // why: of stop, stopping, decided, ghost
+	Reason     string        // why: of stop, kill, stopping, decided, ghost
 	After      time.Duration // of waiting, and of decided
 	Action     Action        // of decided
 	Failure    *Failure      // of failed and decided: a copy of what was known then

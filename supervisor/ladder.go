@@ -109,12 +109,13 @@ func (m *machine) askThose(ids []process.ID) {
 	m.wake(asked)
 }
 
-func (m *machine) killThose(ids []process.ID) {
+func (m *machine) killThose(ids []process.ID, reason string) {
 	if len(ids) == 0 {
 		return
 	}
 	for _, id := range ids {
-		m.emit(Event{Kind: EventKill, Rank: id.Rank, Generation: id.Generation, PID: m.lives[id.Rank].pid})
+		m.emit(Event{Kind: EventKill, Rank: id.Rank, Generation: id.Generation, PID: m.lives[id.Rank].pid,
+			Reason: reason})
 	}
 	m.do(efKill{ids})
 	m.climb(ids, killed, m.now.Add(m.killWait))
@@ -124,7 +125,7 @@ func (m *machine) killThose(ids []process.ID) {
 // killAll goes up the ladder in one go.
 func (m *machine) killAll() {
 	m.askThose(m.pick(func(_ int, l *life) bool { return l.alive() && l.rung < asked }))
-	m.killThose(m.pick(func(_ int, l *life) bool { return l.alive() && l.rung < killed }))
+	m.killThose(m.pick(func(_ int, l *life) bool { return l.alive() && l.rung < killed }), "was not given more time")
 	m.wake(leaving)
 	m.wake(asked)
 }
@@ -139,7 +140,7 @@ func (m *machine) onExitTime(event) {
 }
 
 func (m *machine) onGrace(event) {
-	m.killThose(m.overdue(asked))
+	m.killThose(m.overdue(asked), fmt.Sprintf("has not stopped in its grace (%v)", m.grace))
 	m.wake(asked)
 }
 

@@ -103,7 +103,7 @@ var mutants = []mutant{
 	}},
 	{name: "kills all when the first grace is over", rule: "grace", cell: func(t *[phases][rows]cell) {
 		t[stopping][graceTimerRow] = does(func(m *machine, _ event) {
-			m.killThose(m.pick(func(_ int, l *life) bool { return l.alive() && l.rung == asked }))
+			m.killThose(m.pick(func(_ int, l *life) bool { return l.alive() && l.rung == asked }), "")
 		})
 	}},
 	{name: "begins the grace anew for all", rule: "grace", step: func(m *machine, now time.Time, ev event) []effect {

@@ -49,7 +49,7 @@ func TestFirstSignalThenGrace(t *testing.T) {
 	if r := readReport(t, report); r.Outcome != "interrupted" || r.Ranks[0].Exit.Signal != "SIGKILL" {
 		t.Errorf("report %+v", r)
 	}
-	c.stderr.await(t, 2, `launch: rank \d \(pid \d+\) has not stopped in its grace: killed\n`)
+	c.stderr.await(t, 2, `launch: rank \d \(pid \d+\) has not stopped in its grace \(100ms\): killed\n`)
 }
 
 // The second signal kills them at once (T29).
@@ -65,6 +65,7 @@ func TestSecondSignal(t *testing.T) {
 			c.wants(128 + int(signal))
 			ranks.gone(t)
 			c.stderr.await(t, 1, `killing the ranks \(again to leave at once\)\n`)
+			c.stderr.await(t, 2, `launch: rank \d \(pid \d+\) was not given more time: killed\n`)
 			if r := readReport(t, report); r.Outcome != "interrupted" || r.Ranks[0].Exit.Signal != "SIGKILL" {
 				t.Errorf("report %+v", r)
 			}

@@ -101,7 +101,7 @@ func (s *sinks) observe(e supervisor.Event) {
 		s.show.say("%s", e.Reason)
 	}
 	if e.Kind == supervisor.EventKill {
-		s.show.say("rank %d (pid %d) has not stopped in its grace: killed", e.Rank, e.PID)
+		s.show.say("rank %d (pid %d) %s: killed", e.Rank, e.PID, e.Reason)
 	}
 	if e.Kind == supervisor.EventExited && !e.Exit.Stopped && len(e.Exit.Left) > 0 {
 		s.show.say("rank %d has left behind %s: ended, or cut off from its output", e.Rank, people(e.Exit.Left))
