@@ -70,10 +70,22 @@ func evidence(f *supervisor.Failure) string {
 	if f.Exception != nil && f.Exception.Traceback != "" {
 		return f.Exception.Traceback
 	}
+	if f.Stacks != "" {
+		return "its stacks, as it hung:\n" + firstLines(f.Stacks, 40)
+	}
 	if tail := strings.TrimRight(f.StderrTail(), "\n"); tail != "" {
 		return "the end of its standard error:\n" + tail
 	}
 	return ""
+}
+
+// firstLines is what fits on a screen; the report has all of it.
+func firstLines(text string, most int) string {
+	lines := strings.SplitAfterN(text, "\n", most+1)
+	if len(lines) <= most {
+		return text
+	}
+	return strings.Join(lines[:most], "") + "… see stacks in --report"
 }
 
 func indent(text string) string {

@@ -94,17 +94,23 @@ func (s *sinks) observe(e supervisor.Event) {
 	if s.logs != nil {
 		s.logs.observe(e)
 	}
-	if e.Kind == supervisor.EventDecided && e.Action != supervisor.Terminate {
-		s.show.say("rank %d failed (generation %d): %s; %s", e.Rank, e.Generation, headline(e.Failure), e.Reason)
-	}
-	if e.Kind == supervisor.EventNotice {
+	switch e.Kind {
+	case supervisor.EventDecided:
+		if e.Action != supervisor.Terminate {
+			s.show.say("rank %d failed (generation %d): %s; %s", e.Rank, e.Generation, headline(e.Failure), e.Reason)
+		}
+	case supervisor.EventNotice:
 		s.show.say("%s", e.Reason)
-	}
-	if e.Kind == supervisor.EventKill {
+	case supervisor.EventHung:
+		s.show.say("rank %d (pid %d) seems to be hung: %s; asking for stacks", e.Rank, e.PID, e.Reason)
+	case supervisor.EventStraggler:
+		s.show.say("rank %d (pid %d) lags behind: %s", e.Rank, e.PID, e.Reason)
+	case supervisor.EventKill:
 		s.show.say("rank %d (pid %d) %s: killed", e.Rank, e.PID, e.Reason)
-	}
-	if e.Kind == supervisor.EventExited && !e.Exit.Stopped && len(e.Exit.Left) > 0 {
-		s.show.say("rank %d has left behind %s: ended, or cut off from its output", e.Rank, people(e.Exit.Left))
+	case supervisor.EventExited:
+		if !e.Exit.Stopped && len(e.Exit.Left) > 0 {
+			s.show.say("rank %d has left behind %s: ended, or cut off from its output", e.Rank, people(e.Exit.Left))
+		}
 	}
 }
 

@@ -19,6 +19,7 @@ type terms struct {
 	heartbeat time.Duration
 	silence   time.Duration
 	stall     time.Duration
+	lag       uint64
 }
 
 func (t *terms) flags() *pflag.FlagSet {
@@ -30,6 +31,7 @@ func (t *terms) flags() *pflag.FlagSet {
 	s.DurationVar(&t.heartbeat, "heartbeat", 0, "how often a Python rank says that it is alive (0: never)")
 	s.DurationVar(&t.silence, "silence", 0, "how long it may say nothing before it has failed (0: ten heartbeats)")
 	s.DurationVar(&t.stall, "stall", 0, "how long a rank that tells progress may tell none before it has failed (0: for ever)")
+	s.Uint64Var(&t.lag, "lag", 0, "tell who is behind the others by more than this in its progress (0: nobody)")
 	return s
 }
 
@@ -52,7 +54,7 @@ func (t *terms) apply(s *supervisor.Spec) (err error) {
 		return usage("--silence %v: give more than the --heartbeat of %v", t.silence, t.heartbeat)
 	}
 	s.Ordered, s.Lifetime = t.ordered, t.lifetime
-	s.Liveness = supervisor.Liveness{Heartbeat: t.heartbeat, Silence: t.silence, Stall: t.stall}
+	s.Liveness = supervisor.Liveness{Heartbeat: t.heartbeat, Silence: t.silence, Stall: t.stall, Lag: t.lag}
 	s.Success, err = parseSuccess(t.success, len(s.Ranks))
 	return err
 }

@@ -23,7 +23,10 @@ func TestTerms(t *testing.T) {
 		{"order", []string{"-n", "2", "--ordered", "--ready", "line:ready", "--", "sh", "-c",
 			`[ $RANK = 1 ] || { echo ready; exec sleep 1000; }; exit 9`}, 9, "rank 1 failed"},
 		{"a stall", []string{"--heartbeat", "50ms", "--stall", "500ms", "--", "python3", "-c",
-			"import muster, time\nmuster.progress(1)\ntime.sleep(1000)"}, 1, "no progress for 500ms, from 1"},
+			"import muster, time\nmuster.progress(1)\ntime.sleep(1000)"}, 1, "no progress for 500ms, from 1\n\n    its stacks, as it hung:\n    "},
+		{"a straggler", []string{"-n", "2", "--lag", "10", "--success", "rank:1", "--", "python3", "-c",
+			"import muster, os, time\nmuster.progress(1)\nif os.environ['RANK'] == '1':\n  for n in range(40):\n" +
+				"    muster.progress(100 + n)\n    time.sleep(0.05)\nelse:\n  time.sleep(1000)"}, 0, "lags behind: its progress is 1, the greatest is 1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cli := start(t, c.args...)
