@@ -53,25 +53,20 @@ func (e *engineStrategy) Decide(s State, f *Failure) Directive {
 	return *d
 }
 
-// ask runs the strategy for the machine, and tells the root actor what it asked for. Whatever it does later is told as
-// another answer.
-//
-// The root actor is found by its name: Start may not have noted yet where it is, when the first question comes.
-func (e *engineStrategy) ask(system *actor.ActorSystem, name string, c *cast, q efAsk, _ func(Directive, error)) {
-	root := actor.NewPID(system.Address(), name)
-	tell := func(d Directive, err error) { system.Root.Send(root, &answer{evAnswer{q.question, d, err}}) }
+// ask runs the strategy for the machine. Whatever it does later is told as another answer.
+func (e *engineStrategy) ask(system *actor.ActorSystem, name string, c *cast, q efAsk, answer func(Directive, error)) {
 	defer func() {
 		if p := recover(); p != nil {
-			tell(Directive{}, panicked(p))
+			answer(Directive{}, panicked(p))
 		}
 	}()
 	r := newRecorder(system, name, q.members)
 	child := r.children[slices.Index(q.members, q.failure.Rank)]
 	e.theirs.HandleFailure(system, r, child, c.of(q.failure.Rank), q.failure, nil)
-	if d, err := r.close(tell); err != nil {
-		tell(Directive{}, err)
+	if d, err := r.close(answer); err != nil {
+		answer(Directive{}, err)
 	} else if d != nil {
-		tell(*d, nil)
+		answer(*d, nil)
 	}
 }
 

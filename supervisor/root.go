@@ -173,9 +173,10 @@ func (r *root) tellOf(ctx actor.Context, e Event) {
 
 // ask asks a strategy that takes its time. The answer may come on any goroutine, and even before this returns.
 func (r *root) ask(ctx actor.Context, e efAsk) {
-	strategy := e.strategy.(*engineStrategy)
-	strategy.ask(ctx.ActorSystem(), ctx.Self().Id, r.cast, e, func(d Directive, err error) {
-		r.group.send(&answer{evAnswer{e.question, d, err}})
+	// Start may not have noted yet where we are, when the first question comes.
+	system, self := ctx.ActorSystem(), ctx.Self()
+	e.strategy.(*engineStrategy).ask(system, self.Id, r.cast, e, func(d Directive, err error) {
+		r.group.sendTo(system, self, &answer{evAnswer{e.question, d, err}})
 	})
 }
 

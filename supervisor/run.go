@@ -131,11 +131,13 @@ func (g *Group) Results() [][]byte {
 }
 
 // send tells the root actor. Nobody is told after the end: a dead letter costs the engine a goroutine for a second.
-func (g *Group) send(m any) {
+func (g *Group) send(m any) { g.sendTo(g.system, g.pid, m) }
+
+func (g *Group) sendTo(system *actor.ActorSystem, root *actor.PID, m any) {
 	select {
 	case <-g.done:
 	default:
-		g.system.Root.Send(g.pid, m)
+		system.Root.Send(root, m)
 	}
 }
 

@@ -117,8 +117,11 @@ type AllForOne struct {
 
 // Decide restarts all ranks while there is budget.
 func (a AllForOne) Decide(s State, f *Failure) Directive {
-	b := budget{a.Restarts, a.Within, a.Decay, a.MinUptime, a.Backoff}
-	return b.decide(s, f, Directive{Action: Restart, Linger: a.Linger})
+	return a.budget().decide(s, f, Directive{Action: Restart, Linger: a.Linger})
+}
+
+func (a AllForOne) budget() budget {
+	return budget{a.Restarts, a.Within, a.Decay, a.MinUptime, a.Backoff}
 }
 
 // OneForOne restarts the rank that failed and leaves the others alone: for ranks that do not depend on each other.
@@ -133,8 +136,11 @@ type OneForOne struct {
 
 // Decide restarts the failed rank while there is budget.
 func (o OneForOne) Decide(s State, f *Failure) Directive {
-	b := budget{o.Restarts, o.Within, o.Decay, o.MinUptime, o.Backoff}
-	return b.decide(s, f, Directive{Action: Restart, Ranks: []int{f.Rank}})
+	return o.budget().decide(s, f, Directive{Action: Restart, Ranks: []int{f.Rank}})
+}
+
+func (o OneForOne) budget() budget {
+	return budget{o.Restarts, o.Within, o.Decay, o.MinUptime, o.Backoff}
 }
 
 // RestForOne restarts the rank that failed and all ranks after it: for a chain in which each rank uses those before it.
@@ -149,8 +155,7 @@ type RestForOne struct {
 
 // Decide restarts the failed rank and those after it while there is budget.
 func (r RestForOne) Decide(s State, f *Failure) Directive {
-	b := budget{r.Restarts, r.Within, r.Decay, r.MinUptime, r.Backoff}
-	return b.decide(s, f, Directive{Action: Restart, Ranks: s.from(f.Rank)})
+	return OneForOne(r).budget().decide(s, f, Directive{Action: Restart, Ranks: s.from(f.Rank)})
 }
 
 // from lists a rank and those after it.
@@ -189,19 +194,13 @@ type Checker interface {
 }
 
 // Check returns an error for negative times, and for a budget that is both in a window and decaying.
-func (a AllForOne) Check() error {
-	return budget{a.Restarts, a.Within, a.Decay, a.MinUptime, a.Backoff}.check(a.Linger)
-}
+func (a AllForOne) Check() error { return a.budget().check(a.Linger) }
 
 // Check returns an error for negative times, and for a budget that is both in a window and decaying.
-func (o OneForOne) Check() error {
-	return budget{o.Restarts, o.Within, o.Decay, o.MinUptime, o.Backoff}.check(0)
-}
+func (o OneForOne) Check() error { return o.budget().check(0) }
 
 // Check returns an error for negative times, and for a budget that is both in a window and decaying.
-func (r RestForOne) Check() error {
-	return budget{r.Restarts, r.Within, r.Decay, r.MinUptime, r.Backoff}.check(0)
-}
+func (r RestForOne) Check() error { return OneForOne(r).Check() }
 
 // Check returns an error for a negative Linger.
 func (f FailFast) Check() error { return budget{}.check(f.Linger) }

@@ -217,20 +217,18 @@ func (f *flags) chooseStrategy() (supervisor.Strategy, error) {
 	if err != nil {
 		return nil, err
 	}
-	all := supervisor.AllForOne{
+	one := supervisor.OneForOne{
 		Restarts: f.maxRestarts, Within: f.within, Decay: f.decay, MinUptime: f.minUptime, Backoff: backoff,
 	}
 	switch f.strategy {
 	case "all-for-one":
-		return all, nil
+		return supervisor.AllForOne{
+			Restarts: one.Restarts, Within: one.Within, Decay: one.Decay, MinUptime: one.MinUptime, Backoff: one.Backoff,
+		}, nil
 	case "one-for-one":
-		return supervisor.OneForOne{
-			Restarts: all.Restarts, Within: all.Within, Decay: all.Decay, MinUptime: all.MinUptime, Backoff: all.Backoff,
-		}, nil
+		return one, nil
 	case "rest-for-one":
-		return supervisor.RestForOne{
-			Restarts: all.Restarts, Within: all.Within, Decay: all.Decay, MinUptime: all.MinUptime, Backoff: all.Backoff,
-		}, nil
+		return supervisor.RestForOne(one), nil
 	case "fail-fast":
 		return supervisor.FailFast{}, nil
 	case "ignore":
