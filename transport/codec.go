@@ -3,7 +3,6 @@ package transport
 import (
 	"bytes"
 	"fmt"
-	"math"
 
 	"github.com/vmihailenco/msgpack/v5"
 )
@@ -58,8 +57,10 @@ func decodeMessage(k Kind, body []byte) (Message, error) {
 	if err := unmarshal(body, m, maxElements); err != nil {
 		return nil, &MessageError{k, err}
 	}
-	if p, ok := m.(*Progress); ok && p.Count > math.MaxInt64 { // as the decoder makes of a negative number
-		return nil, &MessageError{k, fmt.Errorf("%w: a count out of range", ErrMalformed)}
+	if ranged, ok := m.(interface{ check() error }); ok {
+		if err := ranged.check(); err != nil {
+			return nil, &MessageError{k, err}
+		}
 	}
 	if long, ok := m.(interface{ Limit() }); ok {
 		long.Limit()

@@ -55,7 +55,7 @@ func TestKind(t *testing.T) {
 		transport.KindHello: "Hello", transport.KindWelcome: "Welcome", transport.KindReady: "Ready",
 		transport.KindException: "Exception", transport.KindResult: "Result", transport.KindHeartbeat: "Heartbeat",
 		transport.KindStop: "Stop", transport.KindArgument: "Argument", transport.KindProgress: "Progress",
-		transport.KindDump: "Dump", transport.KindMessage: "kind 8", 0: "kind 0", 255: "kind 255",
+		transport.KindDump: "Dump", transport.KindMail: "Mail", transport.KindCredit: "Credit", transport.KindPart: "Part", 14: "kind 14", 0: "kind 0", 255: "kind 255",
 	} {
 		if got := k.String(); got != want {
 			t.Errorf("Kind(%d) = %q, want %q", uint8(k), got, want)
@@ -238,7 +238,7 @@ func TestRecv(t *testing.T) {
 	}{
 		{"nothing", nil, nil, 0},
 		{"an unknown kind is skipped", cat(frame(99, 0, "\xc1\xc1"), ready), []transport.Kind{3}, 0},
-		{"a reserved kind is skipped", cat(frame(8, 0, "\x80"), frame(8, 0, ""), ready), []transport.Kind{3}, 0},
+		{"an unknown kind is skipped, whatever it holds", cat(frame(99, 0, "\x80"), frame(99, 0, ""), ready), []transport.Kind{3}, 0},
 		{"an unknown kind in chunks is skipped", cat(frame(99, 1, "ab"), ready, frame(99, 0, "c"), ready), []transport.Kind{3, 3}, 0},
 		{"an empty body is dropped", cat(beat(""), ready), []transport.Kind{3}, 1},
 		{"a body that is nil is dropped", cat(beat("\xc0"), ready), []transport.Kind{3}, 1},

@@ -107,6 +107,7 @@ func messages() []transport.Message {
 	return []transport.Message{
 		&transport.Hello{}, &transport.Welcome{}, &transport.Ready{}, &transport.Exception{}, &transport.Result{},
 		&transport.Heartbeat{}, &transport.Progress{}, &transport.Stop{}, &transport.Dump{}, &transport.Argument{},
+		&transport.Mail{}, &transport.Credit{}, &transport.Part{},
 	}
 }
 
@@ -135,6 +136,16 @@ func goldenCases() []goldenCase {
 		{"progress, all zero", &transport.Progress{}, nil},
 		{"dump, asked for", &transport.Dump{}, nil},
 		{"dump, answered", &transport.Dump{Text: "goroutine 1 [running]:\nmain.main()\n\t/proj/main.go:7 +0x1d\n"}, nil},
+		{"mail, an answer is awaited", &transport.Mail{ID: 7, Topic: "score — 点", Value: []byte{0x2a}}, nil},
+		{"mail, no answer is awaited", &transport.Mail{Topic: "lr", Value: []byte{0xcb, 0x3f, 0xb9, 0x99, 0x99, 0x99, 0x99, 0x99, 0x9a}}, nil},
+		{"mail, an answer", &transport.Mail{Reply: 7, Value: []byte{0xc0}}, nil},
+		{"mail, an error in place of an answer", &transport.Mail{Reply: 7, Error: "no such shard"}, nil},
+		{"mail, all zero", &transport.Mail{}, nil},
+		{"mail, the longest value", &transport.Mail{Value: bytes.Repeat([]byte{0x2a}, transport.MaxMail)}, nil},
+		{"credit", &transport.Credit{Bytes: 1 << 20}, nil},
+		{"credit, none", &transport.Credit{}, nil},
+		{"part", &transport.Part{Value: bytes.Repeat([]byte{0x2a}, transport.MaxPart)}, nil},
+		{"part, empty", &transport.Part{}, nil},
 		{"dump, the longest", &transport.Dump{Text: strings.Repeat("d", 256<<10)}, nil},
 	}
 	for _, n := range integers {

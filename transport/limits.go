@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"unicode/utf8"
@@ -36,6 +37,13 @@ func (h *Hello) Limit() { cutEnd(&h.SDK, maxSDK) }
 func (p *Progress) Limit() {
 	p.Count = min(p.Count, math.MaxInt64)
 	cutEnd(&p.Text, maxProgress)
+}
+
+func (p *Progress) check() error {
+	if p.Count > math.MaxInt64 { // as the decoder makes of a negative number
+		return fmt.Errorf("%w: a count out of range", ErrMalformed)
+	}
+	return nil
 }
 
 // Limit cuts the text down to the limit of docs/protocol.md, by leaving out its middle.

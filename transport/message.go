@@ -11,7 +11,7 @@ const Version = 1
 // A Kind is the number of a message on the wire.
 type Kind uint8
 
-// The kinds of docs/protocol.md. Message is reserved: this version skips it.
+// The kinds of docs/protocol.md.
 const (
 	KindHello     Kind = 1
 	KindWelcome   Kind = 2
@@ -20,10 +20,12 @@ const (
 	KindResult    Kind = 5
 	KindHeartbeat Kind = 6
 	KindProgress  Kind = 7
-	KindMessage   Kind = 8
+	KindMail      Kind = 8
 	KindStop      Kind = 9
 	KindDump      Kind = 10
 	KindArgument  Kind = 11
+	KindCredit    Kind = 12
+	KindPart      Kind = 13
 )
 
 // String returns the kind's name, or its number when it has none.
@@ -34,7 +36,8 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind %d", uint8(k))
 }
 
-// A Message is one of *Hello, *Welcome, *Ready, *Exception, *Result, *Heartbeat, *Progress, *Stop, *Dump and *Argument.
+// A Message is one of *Hello, *Welcome, *Ready, *Exception, *Result, *Heartbeat, *Progress, *Mail, *Stop, *Dump, *Argument,
+// *Credit and *Part.
 type Message interface {
 	// Kind returns the number that names the message on the wire.
 	Kind() Kind
@@ -59,7 +62,8 @@ type Welcome struct {
 // Ready says that the worker is about to run the user's code.
 type Ready struct{}
 
-// Result says that the work ended well. Value is the msgpack encoding of what it returned, nil when it has no value.
+// Result says that the work ended well. Value is the msgpack encoding of what it returned, nil when it has no value; the
+// pieces that came as Part before go before it.
 type Result struct {
 	Value []byte `msgpack:"value,omitempty"`
 }
@@ -127,6 +131,12 @@ func newMessage(k Kind) Message {
 		return new(Dump)
 	case KindArgument:
 		return new(Argument)
+	case KindMail:
+		return new(Mail)
+	case KindCredit:
+		return new(Credit)
+	case KindPart:
+		return new(Part)
 	}
 	return nil
 }
