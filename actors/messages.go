@@ -3,6 +3,8 @@ package actors
 import (
 	"time"
 
+	"github.com/asynkron/protoactor-go/actor"
+
 	"github.com/go-muster/muster/actors/process"
 	"github.com/go-muster/muster/transport"
 )
@@ -57,10 +59,25 @@ type (
 		ID  process.ID
 		Err error
 	}
-	// Returned carries the result of a rank's work, nil for none.
+	// Returned carries the result of a rank's work, nil for none, and for one that Config.Result has taken.
 	Returned struct {
 		ID    process.ID
 		Value []byte
+	}
+	// Opened is the first that Config.Mail hears of a life: its worker speaks. Rank takes Mail and Taken.
+	Opened struct {
+		ID   process.ID
+		Rank *actor.PID
+	}
+	// Mailed carries a message of the worker's user to Config.Mail, which gives its Cost back with Taken.
+	Mailed struct {
+		ID   process.ID
+		Mail *transport.Mail
+	}
+	// Credited tells Config.Mail that the worker takes that many more bytes of Mail.
+	Credited struct {
+		ID    process.ID
+		Bytes int
 	}
 	// Exited says that nothing is left of a rank's life, or that it was abandoned, or that it could not even begin:
 	// Exit.Err tells.
@@ -85,6 +102,12 @@ type (
 	// Dump asks the worker for its stacks, without harm to it: see Config.Dumps. Dumped is the answer; from a process that
 	// does not speak, or cannot, none comes.
 	Dump struct{}
+	// Mail hands the worker a message of the user's, in order. Whoever sends it stays within what Credited allows.
+	Mail struct{ Mail *transport.Mail }
+	// Forget says that nobody waits for the answer to a Mail any more.
+	Forget struct{ ID int }
+	// Taken gives the worker credit back, in bytes: see Mailed.
+	Taken struct{ Bytes int }
 	// Signal sends a signal to the process group.
 	Signal struct{ Signal process.Signal }
 )

@@ -29,6 +29,14 @@ type Config struct {
 	Dumps bool
 	// Output takes the lines of the process: see process.Observer. Nil discards them.
 	Output func(process.ID, process.Stream, []byte)
+	// MaxResult is the largest result that is kept in memory, in bytes; a rank with a larger one is Broken. 0 stands for no
+	// bound.
+	MaxResult int
+	// Result opens what the result is written to, where it is not to be kept in memory: Returned has none then, and comes once
+	// all is written. It is called with the first piece of a result, on a goroutine of its own.
+	Result func(process.ID) (ResultWriter, error)
+	// Mail is told of what concerns the user's messages: Opened, Mailed and Credited. Nil leaves the worker's unread.
+	Mail *actor.PID
 }
 
 // errAgain is the end of an actor that the engine starts for a life that is over.
@@ -63,6 +71,8 @@ type rank struct {
 	dumps   int // asked for and not answered
 	beats   pace
 	advance advance
+	result  result
+	asked   map[int]bool  // the mail that the worker is to answer
 	credits chan struct{} // one for each message on its way from the worker to the actor
 	exited  chan struct{} // closed when the process is gone, by its own goroutine
 	gone    chan struct{} // closed when the actor is gone: nobody gives credits back any more
@@ -85,9 +95,13 @@ func (r *rank) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case *actor.Started:
 		r.launch(ctx)
+	case data:
+		r.data(ctx, m.Message)
 	case transport.Message:
 		<-r.credits
 		r.heard(ctx, m)
+	case *wrote:
+		r.wrote(ctx, m)
 	case *broken:
 		r.tell(ctx, &r.told.broken, &Broken{r.ID, m.err})
 	case *probed:
@@ -95,7 +109,7 @@ func (r *rank) Receive(ctx actor.Context) {
 	case *moment:
 		r.advise(ctx)
 	case *exit:
-		r.end(ctx, m.Exit)
+		r.conclude(ctx, m)
 	case *Abandon:
 		r.end(ctx, process.Exit{Code: -1, Err: m.Err, Stopped: true})
 	case *actor.Stopping, *actor.Restarting:
@@ -125,6 +139,9 @@ func (r *rank) launch(ctx actor.Context) {
 func (r *rank) heard(ctx actor.Context, m transport.Message) {
 	switch m := m.(type) {
 	case *transport.Hello:
+		if r.Mail != nil && !r.told.hello {
+			ctx.Send(r.Mail, &Opened{r.ID, ctx.Self()})
+		}
 		r.tell(ctx, &r.told.hello, &Hello{r.ID, m.SDK})
 	case *transport.Ready:
 		if r.Command.Ready == nil {
@@ -146,7 +163,13 @@ func (r *rank) heard(ctx actor.Context, m transport.Message) {
 		r.tell(ctx, &r.told.raised, &Raised{r.ID, m})
 	case *transport.Result:
 		r.advise(ctx)
-		r.tell(ctx, &r.told.returned, &Returned{r.ID, m.Value})
+		r.returned(ctx, m.Value)
+	case *transport.Mail:
+		r.answered(ctx, m)
+	case *transport.Credit:
+		if r.Mail != nil {
+			ctx.Send(r.Mail, &Credited{r.ID, m.Bytes})
+		}
 	}
 }
 
@@ -179,6 +202,12 @@ func (r *rank) order(m any) {
 	case *Dump:
 		r.dumps++
 		r.process.Dump()
+	case *Mail:
+		r.mail(m.Mail)
+	case *Forget:
+		delete(r.asked, m.ID)
+	case *Taken:
+		r.post(&transport.Credit{Bytes: m.Bytes})
 	case *Signal:
 		_ = r.process.Signal(m.Signal) // a process that is gone needs none
 	}
@@ -200,6 +229,7 @@ func (r *rank) end(ctx actor.Context, e process.Exit) {
 func (r *rank) tearDown() {
 	close(r.gone)
 	r.advance.stop()
+	r.result.abandon()
 	if r.process == nil || r.told.exited {
 		return
 	}
@@ -221,8 +251,13 @@ type observer struct {
 	self *actor.PID
 }
 
-// Message waits for a credit, so that a worker cannot fill the mailbox: its socket fills up instead.
+// Message waits for a credit, so that a worker cannot fill the mailbox: its socket fills up instead. Data must not hold up
+// what comes after it, and is bounded by the worker's own credit.
 func (o *observer) Message(m transport.Message) {
+	if costly, ok := m.(interface{ Cost() int }); ok && costly.Cost() > 0 {
+		o.root.Send(o.self, data{m})
+		return
+	}
 	select {
 	case o.rank.credits <- struct{}{}:
 		o.root.Send(o.self, m)

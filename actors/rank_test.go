@@ -222,6 +222,7 @@ func (dead) PID() int                    { return 7 }
 func (dead) Stop(string, time.Duration)  {}
 func (dead) Kill()                       {}
 func (dead) Dump()                       {}
+func (dead) Post(transport.Message)      {}
 func (dead) Signal(process.Signal) error { return nil }
 
 // TestRefused: a launch that fails is a life without a process.

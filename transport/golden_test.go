@@ -118,6 +118,7 @@ func goldenCases() []goldenCase {
 		{"welcome", &transport.Welcome{Version: 1, Heartbeat: 5 * time.Second}, nil},
 		{"welcome, no version in common, no heartbeat", &transport.Welcome{}, nil},
 		{"welcome, dumps", &transport.Welcome{Version: 1, Dumps: true}, nil},
+		{"welcome, credit", &transport.Welcome{Version: 1, Credit: transport.MailWindow}, nil},
 		{"ready", &transport.Ready{}, nil},
 		{"result, no value", &transport.Result{}, nil},
 		{"result, value nil", &transport.Result{Value: []byte{0xc0}}, nil},

@@ -30,7 +30,8 @@ type Mail struct {
 	Error string `msgpack:"error,omitempty"`
 }
 
-// Credit allows the other side to send that many more bytes of Mail and Part: see [Mail.Cost]. Nobody has credit at first.
+// Credit allows the other side to send that many more bytes of Mail and Part: see [Mail.Cost]. A worker's
+// first credit comes with Welcome; a supervisor has none until the worker gives some.
 type Credit struct {
 	Bytes int `msgpack:"bytes"`
 }

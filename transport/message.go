@@ -52,11 +52,13 @@ type Hello struct {
 }
 
 // Welcome answers Hello with the version to use (0: none in common) and the interval between heartbeats (0: none). Dumps
-// says that a Dump may come; a worker that is promised neither heartbeats nor dumps need not listen.
+// says that a Dump may come; a worker that is promised neither heartbeats nor dumps need not listen. Credit is its first credit,
+// in bytes: see [Credit].
 type Welcome struct {
 	Version   int           `msgpack:"version"`
 	Heartbeat time.Duration `msgpack:"heartbeat"`
 	Dumps     bool          `msgpack:"dumps,omitempty"`
+	Credit    int           `msgpack:"credit,omitempty"`
 }
 
 // Ready says that the worker is about to run the user's code.

@@ -103,7 +103,7 @@ func (p *Process) end(e process.Exit) {
 }
 
 // Order takes the next order that the process was given, an [actors.Stop], [actors.Kill], [actors.Dump] or [actors.Signal],
-// and waits for one if there is none. It returns nil when ctx is done first.
+// or a message for its worker, a *transport.Mail or *transport.Credit, and waits for one if there is none. It returns nil when ctx is done first.
 func (p *Process) Order(ctx context.Context) any {
 	for {
 		p.mu.Lock()
@@ -147,6 +147,8 @@ func (h handle) Stop(reason string, grace time.Duration) {
 }
 
 func (h handle) Dump() { h.p.order(actors.Dump{}, false) }
+
+func (h handle) Post(m transport.Message) { h.p.order(m, false) }
 
 func (h handle) Kill() { h.p.order(actors.Kill{}, true) }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 
 	"github.com/go-muster/muster/transport"
 )
@@ -41,6 +42,11 @@ func (p *localProcess) heard(m transport.Message) {
 	case *transport.Result:
 		p.said.result = true
 		p.group.measure()
+	case interface{ Cost() int }:
+		if !p.credit.Spend(m.Cost()) {
+			p.broke(fmt.Errorf("it sent %T without credit", m))
+			return
+		}
 	}
 	p.observer.Message(m)
 }
@@ -48,7 +54,9 @@ func (p *localProcess) heard(m transport.Message) {
 func (p *localProcess) welcome(m *transport.Hello) {
 	answer := &transport.Welcome{
 		Version: transport.Version, Heartbeat: p.command.Heartbeat, Dumps: p.command.Dumps || p.command.Heartbeat > 0,
+		Credit: transport.MailWindow,
 	}
+	p.credit.Grant(answer.Credit) // before the worker can know
 	if m.Min > transport.Version || m.Max < transport.Version {
 		answer.Version = 0
 		p.broke(fmt.Errorf("%w: the worker speaks %d to %d, we speak %d", transport.ErrVersion, m.Min, m.Max,
@@ -61,6 +69,45 @@ func (p *localProcess) welcome(m *transport.Hello) {
 // waited here, behind an Argument that nobody takes, both sides would wait for each other. An order would wait, too.
 func (p *localProcess) say(m transport.Message) {
 	go func() { _ = p.conn.Send(m) }() // ends when it is read, or when finish closes the socket
+}
+
+// Post sends a Mail or a Credit after those before it.
+func (p *localProcess) Post(m transport.Message) {
+	if p.conn == nil {
+		return
+	}
+	if c, ok := m.(*transport.Credit); ok {
+		p.credit.Grant(c.Bytes)
+	}
+	p.post.mu.Lock()
+	defer p.post.mu.Unlock()
+	p.post.queue = append(p.post.queue, m)
+	if !p.post.busy {
+		p.post.busy = true
+		go p.deliver() // ends when all is sent, or when finish closes the socket
+	}
+}
+
+// A post is what waits to be sent in order, and is bounded by the credit of whoever posts it.
+type post struct {
+	mu    sync.Mutex
+	queue []transport.Message
+	busy  bool // a goroutine is sending
+}
+
+func (p *localProcess) deliver() {
+	for {
+		p.post.mu.Lock()
+		queue := p.post.queue
+		p.post.queue, p.post.busy = nil, len(queue) > 0
+		p.post.mu.Unlock()
+		if len(queue) == 0 {
+			return
+		}
+		for _, m := range queue {
+			_ = p.conn.Send(m) // a worker that is gone needs none
+		}
+	}
 }
 
 // Dump sends the Dump message. A worker that does not read holds up one of these goroutines, not one for each call.

@@ -163,10 +163,12 @@ type localProcess struct {
 	dump           dump
 	fatal          fatalLine
 
-	dumping atomic.Bool    // a Dump is on its way
-	dumped  sync.Once      // before Kill
-	broken  sync.Once      // of the first breach
-	readers sync.WaitGroup // the goroutines that read from the process
+	post    post
+	credit  transport.Balance // the worker's
+	dumping atomic.Bool       // a Dump is on its way
+	dumped  sync.Once         // before Kill
+	broken  sync.Once         // of the first breach
+	readers sync.WaitGroup    // the goroutines that read from the process
 	said    said
 }
 

@@ -35,6 +35,12 @@ type Process interface {
 	// Dump asks the worker for its stacks, which come as a message, a transport.Dump: from Go functions, and from injected
 	// Python scripts whose Command has Dumps or Heartbeat. Nothing comes from a process that does not speak, or cannot.
 	Dump()
+	// Post hands the worker a transport.Mail or transport.Credit, in order. What is posted and not yet sent is kept in memory:
+	// the caller stays within the worker's credit, which comes as a message, a transport.Credit. The worker has 1 MiB of
+	// credit (transport.MailWindow) once it said hello; the caller gives it back with a Credit for each Mail and Part that the
+	// observer has heard and that is no longer in anybody's memory. Nothing happens to what is posted to a process that does not
+	// speak.
+	Post(transport.Message)
 	// Signal sends one signal to the process group, such as SIGUSR1. Signals that end processes are Stop and Kill's.
 	Signal(sig Signal) error
 }

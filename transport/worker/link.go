@@ -15,6 +15,7 @@ import (
 type link struct {
 	conn      *transport.Conn
 	progress  *progress
+	office    *office
 	arguments chan []byte          // the Argument, once
 	stopped   chan *transport.Stop // closed-over by the context: one Stop
 	refused   chan error           // the supervisor refused us
@@ -38,6 +39,8 @@ func openLink() (*link, error) {
 	}
 	l.progress = &progress{conn: l.conn}
 	theProgress.Store(l.progress)
+	l.office = newOffice(l.conn)
+	theOffice.Store(l.office)
 	return l, nil
 }
 
@@ -74,6 +77,10 @@ func (l *link) listen() {
 			offer(l.arguments, m.Value)
 		case *transport.Stop:
 			offer(l.stopped, m)
+		case *transport.Mail:
+			l.office.receive(m)
+		case *transport.Credit:
+			l.office.credit.Grant(m.Bytes)
 		case *transport.Dump:
 			go l.dump() // ends when it is read: a supervisor that does not read can still ask this process to stop
 		}
@@ -85,6 +92,7 @@ func (l *link) welcome(m *transport.Welcome) {
 		offer(l.refused, fmt.Errorf("worker: %w: this side speaks %d", transport.ErrVersion, transport.Version))
 		return
 	}
+	l.office.credit.Grant(m.Credit)
 	if m.Heartbeat > 0 {
 		go l.beat(m.Heartbeat) // ends with the process
 	}

@@ -85,7 +85,11 @@ var errGoexit = errors.New("worker: the function called runtime.Goexit (as t.Fai
 
 func (l *link) succeed(value []byte) int {
 	l.progress.flush()
-	if err := l.conn.Send(&transport.Result{Value: value}); err != nil {
+	value, err := l.office.parts(value)
+	if err == nil {
+		err = l.conn.Send(&transport.Result{Value: value})
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "muster: the result could not be sent:", err)
 		return exitError
 	}

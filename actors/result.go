@@ -1,0 +1,218 @@
+package actors
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/go-muster/muster/transport"
+)
+
+var (
+	// ErrResultSize is the condition of a result that is larger than Config.MaxResult.
+	ErrResultSize = errors.New("actors: the result is too large")
+	// ErrResultLost is what a ResultWriter is closed with when its process ended before it had said that the result is whole.
+	ErrResultLost = errors.New("actors: the process ended before its result was whole")
+)
+
+// A ResultWriter takes the result of one life of one rank, as it comes. CloseWithError(nil) says that it was all; any
+// other error, that there will be no more and what came is worth nothing. *io.PipeWriter is one.
+type ResultWriter interface {
+	io.Writer
+	CloseWithError(error) error
+}
+
+// A result is what came of a rank's result so far: in memory or, with a writer, on its way there. The writer works on a
+// goroutine of its own, which the actor feeds and never waits for; the worker's credit bounds what waits.
+type result struct {
+	size   int
+	pieces [][]byte // that are kept, or not yet written
+	cost   int      // of those that are not yet written
+	ended  bool     // by Result, or by the end of the process
+	lost   error    // why it is worth nothing
+	busy   *writing // of the writer's goroutine, while it is at work
+	writer ResultWriter
+	closed bool
+	exit   *exit // waits for the writer
+}
+
+// wrote is what the writer's goroutine says when it is done with what it was given.
+type wrote struct {
+	writer ResultWriter
+	cost   int
+	err    error
+	closed bool
+}
+
+// part takes a piece. What is kept in memory is given back at once as credit: MaxResult bounds it.
+func (r *rank) part(ctx actor.Context, p *transport.Part) {
+	r.take(ctx, p.Value)
+	if r.Result == nil || r.result.lost != nil {
+		r.post(&transport.Credit{Bytes: p.Cost()})
+		return
+	}
+	r.result.cost += p.Cost()
+	r.write(ctx)
+}
+
+func (r *rank) take(ctx actor.Context, piece []byte) {
+	s := &r.result
+	if s.lost != nil {
+		return
+	}
+	if s.size += len(piece); r.Result == nil && r.MaxResult > 0 && s.size > r.MaxResult {
+		s.pieces, s.lost = nil, fmt.Errorf("%w: more than %d bytes", ErrResultSize, r.MaxResult)
+		r.tell(ctx, &r.told.broken, &Broken{r.ID, s.lost})
+		return
+	}
+	s.pieces = append(s.pieces, piece)
+}
+
+// returned is the worker's word that the result is whole.
+func (r *rank) returned(ctx actor.Context, value []byte) {
+	s := &r.result
+	if s.ended {
+		return
+	}
+	if value != nil {
+		r.take(ctx, value)
+	}
+	s.ended = true
+	if s.lost != nil {
+		return // Broken was told
+	}
+	if r.Result != nil && len(s.pieces)+s.size > 0 {
+		r.write(ctx)
+		return
+	}
+	whole := value
+	if len(s.pieces) > 1 || value == nil && s.size > 0 {
+		whole = bytes.Join(s.pieces, nil)
+	}
+	s.pieces = nil
+	r.tell(ctx, &r.told.returned, &Returned{r.ID, whole})
+}
+
+// write gives the writer what there is, unless it is at work: wrote tells when it is not any more.
+func (r *rank) write(ctx actor.Context) {
+	s := &r.result
+	if s.busy != nil || s.closed || len(s.pieces) == 0 && !s.ended {
+		return
+	}
+	job := &writing{
+		open: r.openResult, writer: s.writer, pieces: s.pieces, last: s.ended, lost: s.lost,
+		done: wrote{cost: s.cost}, ready: make(chan struct{}),
+	}
+	s.busy, s.pieces, s.cost = job, nil, 0
+	root, self := ctx.ActorSystem().Root, ctx.Self()
+	go func() { // ends when the writer has taken it: as with output, one that blocks holds the rank's end back
+		job.run()
+		close(job.ready)
+		root.Send(self, &job.done)
+	}()
+}
+
+func (r *rank) openResult() (ResultWriter, error) { return r.Result(r.ID) }
+
+// A writing is what the writer's goroutine is to do, and what became of it once ready is closed.
+type writing struct {
+	open   func() (ResultWriter, error)
+	writer ResultWriter // nil before the first
+	pieces [][]byte
+	last   bool
+	lost   error
+
+	done  wrote
+	ready chan struct{}
+}
+
+func (w *writing) run() {
+	if w.writer == nil {
+		if w.writer, w.done.err = w.open(); w.done.err != nil {
+			w.done.closed = true
+			return
+		}
+	}
+	w.done.writer = w.writer
+	for _, piece := range w.pieces {
+		if _, w.done.err = w.writer.Write(piece); w.done.err != nil {
+			_ = w.writer.CloseWithError(w.done.err)
+			w.done.closed = true
+			return
+		}
+	}
+	if w.last {
+		w.done.err = w.writer.CloseWithError(w.lost)
+		w.done.closed = true
+	}
+}
+
+// wrote goes on after the writer, and gives the worker its credit back.
+func (r *rank) wrote(ctx actor.Context, w *wrote) {
+	s := &r.result
+	s.busy, s.writer, s.closed = nil, w.writer, w.closed
+	if w.cost > 0 {
+		r.post(&transport.Credit{Bytes: w.cost})
+	}
+	if w.err != nil {
+		s.lost = fmt.Errorf("actors: the result could not be written: %w", w.err)
+		r.tell(ctx, &r.told.broken, &Broken{r.ID, s.lost})
+		if s.cost > 0 {
+			r.post(&transport.Credit{Bytes: s.cost})
+		}
+		s.pieces, s.cost = nil, 0
+	}
+	switch {
+	case !s.closed:
+		r.write(ctx)
+	case s.lost == nil:
+		r.tell(ctx, &r.told.returned, &Returned{r.ID, nil})
+	}
+	if s.exit != nil && !r.writing() {
+		r.end(ctx, s.exit.Exit)
+	}
+}
+
+// writing reports whether the writer still has something to do.
+func (r *rank) writing() bool {
+	s := &r.result
+	return s.busy != nil || s.writer != nil && !s.closed
+}
+
+// conclude ends the actor, once the writer is done with what the process said.
+func (r *rank) conclude(ctx actor.Context, e *exit) {
+	s := &r.result
+	if !s.ended {
+		s.ended, s.lost = true, ErrResultLost
+	}
+	if s.writer != nil {
+		r.write(ctx)
+	}
+	if r.writing() {
+		s.exit = e
+		return
+	}
+	r.end(ctx, e.Exit)
+}
+
+// abandon closes the writer of an actor that ends before its process.
+func (s *result) abandon() {
+	switch {
+	case s.busy != nil:
+		go func(w *writing) { // ends with the goroutine that writes
+			<-w.ready
+			w.done.abandon()
+		}(s.busy)
+	case s.writer != nil && !s.closed:
+		_ = s.writer.CloseWithError(ErrResultLost)
+	}
+}
+
+func (w *wrote) abandon() {
+	if !w.closed {
+		_ = w.writer.CloseWithError(ErrResultLost)
+	}
+}

@@ -1,0 +1,249 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/go-muster/muster/transport"
+)
+
+var (
+	// ErrNoSupervisor is the condition of a message in a process that no supervisor started.
+	ErrNoSupervisor = errors.New("worker: no supervisor started this process")
+	// ErrMessage is the condition of a message that cannot be sent: a topic that is too long or reserved, a value that is too
+	// large or cannot be encoded, an answer that nobody waits for.
+	ErrMessage = errors.New("worker: the message cannot be sent")
+	// ErrRefused is the condition of a request whose answer is an error, as whoever was asked puts it.
+	ErrRefused = errors.New("worker: the request was refused")
+)
+
+// A Message is what somebody told this rank: an actor or a caller beside the supervisor.
+type Message struct {
+	// Topic is the sender's word for what the message is about, "" for none.
+	Topic string
+
+	office   *office
+	id       int // 0: no answer is awaited
+	value    []byte
+	answered atomic.Bool
+}
+
+// Decode decodes the message's value into v, which must be a pointer. Errors wrap transport.ErrMalformed.
+func (m *Message) Decode(v any) error { return transport.Unmarshal(m.value, v) }
+
+// Wanted reports whether the sender waits for an answer.
+func (m *Message) Wanted() bool { return m.id != 0 }
+
+// Reply answers the message with a value, which travels as msgpack. Errors wrap [ErrMessage], where nobody waits for an
+// answer, or the value cannot be sent: then Fail or another Reply still can. Any other error is the link's.
+func (m *Message) Reply(value any) error {
+	mail, err := newMail("", value)
+	if err != nil {
+		return err
+	}
+	return m.answer(mail)
+}
+
+// Fail answers the message with the text of an error, of at most 4 KiB. Errors are those of Reply.
+func (m *Message) Fail(err error) error { return m.answer(&transport.Mail{Error: err.Error()}) }
+
+func (m *Message) answer(mail *transport.Mail) error {
+	if m.id == 0 || m.answered.Swap(true) {
+		return fmt.Errorf("%w: nobody waits for an answer", ErrMessage)
+	}
+	mail.Reply = m.id
+	mail.Limit()
+	return m.office.conn.Send(mail)
+}
+
+// Messages returns the channel on which messages to this rank come, in order, to whoever reads: it is the same one each
+// time. It is never closed: select on the context of the function as well, which ends when the rank is asked to stop. Who
+// never calls Messages gets none, and who does not read holds its senders back. In a process that no supervisor started
+// nothing ever comes.
+//
+//	for {
+//		select {
+//		case m := <-worker.Messages():
+//			…
+//		case <-ctx.Done():
+//			return context.Cause(ctx)
+//		}
+//	}
+func Messages() <-chan *Message {
+	o := theOffice.Load()
+	if o == nil {
+		return nil
+	}
+	o.open.Do(o.begin)
+	return o.box
+}
+
+// Tell sends a message to who listens beside the supervisor (supervisor.WithMessages). It waits, until the context ends, when
+// they do not keep up. Topic is at most 256 bytes and does not begin with "muster."; value travels as msgpack, in at most
+// 1 040 384 bytes. Errors: the context's cause; [ErrMessage] and [ErrNoSupervisor] wrapped; the link's.
+func Tell(ctx context.Context, topic string, value any) error {
+	o := theOffice.Load()
+	if o == nil {
+		return ErrNoSupervisor
+	}
+	mail, err := userMail(topic, value)
+	if err != nil {
+		return err
+	}
+	return o.send(ctx, mail)
+}
+
+// Request is Tell that waits for an answer and decodes it into answer, a pointer, or nil where it does not matter. Errors are
+// those of Tell, and one that wraps [ErrRefused] for an answer that is an error.
+func Request(ctx context.Context, topic string, value, answer any) error {
+	o := theOffice.Load()
+	if o == nil {
+		return ErrNoSupervisor
+	}
+	mail, err := userMail(topic, value)
+	if err != nil {
+		return err
+	}
+	return o.request(ctx, mail, answer)
+}
+
+const reserved = "muster."
+
+func userMail(topic string, value any) (*transport.Mail, error) {
+	if strings.HasPrefix(topic, reserved) {
+		return nil, fmt.Errorf("%w: topics that begin with %q are the supervisor's: %q", ErrMessage, reserved, topic)
+	}
+	return newMail(topic, value)
+}
+
+func newMail(topic string, value any) (*transport.Mail, error) {
+	m := &transport.Mail{Topic: topic}
+	if m.Limit(); m.Topic != topic {
+		return nil, fmt.Errorf("%w: a topic is text of at most 256 bytes: %.300q", ErrMessage, topic)
+	}
+	var err error
+	if m.Value, err = transport.Marshal(value); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMessage, err)
+	}
+	if len(m.Value) > transport.MaxMail {
+		return nil, fmt.Errorf("%w: %d bytes, the most is %d", ErrMessage, len(m.Value), transport.MaxMail)
+	}
+	return m, nil
+}
+
+// theOffice is this rank's, nil in a process that is none.
+var theOffice atomic.Pointer[office]
+
+// An office is where the mail of a rank goes out and comes in.
+type office struct {
+	conn   *transport.Conn
+	credit transport.Balance // for what goes out
+	open   sync.Once
+	box    chan *Message
+
+	mu      sync.Mutex
+	last    int                            // number of a request
+	waiting map[int]chan<- *transport.Mail // for answers
+	queue   []*transport.Mail              // that came and was not read: the credit we gave bounds it
+	more    chan struct{}                  // holds a token while there may be more in the queue
+}
+
+func newOffice(conn *transport.Conn) *office {
+	return &office{
+		conn: conn, box: make(chan *Message), waiting: map[int]chan<- *transport.Mail{}, more: make(chan struct{}, 1),
+	}
+}
+
+func (o *office) send(ctx context.Context, m *transport.Mail) error {
+	if err := o.credit.Await(ctx, m.Cost()); err != nil {
+		return err
+	}
+	return o.conn.Send(m)
+}
+
+// request sends a message and waits for its answer.
+func (o *office) request(ctx context.Context, m *transport.Mail, answer any) error {
+	answers := make(chan *transport.Mail, 1)
+	o.mu.Lock()
+	o.last++
+	m.ID = o.last
+	o.waiting[m.ID] = answers
+	o.mu.Unlock()
+	defer func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		delete(o.waiting, m.ID)
+	}()
+	if err := o.send(ctx, m); err != nil {
+		return err
+	}
+	select {
+	case a := <-answers:
+		return decodeAnswer(a, answer)
+	case <-ctx.Done():
+		go o.cancel(m.ID) // ends when there is credit, or with the process
+		return context.Cause(ctx)
+	}
+}
+
+func decodeAnswer(a *transport.Mail, answer any) error {
+	switch {
+	case a.Error != "":
+		return fmt.Errorf("%w: %s", ErrRefused, a.Error)
+	case answer == nil:
+		return nil
+	}
+	return transport.Unmarshal(a.Value, answer)
+}
+
+func (o *office) cancel(id int) {
+	if m, err := newMail(reserved+"cancel", id); err == nil {
+		_ = o.send(context.Background(), m)
+	}
+}
+
+// receive takes what came, on the link's goroutine, and never waits.
+func (o *office) receive(m *transport.Mail) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if m.Reply != 0 {
+		if answers, ok := o.waiting[m.Reply]; ok {
+			delete(o.waiting, m.Reply)
+			answers <- m
+		}
+		return
+	}
+	o.queue = append(o.queue, m)
+	offer(o.more, struct{}{})
+}
+
+// begin lets messages come.
+func (o *office) begin() {
+	if o.conn.Send(&transport.Credit{Bytes: transport.MailWindow}) != nil {
+		return // the link's reader sees the end, too
+	}
+	go o.feed() // ends with the process
+}
+
+// feed brings messages to the channel. What was taken from it is given back as credit, by the quarter of the window.
+func (o *office) feed() {
+	taken := 0
+	for {
+		<-o.more
+		o.mu.Lock()
+		queue := o.queue
+		o.queue = nil
+		o.mu.Unlock()
+		for _, m := range queue {
+			o.box <- &Message{Topic: m.Topic, office: o, id: m.ID, value: m.Value}
+			if taken += m.Cost(); taken >= transport.MailWindow/4 {
+				_ = o.conn.Send(&transport.Credit{Bytes: taken})
+				taken = 0
+			}
+		}
+	}
+}
