@@ -137,8 +137,8 @@ func TestCrashIsItsOwn(t *testing.T) {
 			panic("on purpose")
 		}
 	}))
-	if bystander.PID().Id != victim.PID().Id {
-		t.Fatalf("the names are %s and %s", bystander.PID().Id, victim.PID().Id)
+	if bystander.Root().Id != victim.Root().Id {
+		t.Fatalf("the names are %s and %s", bystander.Root().Id, victim.Root().Id)
 	}
 	obey(victim.rank(0, 0))
 	checkCrash(t, victim.Group, "crash_test.go")
@@ -149,8 +149,8 @@ func TestCrashIsItsOwn(t *testing.T) {
 // TestStoppedByTheEngine: whoever stops the root actor stops the group.
 func TestStoppedByTheEngine(t *testing.T) {
 	for name, stop := range map[string]func(*play){
-		"stop":   func(p *play) { p.system.Root.Stop(p.PID()) },
-		"poison": func(p *play) { p.system.Root.Poison(p.PID()) },
+		"stop":   func(p *play) { p.system.Root.Stop(p.Root()) },
+		"poison": func(p *play) { p.system.Root.Poison(p.Root()) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			processtest.Check(t)
@@ -188,7 +188,7 @@ func TestNoSpawnWhileStopping(t *testing.T) {
 		<-entered // the root is busy; behind this queue
 		a.Exit(process.Exit{Code: 1})
 		synctest.Wait()
-		p.system.Root.Stop(p.PID())
+		p.system.Root.Stop(p.Root())
 		close(leave)
 		p.expect(b, actors.Kill{})
 		synctest.Wait()

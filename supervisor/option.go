@@ -9,6 +9,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"github.com/go-muster/muster/actors"
 	"github.com/go-muster/muster/actors/process"
 )
 
@@ -22,6 +23,9 @@ type options struct {
 	output   func(process.ID, process.Stream, []byte)
 	logger   *slog.Logger
 	journal  io.Writer
+	messages func(*Message)
+	listener *actor.PID
+	result   func(process.ID) (actors.ResultWriter, error)
 }
 
 // WithSystem puts the group's actors into the caller's actor system. Without it all groups of a program share one.
@@ -50,6 +54,16 @@ func WithObserver(observe func(Event)) Option {
 func WithOutput(output func(id process.ID, s process.Stream, lines []byte)) Option {
 	return func(o *options) { o.output = output }
 }
+
+// WithMessages takes the messages of the ranks' user code (worker.Tell, worker.Request; muster.tell in Python), one at a time,
+// each rank's in order, on a goroutine of its own. While it blocks, ranks that go on sending are held back. A request is
+// answered with Reply or Fail, then or later. Without it, and without [WithMessagesTo], requests are refused, and a notice
+// tells of the first message.
+func WithMessages(take func(*Message)) Option { return func(o *options) { o.messages = take } }
+
+// WithMessagesTo sends the ranks' messages to an actor: each as a *[Message], a request with a sender, so that
+// the actor's Respond answers it (with an error, refuses it). The actor's mailbox is its own to bound.
+func WithMessagesTo(listener *actor.PID) Option { return func(o *options) { o.listener = listener } }
 
 // WithLogger logs events. Without it nothing is logged.
 func WithLogger(l *slog.Logger) Option { return func(o *options) { o.logger = l } }

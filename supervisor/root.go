@@ -21,6 +21,8 @@ type root struct {
 	start   time.Time
 	port    *process.Port
 	ranks   map[int]*actor.PID
+	mail    *actor.PID // the mailroom; nil where no rank speaks
+	ended   []int      // ranks whose lives are over, and that may be started again
 	cast    *cast
 	timers  [timers]*time.Timer
 
@@ -63,6 +65,7 @@ func (r *root) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case *actor.Started:
 		r.guard(ctx)
+		r.openMail(ctx)
 		r.step(ctx, evStart{})
 	case *actor.Stopping:
 		r.closing = true
@@ -76,6 +79,8 @@ func (r *root) Receive(ctx actor.Context) {
 		m.answer <- struct{}{}
 	case *signal:
 		r.signal(ctx, m.signal)
+	case *outgoing, *withdrawn, *addressRequest:
+		r.forward(ctx, m)
 	default:
 		if ev := translate(m); ev != nil && !r.closing {
 			r.step(ctx, ev)
@@ -137,6 +142,7 @@ func (r *root) step(ctx actor.Context, ev event) {
 	for _, e := range r.machine.step(time.Now(), ev) {
 		r.perform(ctx, e)
 	}
+	r.tellGone(ctx)
 }
 
 func (r *root) perform(ctx actor.Context, e effect) {
@@ -153,6 +159,7 @@ func (r *root) perform(ctx actor.Context, e effect) {
 		r.arm(ctx, e)
 	case efEvent:
 		r.tellOf(ctx, e.event)
+		r.tellEnded(ctx, e.event)
 	case efDump:
 		r.tell(ctx, e.ids, &actors.Dump{})
 	case efAsk:
@@ -193,6 +200,9 @@ func (r *root) spawn(ctx actor.Context, ids []process.ID) {
 		r.port.Release()
 		r.port, _ = process.HoldPort() // without one MASTER_PORT is 0, and who wants it will say so
 	}
+	if r.mail != nil {
+		ctx.Send(r.mail, &lifeBorn{ids, len(r.spec.Ranks)})
+	}
 	for _, id := range ids {
 		command := r.spec.Ranks[id.Rank]
 		command.Env = append(environment(r.environment(id)), command.Env...)
@@ -200,6 +210,7 @@ func (r *root) spawn(ctx actor.Context, ids []process.ID) {
 		props := actors.Rank(actors.Config{
 			ID: id, Command: command, Launcher: r.options.launcher, Output: r.options.output,
 			Heartbeat: live.Heartbeat, Dumps: live != Liveness{},
+			Mail: r.mail, MaxResult: r.spec.MaxResult, Result: r.options.result,
 		})
 		r.ranks[id.Rank] = ctx.Spawn(props.Configure(actor.WithReceiverMiddleware(r.group.guarded)))
 	}

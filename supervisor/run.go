@@ -108,8 +108,8 @@ func (g *Group) SetStrategy(s Strategy) error {
 	}
 }
 
-// PID returns the root actor, for people whose own actors watch it.
-func (g *Group) PID() *actor.PID { return g.pid }
+// Root returns the root actor, for people whose own actors watch it.
+func (g *Group) Root() *actor.PID { return g.pid }
 
 // Report returns what is known of the group now; after the end, what is known for good.
 func (g *Group) Report() Report {

@@ -186,8 +186,8 @@ func TestTwoGroups(t *testing.T) {
 	system := newSystem()
 	a := begin(t, spec(2), supervisor.WithSystem(system))
 	b := begin(t, spec(2), supervisor.WithSystem(system))
-	if a.PID().Equal(b.PID()) {
-		t.Fatalf("both are %v", a.PID())
+	if a.Root().Equal(b.Root()) {
+		t.Fatalf("both are %v", a.Root())
 	}
 	a.rank(0, 0).Exit(process.Exit{Code: 1})
 	obey(a.rank(1, 0))

@@ -39,6 +39,9 @@ type Spec struct {
 	// Lifetime is the time that each generation has, from its start: ranks that live on then fail, and the strategy decides.
 	// 0 means no limit.
 	Lifetime time.Duration `json:"lifetime,omitempty"`
+	// MaxResult is the largest result of one rank that is kept in memory, in bytes: a rank with a larger one fails. 0 means
+	// 64 MiB. Results that are written elsewhere as they come, see [MapTo], have no bound.
+	MaxResult int `json:"max_result,omitempty"`
 	// GPUs divides the machine's GPUs among the ranks. The zero value does not.
 	GPUs GPUs `json:"gpus,omitzero"`
 }
@@ -46,6 +49,7 @@ type Spec struct {
 const (
 	defaultGrace        = 30 * time.Second
 	defaultStartTimeout = 60 * time.Second
+	defaultMaxResult    = 64 << 20         // bytes
 	exitTime            = time.Second      // what a rank that raised may take to end by itself
 	killWait            = 10 * time.Second // what a process may take to die of SIGKILL before it is abandoned
 	history             = 1000             // failures and generations that a report has at least
@@ -93,6 +97,9 @@ func (s Spec) Check(l process.Launcher) error {
 		if d.is < 0 {
 			errs = append(errs, fmt.Errorf("%s is negative (%v): use 0 for the default", d.name, d.is))
 		}
+	}
+	if s.MaxResult < 0 {
+		errs = append(errs, fmt.Errorf("MaxResult is negative (%d bytes): use 0 for the default", s.MaxResult))
 	}
 	terms := s.terms()
 	for _, err := range []error{checkStrategy(s.Strategy), s.Liveness.check(), terms.check(len(s.Ranks)), s.GPUs.check(len(s.Ranks)), s.checkCommands(l)} {
@@ -153,6 +160,9 @@ func (s *Spec) withDefaults() Spec {
 	}
 	if d.Strategy == nil {
 		d.Strategy = FailFast{}
+	}
+	if d.MaxResult == 0 {
+		d.MaxResult = defaultMaxResult
 	}
 	if d.Grace == 0 {
 		d.Grace = defaultGrace

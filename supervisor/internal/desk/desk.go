@@ -1,0 +1,391 @@
+package desk
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/go-muster/muster/actors"
+	"github.com/go-muster/muster/actors/process"
+	"github.com/go-muster/muster/transport"
+)
+
+var (
+	// ErrNoRank is the condition of a message to a rank that the group does not have.
+	ErrNoRank = errors.New("supervisor: the group has no such rank")
+	// ErrEnded is the condition of a message to a rank that has ended, or is between two lives; and of a request to one that
+	// ended before it had answered.
+	ErrEnded = errors.New("supervisor: the rank has ended")
+	// ErrFull is the condition of a loose message to a rank that does not keep up.
+	ErrFull = errors.New("supervisor: too many messages wait for the rank")
+	// ErrRefused is the condition of a request that was answered with an error.
+	ErrRefused = errors.New("supervisor: the rank has refused the request")
+	// ErrOver is the condition of a message in a group that has ended.
+	ErrOver = errors.New("supervisor: the group has ended")
+)
+
+const (
+	// looseLetters bounds the messages of actors that wait for one rank, looseBytes their bytes: an actor that sends does not
+	// wait, so that what is too much must be refused.
+	looseLetters = 1024
+	looseBytes   = 4 << 20
+	// mostRequests bounds the requests of one rank that wait for their answers.
+	mostRequests = 1024
+)
+
+// A Desk is the pure core of the mailroom: whose message goes where, who waits for which answer, who meets whom. It has
+// no goroutine and no lock; what is to be done it gives to its courier.
+//
+// What a rank said dies with its life: requests, and what it has set, are never taken for its next life's (G-3).
+type Desk struct {
+	courier Courier
+	boxes   map[int]*box
+	size    int
+	absent  map[int]bool // ranks that are not there any more, as far as can be told
+	meeting meeting
+	store   store
+}
+
+// A Courier does what a Desk asks for.
+type Courier interface {
+	// Order is for a rank actor.
+	Order(rank *actor.PID, order any)
+	// Present is for the user, who is then heard by Taken and, where the mail has an ID, Replied.
+	Present(id process.ID, m *transport.Mail)
+}
+
+// A box is what the desk knows of a rank's newest life.
+type box struct {
+	id     process.ID
+	rank   *actor.PID // nil until it has opened
+	down   bool       // the life is over
+	credit transport.Balance
+	queue  []*Letter
+	loose  int // of the queue, and their bytes
+	bytes  int
+	last   int             // number of a request to the rank
+	asked  map[int]*Letter // requests to the rank
+	open   map[int]bool    // requests of the rank to the user
+	spent  int             // what was taken of its credit, and not given back
+}
+
+// A Letter is a message to a rank.
+type Letter struct {
+	Rank   int
+	Topic  string
+	Value  []byte
+	Wanted bool // an answer is
+	Loose  bool // nobody waits while it is in the queue
+	// Done is called once, with the answer if one is wanted, or when the message was handed to the rank's process.
+	Done func(process.ID, []byte, error)
+
+	number int // in asked
+	over   bool
+}
+
+// End ends a letter, once.
+func (l *Letter) End(id process.ID, value []byte, err error) {
+	if !l.over {
+		l.over = true
+		l.Done(id, value, err)
+	}
+}
+
+// New returns a desk without ranks.
+func New(c Courier) *Desk {
+	d := &Desk{courier: c, boxes: map[int]*box{}, absent: map[int]bool{}}
+	d.meeting = meeting{desk: d, calls: map[int]request{}}
+	d.store = store{desk: d, items: map[string]stored{}, waits: map[string][]request{}, count: map[process.ID]int{}}
+	return d
+}
+
+// Born says that new lives begin, in a group of that size.
+func (d *Desk) Born(ids []process.ID, size int) {
+	d.size = size
+	for _, id := range ids {
+		if old := d.boxes[id.Rank]; old != nil {
+			d.close(old, ErrEnded)
+		}
+		delete(d.absent, id.Rank)
+		d.boxes[id.Rank] = &box{id: id, asked: map[int]*Letter{}, open: map[int]bool{}}
+		d.store.reborn(id)
+	}
+	for rank, b := range d.boxes {
+		if rank >= size {
+			d.close(b, ErrEnded)
+			delete(d.boxes, rank)
+			delete(d.absent, rank)
+		}
+	}
+}
+
+// of returns the box of a life, nil when the life is over.
+func (d *Desk) of(id process.ID) *box {
+	if b := d.boxes[id.Rank]; b != nil && b.id == id && !b.down {
+		return b
+	}
+	return nil
+}
+
+func (d *Desk) Opened(id process.ID, rank *actor.PID) {
+	if b := d.of(id); b != nil {
+		b.rank = rank
+	}
+}
+
+func (d *Desk) Credited(id process.ID, bytes int) {
+	if b := d.of(id); b != nil {
+		b.credit.Grant(bytes)
+		d.flush(b)
+	}
+}
+
+// Ended says that a life is over.
+func (d *Desk) Ended(id process.ID) {
+	if b := d.of(id); b != nil {
+		d.close(b, ErrEnded)
+	}
+}
+
+// Gone says that a rank will not have another life, unless born says otherwise: who waits for it waits in vain.
+func (d *Desk) Gone(rank int) {
+	d.absent[rank] = true
+	if len(d.meeting.calls) > 0 {
+		d.meeting.refuse(errGone(rank))
+	}
+}
+
+// close ends all that a life has to do with.
+func (d *Desk) close(b *box, why error) {
+	if b.down {
+		return
+	}
+	b.down = true
+	for _, l := range b.queue {
+		l.End(b.id, nil, why)
+	}
+	for _, l := range b.asked {
+		l.End(b.id, nil, why)
+	}
+	b.queue, b.asked = nil, nil
+	d.meeting.leave(b.id)
+	d.store.leave(b.id)
+}
+
+// End answers all who wait: the group is over.
+func (d *Desk) End() {
+	for _, b := range d.boxes {
+		d.close(b, ErrOver)
+	}
+}
+
+// Post takes a message to a rank.
+func (d *Desk) Post(l *Letter) {
+	b := d.boxes[l.Rank]
+	switch {
+	case b == nil:
+		l.End(process.ID{Rank: l.Rank}, nil, fmt.Errorf("%w: the group has ranks 0 to %d", ErrNoRank, d.size-1))
+	case b.down:
+		l.End(b.id, nil, ErrEnded)
+	case l.Loose && (b.loose >= looseLetters || b.bytes >= looseBytes):
+		l.End(b.id, nil, ErrFull)
+	default:
+		b.queue = append(b.queue, l)
+		b.count(l, 1)
+		d.flush(b)
+	}
+}
+
+func (b *box) count(l *Letter, n int) {
+	if l.Loose {
+		b.loose += n
+		b.bytes += n * len(l.Value)
+	}
+}
+
+// Withdraw forgets a message whose sender waits no longer.
+func (d *Desk) Withdraw(l *Letter) {
+	b := d.boxes[l.Rank]
+	if l.over || b == nil {
+		return
+	}
+	l.over = true
+	if at := slices.Index(b.queue, l); at >= 0 {
+		b.queue = slices.Delete(b.queue, at, at+1)
+		b.count(l, -1)
+		return
+	}
+	if b.asked[l.number] == l {
+		delete(b.asked, l.number)
+		d.courier.Order(b.rank, &actors.Forget{ID: l.number})
+	}
+}
+
+// flush hands the rank's process what its credit allows, in order.
+func (d *Desk) flush(b *box) {
+	for b.rank != nil && len(b.queue) > 0 {
+		l := b.queue[0]
+		m := &transport.Mail{Topic: l.Topic, Value: l.Value}
+		if !b.credit.Spend(m.Cost()) {
+			return
+		}
+		b.queue = b.queue[1:]
+		b.count(l, -1)
+		if l.Wanted {
+			b.last++
+			l.number, m.ID = b.last, b.last
+			b.asked[l.number] = l
+		} else {
+			l.End(b.id, nil, nil)
+		}
+		d.courier.Order(b.rank, &actors.Mail{Mail: m})
+	}
+}
+
+// Mailed takes a message of a rank.
+func (d *Desk) Mailed(id process.ID, m *transport.Mail) {
+	b := d.of(id)
+	if b == nil {
+		return
+	}
+	if m.Reply != 0 {
+		d.answered(b, m)
+		return
+	}
+	what, ours := strings.CutPrefix(m.Topic, "muster.")
+	if !ours {
+		d.present(b, m)
+		return
+	}
+	d.Taken(id, m.Cost())
+	d.serve(request{id: id, number: m.ID}, what, m.Value)
+}
+
+func (d *Desk) answered(b *box, m *transport.Mail) {
+	l := b.asked[m.Reply]
+	if l == nil {
+		return
+	}
+	delete(b.asked, m.Reply)
+	if m.Error != "" {
+		l.End(b.id, nil, fmt.Errorf("%w: %s", ErrRefused, m.Error))
+		return
+	}
+	l.End(b.id, m.Value, nil)
+}
+
+// present gives the user a message of a rank.
+func (d *Desk) present(b *box, m *transport.Mail) {
+	if m.ID != 0 {
+		if len(b.open) >= mostRequests {
+			d.Taken(b.id, m.Cost())
+			d.answer(request{b.id, m.ID}, nil, errMany)
+			return
+		}
+		b.open[m.ID] = true
+	}
+	d.courier.Present(b.id, m)
+}
+
+var errMany = fmt.Errorf("more than %d requests wait for their answers", mostRequests)
+
+// Taken says that what a message cost is free again. It goes back by the quarter of the window.
+func (d *Desk) Taken(id process.ID, cost int) {
+	b := d.of(id)
+	if b == nil {
+		return
+	}
+	if b.spent += cost; b.spent >= transport.MailWindow/4 {
+		d.courier.Order(b.rank, &actors.Taken{Bytes: b.spent})
+		b.spent = 0
+	}
+}
+
+// Replied is the user's answer to a rank's request.
+func (d *Desk) Replied(id process.ID, number int, value []byte, err error) {
+	if b := d.of(id); b != nil && b.open[number] {
+		delete(b.open, number)
+		d.answer(request{id, number}, value, err)
+	}
+}
+
+// A request is one of a rank to the supervisor.
+type request struct {
+	id     process.ID
+	number int // 0: it wants no answer
+}
+
+// answer answers a call, if the life that made it still is.
+func (d *Desk) answer(c request, value []byte, err error) {
+	b := d.of(c.id)
+	if b == nil || c.number == 0 {
+		return
+	}
+	m := &transport.Mail{Reply: c.number, Value: value}
+	if err != nil {
+		m.Value, m.Error = nil, err.Error()
+	}
+	m.Limit()
+	d.courier.Order(b.rank, &actors.Mail{Mail: m})
+}
+
+// answerWith answers with a value that is encoded.
+func (d *Desk) answerWith(c request, value any) {
+	encoded, err := transport.Marshal(value)
+	if err == nil && len(encoded) > transport.MaxMail {
+		err = fmt.Errorf("the answer is of %d bytes, the most is %d", len(encoded), transport.MaxMail)
+	}
+	d.answer(c, encoded, err)
+}
+
+var errTopic = errors.New("the supervisor knows no such request")
+
+// serve does what a rank asks of the supervisor itself.
+func (d *Desk) serve(c request, what string, value []byte) {
+	switch what {
+	case "barrier", "gather":
+		d.meeting.come(c, what, 0, value)
+	case "broadcast":
+		var b struct {
+			From  int    `msgpack:"from"`
+			Value []byte `msgpack:"value"`
+		}
+		if d.decode(c, value, &b) {
+			d.meeting.come(c, what, b.From, b.Value)
+		}
+	case "set", "get":
+		var k keyed
+		if d.decode(c, value, &k) {
+			d.store.serve(c, what, k)
+		}
+	case "cancel":
+		var number int
+		if d.decode(request{}, value, &number) {
+			d.cancel(request{c.id, number})
+		}
+	default:
+		d.answer(c, nil, errTopic)
+	}
+}
+
+func (d *Desk) decode(c request, value []byte, v any) bool {
+	err := transport.Unmarshal(value, v)
+	if err != nil {
+		d.answer(c, nil, err)
+	}
+	return err == nil
+}
+
+// cancel forgets a request whose rank waits no longer.
+func (d *Desk) cancel(c request) {
+	if b := d.of(c.id); b != nil {
+		delete(b.open, c.number)
+	}
+	if d.meeting.calls[c.id.Rank] == c {
+		d.meeting.leave(c.id)
+	}
+	d.store.cancel(c)
+}

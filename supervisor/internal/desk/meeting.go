@@ -1,0 +1,116 @@
+package desk
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/go-muster/muster/actors/process"
+)
+
+// A meeting is the one barrier, broadcast or gather that the ranks of a group are in. It is over when all have come, or when
+// one cannot come any more: then everybody is told who.
+type meeting struct {
+	desk   *Desk
+	what   string
+	from   int // of a broadcast
+	calls  map[int]request
+	values map[int][]byte
+}
+
+// come is a rank's arrival. A life of its own that began later takes the place of the one before (see leave).
+func (m *meeting) come(c request, what string, from int, value []byte) {
+	rank := c.id.Rank
+	switch {
+	case c.number == 0:
+		return // it would never know
+	case what == "broadcast" && (from < 0 || from >= m.desk.size):
+		m.desk.answer(c, nil, fmt.Errorf("%w: %d, the group has ranks 0 to %d", ErrNoRank, from, m.desk.size-1))
+		return
+	case m.holds(c.id):
+		m.desk.answer(c, nil, fmt.Errorf("this rank is in another %s already", m.what))
+		return
+	case len(m.calls) == 0:
+		m.what, m.from, m.values = what, from, map[int][]byte{}
+	}
+	m.calls[rank], m.values[rank] = c, value
+	if what != m.what || from != m.from {
+		first := slices.Min(slices.Collect(maps.Keys(m.calls)))
+		m.refuse(fmt.Errorf("rank %d calls %s, and others, rank %d among them, do not: they call %s", rank,
+			naming(what, from), m.other(rank, first), naming(m.what, m.from)))
+		return
+	}
+	if missing, ok := m.neverComes(); ok {
+		m.refuse(errGone(missing))
+		return
+	}
+	if len(m.calls) == m.desk.size {
+		m.conclude()
+	}
+}
+
+func (m *meeting) holds(id process.ID) bool { c, ok := m.calls[id.Rank]; return ok && c.id == id }
+
+func (m *meeting) other(rank, first int) int {
+	if first != rank {
+		return first
+	}
+	for other := range m.calls {
+		if other != rank {
+			first = other
+		}
+	}
+	return first
+}
+
+func naming(what string, from int) string {
+	if what == "broadcast" {
+		return fmt.Sprintf("broadcast from %d", from)
+	}
+	return what
+}
+
+// neverComes returns a rank that is gone. It has not come: who is here lives.
+func (m *meeting) neverComes() (rank int, ok bool) {
+	if len(m.desk.absent) == 0 {
+		return 0, false
+	}
+	return slices.Min(slices.Collect(maps.Keys(m.desk.absent))), true
+}
+
+func errGone(rank int) error { return fmt.Errorf("rank %d has ended, and will not come", rank) }
+
+// leave takes a life out.
+func (m *meeting) leave(id process.ID) {
+	if m.holds(id) {
+		delete(m.calls, id.Rank)
+		delete(m.values, id.Rank)
+	}
+}
+
+func (m *meeting) refuse(why error) {
+	calls := m.calls
+	m.calls = map[int]request{}
+	for _, c := range calls {
+		m.desk.answer(c, nil, why)
+	}
+}
+
+func (m *meeting) conclude() {
+	calls, values := m.calls, m.values
+	m.calls, m.values = map[int]request{}, nil
+	var outcome any
+	switch m.what {
+	case "gather":
+		all := make([][]byte, m.desk.size)
+		for rank, v := range values {
+			all[rank] = v
+		}
+		outcome = all
+	case "broadcast":
+		outcome = values[m.from]
+	}
+	for _, c := range calls {
+		m.desk.answerWith(c, outcome)
+	}
+}

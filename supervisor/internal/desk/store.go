@@ -1,0 +1,130 @@
+package desk
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/go-muster/muster/actors/process"
+)
+
+const (
+	maxStore = 64 << 20 // bytes of all keys and values together
+	maxKey   = 1 << 10  // bytes
+)
+
+// A store keeps what ranks have set under a key.
+type store struct {
+	desk  *Desk
+	items map[string]stored
+	waits map[string][]request // gets of what nobody has set yet
+	count map[process.ID]int   // of the waits, by life
+	bytes int
+}
+
+type stored struct {
+	value []byte
+	by    process.ID
+}
+
+// A keyed is the argument of muster.set and muster.get.
+type keyed struct {
+	Key   string `msgpack:"key"`
+	Value []byte `msgpack:"value"`
+	Wait  bool   `msgpack:"wait"`
+}
+
+func (s *store) serve(c request, what string, k keyed) {
+	switch {
+	case k.Key == "" || len(k.Key) > maxKey:
+		s.desk.answer(c, nil, fmt.Errorf("a key has 1 to %d bytes, this one has %d", maxKey, len(k.Key)))
+	case what == "set":
+		s.set(c, k)
+	default:
+		s.get(c, k)
+	}
+}
+
+func (s *store) set(c request, k keyed) {
+	if all := s.bytes + len(k.Key) + len(k.Value) - s.weight(k.Key); all > maxStore {
+		s.desk.answer(c, nil, fmt.Errorf("what is set would be %d bytes in all, the most is %d", all, maxStore))
+		return
+	}
+	s.remove(k.Key)
+	s.items[k.Key] = stored{k.Value, c.id}
+	s.bytes += s.weight(k.Key)
+	s.desk.answerWith(c, nil)
+	waits := s.waits[k.Key]
+	delete(s.waits, k.Key)
+	for _, w := range waits {
+		s.count[w.id]--
+		s.desk.answerWith(w, k.Value)
+	}
+}
+
+func (s *store) get(c request, k keyed) {
+	held, ok := s.items[k.Key]
+	switch {
+	case ok:
+		s.desk.answerWith(c, held.value)
+	case !k.Wait:
+		s.desk.answerWith(c, nil)
+	case s.count[c.id] >= mostRequests:
+		s.desk.answer(c, nil, errMany)
+	default:
+		s.waits[k.Key] = append(s.waits[k.Key], c)
+		s.count[c.id]++
+	}
+}
+
+func (s *store) weight(key string) int {
+	held, ok := s.items[key]
+	if !ok {
+		return 0
+	}
+	return len(key) + len(held.value)
+}
+
+func (s *store) remove(key string) {
+	s.bytes -= s.weight(key)
+	delete(s.items, key)
+}
+
+// reborn forgets what earlier lives of a rank have set.
+func (s *store) reborn(id process.ID) {
+	if id.Generation == 0 {
+		return
+	}
+	for key, held := range s.items {
+		if held.by.Rank == id.Rank {
+			s.remove(key)
+		}
+	}
+}
+
+// leave forgets what a life waits for.
+func (s *store) leave(id process.ID) {
+	if s.count[id] > 0 {
+		s.drop(func(c request) bool { return c.id == id })
+	}
+	delete(s.count, id)
+}
+
+func (s *store) cancel(gone request) {
+	if s.count[gone.id] > 0 {
+		s.drop(func(c request) bool { return c == gone })
+	}
+}
+
+func (s *store) drop(gone func(request) bool) {
+	for key, calls := range s.waits {
+		s.waits[key] = slices.DeleteFunc(calls, func(c request) bool {
+			if gone(c) {
+				s.count[c.id]--
+			}
+			return gone(c)
+		})
+		if len(s.waits[key]) == 0 {
+			delete(s.waits, key)
+		}
+	}
+}
