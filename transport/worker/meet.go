@@ -123,8 +123,5 @@ func (o *office) call(ctx context.Context, what string, value, answer any) error
 	if err != nil {
 		return err
 	}
-	if err := o.request(ctx, m, answer); err != nil {
-		return fmt.Errorf("worker: %s: %w", what, err)
-	}
-	return nil
+	return o.request(ctx, m, answer)
 }

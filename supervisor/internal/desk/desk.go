@@ -44,7 +44,7 @@ type Desk struct {
 	courier Courier
 	boxes   map[int]*box
 	size    int
-	absent  map[int]bool // ranks that are not there any more, as far as can be told
+	absent  []int // ranks that are not there any more, as far as can be told: who went first is first
 	meeting meeting
 	store   store
 }
@@ -96,7 +96,7 @@ func (l *Letter) End(id process.ID, value []byte, err error) {
 
 // New returns a desk without ranks.
 func New(c Courier) *Desk {
-	d := &Desk{courier: c, boxes: map[int]*box{}, absent: map[int]bool{}}
+	d := &Desk{courier: c, boxes: map[int]*box{}}
 	d.meeting = meeting{desk: d, calls: map[int]request{}}
 	d.store = store{desk: d, items: map[string]stored{}, waits: map[string][]request{}, count: map[process.ID]int{}}
 	return d
@@ -109,7 +109,7 @@ func (d *Desk) Born(ids []process.ID, size int) {
 		if old := d.boxes[id.Rank]; old != nil {
 			d.close(old, ErrEnded)
 		}
-		delete(d.absent, id.Rank)
+		d.forget(id.Rank)
 		d.boxes[id.Rank] = &box{id: id, asked: map[int]*Letter{}, open: map[int]bool{}}
 		d.store.reborn(id)
 	}
@@ -117,7 +117,7 @@ func (d *Desk) Born(ids []process.ID, size int) {
 		if rank >= size {
 			d.close(b, ErrEnded)
 			delete(d.boxes, rank)
-			delete(d.absent, rank)
+			d.forget(rank)
 		}
 	}
 }
@@ -152,10 +152,13 @@ func (d *Desk) Ended(id process.ID) {
 
 // Gone says that a rank will not have another life, unless born says otherwise: who waits for it waits in vain.
 func (d *Desk) Gone(rank int) {
-	d.absent[rank] = true
-	if len(d.meeting.calls) > 0 {
-		d.meeting.refuse(errGone(rank))
-	}
+	d.absent = append(d.absent, rank)
+	d.meeting.gone()
+}
+
+// forget takes a rank off the list of those that are not there.
+func (d *Desk) forget(rank int) {
+	d.absent = slices.DeleteFunc(d.absent, func(r int) bool { return r == rank })
 }
 
 // close ends all that a life has to do with.
@@ -187,7 +190,7 @@ func (d *Desk) Post(l *Letter) {
 	b := d.boxes[l.Rank]
 	switch {
 	case b == nil:
-		l.End(process.ID{Rank: l.Rank}, nil, fmt.Errorf("%w: the group has ranks 0 to %d", ErrNoRank, d.size-1))
+		l.End(process.ID{Rank: l.Rank}, nil, fmt.Errorf("%w: it has ranks 0 to %d", ErrNoRank, d.size-1))
 	case b.down:
 		l.End(b.id, nil, ErrEnded)
 	case l.Loose && (b.loose >= looseLetters || b.bytes >= looseBytes):

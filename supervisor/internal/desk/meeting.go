@@ -25,7 +25,7 @@ func (m *meeting) come(c request, what string, from int, value []byte) {
 	case c.number == 0:
 		return // it would never know
 	case what == "broadcast" && (from < 0 || from >= m.desk.size):
-		m.desk.answer(c, nil, fmt.Errorf("%w: %d, the group has ranks 0 to %d", ErrNoRank, from, m.desk.size-1))
+		m.desk.answer(c, nil, fmt.Errorf("%w: %d, it has ranks 0 to %d", ErrNoRank, from, m.desk.size-1))
 		return
 	case m.holds(c.id):
 		m.desk.answer(c, nil, fmt.Errorf("this rank is in another %s already", m.what))
@@ -35,32 +35,20 @@ func (m *meeting) come(c request, what string, from int, value []byte) {
 	}
 	m.calls[rank], m.values[rank] = c, value
 	if what != m.what || from != m.from {
-		first := slices.Min(slices.Collect(maps.Keys(m.calls)))
-		m.refuse(fmt.Errorf("rank %d calls %s, and others, rank %d among them, do not: they call %s", rank,
-			naming(what, from), m.other(rank, first), naming(m.what, m.from)))
+		m.refuse(fmt.Errorf("rank %d calls %s, and rank %d %s", rank, naming(what, from), m.other(rank), naming(m.what, m.from)))
 		return
 	}
-	if missing, ok := m.neverComes(); ok {
-		m.refuse(errGone(missing))
-		return
-	}
-	if len(m.calls) == m.desk.size {
+	if m.gone(); len(m.calls) == m.desk.size {
 		m.conclude()
 	}
 }
 
 func (m *meeting) holds(id process.ID) bool { c, ok := m.calls[id.Rank]; return ok && c.id == id }
 
-func (m *meeting) other(rank, first int) int {
-	if first != rank {
-		return first
-	}
-	for other := range m.calls {
-		if other != rank {
-			first = other
-		}
-	}
-	return first
+// other returns the first rank that is here besides one.
+func (m *meeting) other(rank int) int {
+	others := slices.Sorted(maps.Keys(m.calls))
+	return slices.DeleteFunc(others, func(r int) bool { return r == rank })[0]
 }
 
 func naming(what string, from int) string {
@@ -70,15 +58,12 @@ func naming(what string, from int) string {
 	return what
 }
 
-// neverComes returns a rank that is gone. It has not come: who is here lives.
-func (m *meeting) neverComes() (rank int, ok bool) {
-	if len(m.desk.absent) == 0 {
-		return 0, false
+// gone ends a meeting that waits in vain: who is here lives, so that whoever is gone has not come.
+func (m *meeting) gone() {
+	if len(m.calls) > 0 && len(m.desk.absent) > 0 {
+		m.refuse(fmt.Errorf("%s: rank %d has ended, and will not come", naming(m.what, m.from), m.desk.absent[0]))
 	}
-	return slices.Min(slices.Collect(maps.Keys(m.desk.absent))), true
 }
-
-func errGone(rank int) error { return fmt.Errorf("rank %d has ended, and will not come", rank) }
 
 // leave takes a life out.
 func (m *meeting) leave(id process.ID) {
