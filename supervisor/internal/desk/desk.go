@@ -1,3 +1,4 @@
+// Package desk is the pure core of a group's mailroom: whose message goes where, who waits for which answer, who meets whom.
 package desk
 
 import (
