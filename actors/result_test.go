@@ -1,0 +1,251 @@
+//go:build unix
+
+package actors_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/go-muster/muster/actors"
+	"github.com/go-muster/muster/actors/actorstest"
+	"github.com/go-muster/muster/actors/process"
+	"github.com/go-muster/muster/actors/process/processtest"
+	"github.com/go-muster/muster/transport"
+)
+
+// A sink is a ResultWriter that the test holds up and looks into.
+type sink struct {
+	got   bytes.Buffer
+	fails error
+	open  chan struct{} // a write waits for a token, if it is not nil
+	end   chan error
+}
+
+func newSink() *sink { return &sink{end: make(chan error, 2)} }
+
+func (s *sink) Write(b []byte) (int, error) {
+	if s.open != nil {
+		<-s.open
+	}
+	if s.fails != nil {
+		return 0, s.fails
+	}
+	return s.got.Write(b)
+}
+
+func (s *sink) CloseWithError(err error) error { s.end <- err; return nil }
+
+func part(text string) *transport.Part { return &transport.Part{Value: []byte(text)} }
+
+// begun starts a rank and takes its first facts.
+func begun(t *testing.T, change func(*actors.Config)) (*family, *actorstest.Process) {
+	t.Helper()
+	launcher := actorstest.NewLauncher(t)
+	f := start(t, launcher, change)
+	p := launcher.Next(f.ctx)
+	f.want(&actors.Started{ID: id, PID: p.PID()})
+	return f, p
+}
+
+func to(s *sink) func(*actors.Config) {
+	return func(c *actors.Config) {
+		c.Result = func(process.ID) (actors.ResultWriter, error) { return s, nil }
+	}
+}
+
+// credits takes orders until so much credit was given back.
+func credits(f *family, p *actorstest.Process, bytes int) {
+	f.t.Helper()
+	for bytes > 0 {
+		c, ok := p.Order(f.ctx).(*transport.Credit)
+		if !ok {
+			f.t.Fatalf("%d bytes of credit are missing", bytes)
+		}
+		bytes -= c.Bytes
+	}
+	if bytes < 0 {
+		f.t.Errorf("%d bytes of credit too many", -bytes)
+	}
+}
+
+// A result in parts is one value, whose credit comes back at once.
+func TestResultInParts(t *testing.T) {
+	processtest.Check(t)
+	f, p := begun(t, nil)
+	p.Say(part("one "))
+	p.Say(part("two "))
+	credits(f, p, 2*68)
+	p.Return([]byte("three"))
+	p.Return([]byte("four"))
+	f.want(&actors.Returned{ID: id, Value: []byte("one two three")})
+	p.Exit(process.Exit{})
+	f.want(&actors.Exited{ID: id, PID: p.PID()})
+	f.wantEnd()
+}
+
+// A result over its bound breaks the rank, whether it comes in parts or at once; the worker is not held up.
+func TestResultTooLarge(t *testing.T) {
+	processtest.Check(t)
+	for _, say := range []func(*actorstest.Process){
+		func(p *actorstest.Process) { p.Say(part("12345")); p.Say(part("6")); p.Return([]byte("7")) },
+		func(p *actorstest.Process) { p.Return([]byte("123456")) },
+	} {
+		f, p := begun(t, func(c *actors.Config) { c.MaxResult = 5 })
+		say(p)
+		broken, ok := f.next().(*actors.Broken)
+		if !ok || !errors.Is(broken.Err, actors.ErrResultSize) {
+			t.Fatalf("told %+v", broken)
+		}
+		p.Exit(process.Exit{Code: 1})
+		f.want(&actors.Exited{ID: id, PID: p.PID(), Exit: process.Exit{Code: 1}})
+		f.wantEnd()
+	}
+}
+
+// A writer takes the result as it comes, and holds its worker back; the rank returns when all is written, and ends then.
+func TestResultWriter(t *testing.T) {
+	processtest.Check(t)
+	s := newSink()
+	s.open = make(chan struct{})
+	f, p := begun(t, to(s))
+	p.Say(part("one "))
+	p.Say(part("two "))
+	p.Return([]byte("three"))
+	p.Exit(process.Exit{})
+	for range 3 {
+		s.open <- struct{}{}
+	}
+	f.want(&actors.Returned{ID: id}, &actors.Exited{ID: id, PID: p.PID()})
+	if err := <-s.end; err != nil || s.got.String() != "one two three" {
+		t.Errorf("%q, closed with %v", s.got.String(), err)
+	}
+	f.wantEnd()
+}
+
+// What is written comes back as credit, and not before.
+func TestResultWriterCredit(t *testing.T) {
+	processtest.Check(t)
+	s := newSink()
+	s.open = make(chan struct{})
+	f, p := begun(t, to(s))
+	p.Say(part("one "))
+	p.Dump("nobody asked") // is taken after the part was
+	f.send(&actors.Dump{})
+	if order := p.Order(f.ctx); order != (actors.Dump{}) {
+		t.Fatalf("the order is %v", order)
+	}
+	s.open <- struct{}{}
+	credits(f, p, 68)
+	p.Exit(process.Exit{Code: 1})
+	f.want(&actors.Exited{ID: id, PID: p.PID(), Exit: process.Exit{Code: 1}})
+	if err := <-s.end; !errors.Is(err, actors.ErrResultLost) {
+		t.Errorf("closed with %v", err)
+	}
+	f.wantEnd()
+}
+
+// A writer that cannot be opened, or fails, breaks the rank; what comes after it is let go.
+func TestResultWriterFails(t *testing.T) {
+	processtest.Check(t)
+	full := errors.New("no space left on device")
+	for name, change := range map[string]func(*actors.Config){
+		"open": func(c *actors.Config) {
+			c.Result = func(process.ID) (actors.ResultWriter, error) { return nil, full }
+		},
+		"write": to(&sink{fails: full, end: make(chan error, 2)}),
+	} {
+		f, p := begun(t, change)
+		p.Say(part("one "))
+		broken, ok := f.next().(*actors.Broken)
+		if !ok || !errors.Is(broken.Err, full) || !strings.Contains(broken.Err.Error(), "result") {
+			t.Fatalf("%s: told %+v", name, broken)
+		}
+		p.Say(part("two "))
+		credits(f, p, 2*68)
+		p.Return(nil)
+		p.Exit(process.Exit{})
+		f.want(&actors.Exited{ID: id, PID: p.PID()})
+		f.wantEnd()
+	}
+}
+
+// An actor that ends before its process closes the writer, whatever it is doing.
+func TestResultWriterAbandoned(t *testing.T) {
+	processtest.Check(t)
+	for _, busy := range []bool{false, true} {
+		s := newSink()
+		s.open = make(chan struct{}, 1)
+		f, p := begun(t, to(s))
+		p.Say(part("one "))
+		if !busy {
+			s.open <- struct{}{}
+			credits(f, p, 68)
+		}
+		f.send(&actors.Abandon{Err: errors.New("it does not die")})
+		if _, ok := f.next().(*actors.Exited); !ok {
+			t.Fatal("no end")
+		}
+		f.wantEnd()
+		s.open <- struct{}{}
+		if err := <-s.end; !errors.Is(err, actors.ErrResultLost) {
+			t.Errorf("closed with %v", err)
+		}
+		p.Exit(process.Exit{})
+	}
+}
+
+// The user's mail goes by its own way, with what it costs; an answer that nobody waits for goes nowhere.
+func TestMail(t *testing.T) {
+	processtest.Check(t)
+	room := make(chan any, 10)
+	mailroom := system.Root.Spawn(propsOf(room))
+	f, p := begun(t, func(c *actors.Config) { c.Mail = mailroom })
+	p.Hello("go")
+	f.want(&actors.Hello{ID: id, SDK: "go"})
+	p.Say(&transport.Credit{Bytes: 10})
+	p.Say(&transport.Mail{Topic: "loss"})
+	p.Say(&transport.Mail{Reply: 1})
+	f.send(&actors.Mail{Mail: &transport.Mail{ID: 1, Topic: "ask"}})
+	f.send(&actors.Mail{Mail: &transport.Mail{ID: 2, Topic: "ask"}})
+	f.send(&actors.Forget{ID: 2})
+	f.send(&actors.Taken{Bytes: 68})
+	for _, want := range []transport.Message{
+		&transport.Mail{ID: 1, Topic: "ask"}, &transport.Mail{ID: 2, Topic: "ask"}, &transport.Credit{Bytes: 68},
+	} {
+		if got := p.Order(f.ctx); show(got) != show(want) {
+			t.Errorf("the order is %s", show(got))
+		}
+	}
+	for range 2 {
+		p.Say(&transport.Mail{Reply: 1, Value: []byte{0xc0}})
+		p.Say(&transport.Mail{Reply: 2})
+	}
+	p.Exit(process.Exit{})
+	f.want(&actors.Exited{ID: id, PID: p.PID()})
+	f.wantEnd()
+	_ = system.Root.PoisonFuture(mailroom).Wait()
+	close(room)
+	var told []string
+	for fact := range room {
+		told = append(told, strings.TrimPrefix(fmt.Sprintf("%T", fact), "*actors."))
+	}
+	if got := strings.Join(told, " "); got != "Opened Credited Mailed Mailed" {
+		t.Errorf("the mailroom was told %s", got)
+	}
+}
+
+// propsOf is an actor that passes on what it hears.
+func propsOf(facts chan<- any) *actor.Props {
+	return actor.PropsFromFunc(func(ctx actor.Context) {
+		switch m := ctx.Message().(type) {
+		case actor.SystemMessage, actor.AutoReceiveMessage:
+		default:
+			facts <- m
+		}
+	})
+}
