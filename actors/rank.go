@@ -254,7 +254,7 @@ type observer struct {
 // Message waits for a credit, so that a worker cannot fill the mailbox: its socket fills up instead. Data must not hold up
 // what comes after it, and is bounded by the worker's own credit.
 func (o *observer) Message(m transport.Message) {
-	if costly, ok := m.(interface{ Cost() int }); ok && costly.Cost() > 0 {
+	if costly, ok := m.(transport.Costly); ok && costly.Cost() > 0 {
 		o.root.Send(o.self, data{m})
 		return
 	}

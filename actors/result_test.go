@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -132,9 +133,10 @@ func TestResultWriterCredit(t *testing.T) {
 	processtest.Check(t)
 	s := newSink()
 	s.open = make(chan struct{})
-	f, p := begun(t, to(s))
+	f, p := begun(t, func(c *actors.Config) { to(s)(c); c.Heartbeat = time.Hour })
 	p.Say(part("one "))
-	p.Dump("nobody asked") // is taken after the part was
+	p.Beat(1)
+	f.want(&actors.Beat{ID: id, Seq: 1}) // is not held up by the writer
 	f.send(&actors.Dump{})
 	if order := p.Order(f.ctx); order != (actors.Dump{}) {
 		t.Fatalf("the order is %v", order)

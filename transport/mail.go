@@ -41,6 +41,13 @@ type Part struct {
 	Value []byte `msgpack:"value,omitempty"`
 }
 
+// A Costly message takes of its sender's credit.
+type Costly interface {
+	Message
+	// Cost returns how much, in bytes.
+	Cost() int
+}
+
 // Kind returns KindMail.
 func (*Mail) Kind() Kind { return KindMail }
 

@@ -42,9 +42,9 @@ func (p *localProcess) heard(m transport.Message) {
 	case *transport.Result:
 		p.said.result = true
 		p.group.measure()
-	case interface{ Cost() int }:
+	case transport.Costly:
 		if !p.credit.Spend(m.Cost()) {
-			p.broke(fmt.Errorf("it sent %T without credit", m))
+			p.broke(fmt.Errorf("a %v without credit", m.Kind()))
 			return
 		}
 	}

@@ -1,6 +1,7 @@
 package conformance_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -470,3 +471,74 @@ func (w *watched) Write(b []byte) (int, error) {
 }
 
 func silent(*protoactor.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// bulk returns as many bytes as it was given.
+var bulk = worker.Func("bulk", func(_ context.Context, _ worker.Info, b []byte) ([]byte, error) {
+	return append(b, b...), nil
+})
+
+// S14, E14: arguments of 32 MB and results of 64 MB travel whole; a result that is larger than the group allows fails its rank
+// with a word about it.
+func TestE14LargeValues(t *testing.T) {
+	processtest.Check(t)
+	argument := bytes.Repeat([]byte("0123456789abcdef"), 2<<20)
+	got, err := supervisor.Map(t.Context(), supervisor.Spec{MaxResult: 65 << 20}, bulk, [][]byte{argument, argument, nil})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rank, want := range [][]byte{append(argument[:len(argument):len(argument)], argument...), append(argument[:len(argument):len(argument)], argument...), nil} {
+		if !bytes.Equal(got[rank], want) {
+			t.Errorf("rank %d: %d bytes", rank, len(got[rank]))
+		}
+	}
+	_, err = supervisor.Call(t.Context(), supervisor.Spec{}, bulk, argument)
+	if err == nil || !strings.Contains(err.Error(), "more than 67108864 bytes") {
+		t.Errorf("64 MiB and the msgpack header: %v", err)
+	}
+	_, err = supervisor.Call(t.Context(), supervisor.Spec{}, bulk, bytes.Repeat(argument, 2))
+	if !errors.Is(err, supervisor.ErrSpec) || !strings.Contains(err.Error(), "file") {
+		t.Errorf("an argument over 64 MiB: %v", err)
+	}
+}
+
+// nilOrMissing returns what it was given: nothing is not nothing.
+var nilOrMissing = worker.Func("nilOrMissing", func(_ context.Context, _ worker.Info, p *int) (*int, error) { return p, nil })
+
+// A nil result is a result.
+func TestNilResult(t *testing.T) {
+	processtest.Check(t)
+	seven := 7
+	got, err := supervisor.Map(t.Context(), supervisor.Spec{}, nilOrMissing, []*int{nil, &seven})
+	if err != nil || got[0] != nil || *got[1] != 7 {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
+// A life that ends in the middle of its result leaves a writer that knows it; the next has one of its own.
+func TestStreamCutOff(t *testing.T) {
+	processtest.Check(t)
+	var mu sync.Mutex
+	writers := map[process.ID]*meter{}
+	open := func(id process.ID) (supervisor.ResultWriter, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		writers[id] = &meter{}
+		return writers[id], nil
+	}
+	spec := supervisor.Spec{Strategy: supervisor.AllForOne{Restarts: 1}}
+	if err := supervisor.MapTo(t.Context(), spec, spill, []int{1 << 20}, open); err != nil {
+		t.Fatal(err)
+	}
+	first, second := writers[process.ID{}], writers[process.ID{Generation: 1}]
+	if first == nil || !errors.Is(first.end, supervisor.ErrResultLost) || second == nil || second.end != nil || second.bytes != 1<<20 {
+		t.Errorf("first %+v, second %+v", first, second)
+	}
+}
+
+var spill = worker.Stream("spill", func(_ context.Context, me worker.Info, n int, out io.Writer) error {
+	if _, err := out.Write(make([]byte, n)); err != nil || me.Generation > 0 {
+		return err
+	}
+	os.Exit(3)
+	return nil
+})
