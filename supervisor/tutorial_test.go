@@ -20,12 +20,16 @@ import (
 	"github.com/go-muster/muster/transport"
 )
 
-// TestTutorial: every block of Go in docs/strategies.md stands in a file that is compiled: the examples below, or a program
-// in examples.
+// TestTutorial: every block of Go in docs/strategies.md and docs/messages.md stands in a file that is compiled: the examples
+// below, or a program in examples.
 func TestTutorial(t *testing.T) {
-	docs, err := os.ReadFile("../docs/strategies.md")
-	if err != nil {
-		t.Fatal(err)
+	var docs []byte
+	for _, page := range []string{"strategies", "messages"} {
+		text, err := os.ReadFile("../docs/" + page + ".md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		docs = append(docs, text...)
 	}
 	var sources []string
 	for _, pattern := range []string{"tutorial_test.go", "strategy.go", "../examples/*/*.go"} {
@@ -39,7 +43,7 @@ func TestTutorial(t *testing.T) {
 		}
 	}
 	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(docs), -1)
-	if len(blocks) < 10 {
+	if len(blocks) < 13 {
 		t.Errorf("there are %d blocks", len(blocks))
 	}
 	for _, b := range blocks {
