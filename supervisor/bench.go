@@ -81,6 +81,12 @@ func startLine(c config, seed uint64) string {
 	if c.ordered {
 		line += " ordered"
 	}
+	if c.bounds.min > 0 {
+		line += fmt.Sprintf(" min-ranks=%d", c.bounds.min)
+	}
+	if c.bounds.max > 0 {
+		line += fmt.Sprintf(" max-ranks=%d", c.bounds.max)
+	}
 	if c.timeout > 0 {
 		line += fmt.Sprintf(" timeout=%v", c.timeout)
 	}
@@ -135,6 +141,12 @@ func (m *machine) inputLine(ev event) string {
 		return verb + strings.TrimPrefix(ev.cause.Error(), ErrStopped.Error()+":")
 	case evNotice:
 		return fmt.Sprintf("notice text=(%s)", ev.text)
+	case evAdd:
+		return fmt.Sprintf("add %d text=(%s)", len(ev.commands), ev.reason)
+	case evRemove:
+		return fmt.Sprintf("remove %d text=(%s)", ev.rank, ev.reason)
+	case evResize:
+		return fmt.Sprintf("resize %d text=(%s)", len(ev.commands), ev.reason)
 	case evReturned:
 		return fmt.Sprintf("returned %v value=%s", id, ev.value)
 	case evBeat:

@@ -53,7 +53,7 @@ func (m *machine) onRaised(ev event) {
 	switch l := &m.lives[e.id.Rank]; {
 	case l.failure != nil:
 		return // it was ignored, and so is all that follows from it
-	case l.dropper != nil:
+	case l.leaves():
 		m.onRaisedLate(ev)
 		return
 	}
@@ -77,7 +77,7 @@ func (m *machine) onRaisedLate(ev event) {
 // into it, for it failed; but not one whose failures are no reason for anything.
 func (m *machine) join(f *Failure) {
 	l := &m.lives[f.Rank]
-	aside := !m.scope[f.Rank] && l.dropper == nil
+	aside := !m.scope[f.Rank] && !l.leaves()
 	if d, excused := m.excuse(f); excused && aside {
 		f.Kind, f.Directive = Ignored, d
 		m.emitFailed(f)
@@ -107,7 +107,7 @@ func (m *machine) attach(f *Failure) {
 
 // ownerOf returns the failure because of which a life is being ended, nil for none.
 func (m *machine) ownerOf(l *life) *Failure {
-	if l.dropper != nil {
+	if l.leaves() {
 		return l.dropper
 	}
 	return m.origin
@@ -178,7 +178,7 @@ func (m *machine) onBadExit(ev event) {
 	switch {
 	case known: // it raised, and was ignored
 		m.progress(e.id.Rank)
-	case l.dropper != nil:
+	case l.leaves():
 		m.join(m.failExit(e, Collateral))
 		m.progress(e.id.Rank)
 	default:
@@ -201,8 +201,12 @@ func (m *machine) onExitStopping(ev event) {
 	m.settle()
 }
 
-// aside: those that are not to be restarted go on with their work while others are, and may complete it.
+// aside: those that are not to be restarted go on with their work while others are, and may complete it. A resize leaves
+// nobody aside.
 func (m *machine) aside(rank int) {
+	if m.resized != nil {
+		return
+	}
 	if !m.scope[rank] || m.goneForGood(rank, &m.lives[rank]) {
 		m.achieve(rank)
 	}
@@ -296,10 +300,10 @@ func (m *machine) endScope(f *Failure, d Directive, err error) {
 
 // givenUp is the error of a group that a failure ends: with all that led to it, if the group was ever restarted.
 func (m *machine) givenUp(f *Failure) error {
-	if m.generation == 0 {
+	if m.restarted() == 0 {
 		return f
 	}
-	e := &GaveUpError{Restarts: m.generation}
+	e := &GaveUpError{Restarts: m.restarted()}
 	for _, other := range m.failures {
 		if other.Kind == Origin && other != f {
 			e.History = append(e.History, other)
@@ -308,6 +312,9 @@ func (m *machine) givenUp(f *Failure) error {
 	e.History = append(e.History, f)
 	return e
 }
+
+// restarted is how many generations have taken the place of another one.
+func (m *machine) restarted() int { return max(0, m.generation-m.additions) }
 
 // because is the reason that ranks are told when another one failed.
 func because(f *Failure) string { return fmt.Sprintf("rank %v failed", f.ID()) }
@@ -335,7 +342,7 @@ func (m *machine) drop(f *Failure, d Directive) {
 		m.dropped = f
 	}
 	ids := m.pick(func(rank int, l *life) bool {
-		return l.dropper == nil && (rank == f.Rank || slices.Contains(d.Ranks, rank))
+		return !l.leaves() && (rank == f.Rank || slices.Contains(d.Ranks, rank))
 	})
 	for _, id := range ids {
 		m.lives[id.Rank].dropper = f
@@ -418,7 +425,7 @@ func (m *machine) stopBecause(o Outcome, reason string, err error) {
 
 // terminate widens whatever is going on to the end of the group. Who was asked already is not asked again.
 func (m *machine) terminate() {
-	m.next = Terminate
+	m.next, m.resized = Terminate, nil
 	m.dismiss()
 	m.scopeAll()
 	m.disarm(backoffTimer)

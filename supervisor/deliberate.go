@@ -54,9 +54,7 @@ func (m *machine) answered(d Directive, err error) {
 	if m.phase == starting && !m.isSet(startTimer) {
 		m.watchStart() // it went off while nobody could be asked about it
 	}
-	if !m.isSet(lifetimeTimer) {
-		m.watchLifetime() // likewise
-	}
+	m.recallLifetime() // likewise
 	m.carryOut(f, d, err)
 	for len(m.held) > 0 && m.phase != deciding {
 		f := m.held[0]
@@ -70,7 +68,7 @@ func (m *machine) reconsider(f *Failure) {
 	l := &m.lives[f.Rank]
 	d, excused := m.excuse(f)
 	switch {
-	case l.dropper != nil || m.phase != starting && m.phase != running:
+	case l.leaves() || m.phase != starting && m.phase != running:
 		m.attach(f)
 	case excused:
 		m.carryOut(f, d, nil)

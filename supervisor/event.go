@@ -32,6 +32,9 @@ const (
 	EventHung      EventKind = "hung"      // a rank seems to be hung, and is asked for its stacks
 	EventStraggler EventKind = "straggler" // a rank lags behind the others
 	EventChanged   EventKind = "changed"   // the strategy was replaced
+	EventAdded     EventKind = "added"     // there is a rank more, which is about to be started
+	EventRemoved   EventKind = "removed"   // a rank is ended for good, because somebody wants that: it belongs to the group no more
+	EventResized   EventKind = "resized"   // the next generation has Size ranks, with new numbers
 	EventDone      EventKind = "done"      // the group has ended
 )
 
@@ -43,7 +46,8 @@ type Event struct {
 	Rank       int // -1 when the event concerns the group
 	Generation int
 	PID        int
-	Reason     string        // why: of stop, kill, stopping, decided, ghost
+	Reason     string        // why: of stop, kill, stopping, decided, ghost, added, removed, resized
+	Size       int           // of resized: the new world size
 	After      time.Duration // of waiting, and of decided
 	Action     Action        // of decided
 	Failure    *Failure      // of failed and decided: a copy of what was known then

@@ -28,23 +28,30 @@ type watch struct {
 	banned    map[int]bool // who was dropped before that
 	final     bool         // a terminate was among them
 	left      bool         // somebody lives on
-	gaveUp    bool         // somebody who had not been dropped was abandoned
-	decided   time.Time    // when the last decision was made
-	linger    time.Duration
-	wait      time.Duration // of the back-off,
-	reaped    time.Time     // which begins here
-	scope     map[int]bool  // that the last decision and what joined it meant; nil without one
-	stops     int           // how often the group was stopped from outside
-	stopped   time.Time     // when it first was
-	kills     int
-	question  time.Time // when the strategy was asked; zero when it has answered
-	about     int       // which rank
-	spoke     time.Time // when it did
-	held      map[int]bool
-	achieved  bool // the group has done its work, and nothing that comes is a failure
-	relieved  bool // it was stopped for that
-	done      bool
-	result    error
+	removed   map[int]bool // who was removed; banned, too
+	resizing  int          // how many ranks the restart that was decided will have; 0 for those that there are
+	most      int          // ranks that there have been at a time
+
+	granted                                bool // the last wish for other ranks
+	additions, removals, resizes, refusals int
+
+	gaveUp   bool      // somebody who had not been dropped was abandoned
+	decided  time.Time // when the last decision was made
+	linger   time.Duration
+	wait     time.Duration // of the back-off,
+	reaped   time.Time     // which begins here
+	scope    map[int]bool  // that the last decision and what joined it meant; nil without one
+	stops    int           // how often the group was stopped from outside
+	stopped  time.Time     // when it first was
+	kills    int
+	question time.Time // when the strategy was asked; zero when it has answered
+	about    int       // which rank
+	spoke    time.Time // when it did
+	held     map[int]bool
+	achieved bool // the group has done its work, and nothing that comes is a failure
+	relieved bool // it was stopped for that
+	done     bool
+	result   error
 }
 
 // known is what the machine has been told of a life, and has done about it.
@@ -64,6 +71,7 @@ type known struct {
 	asked    time.Time
 	killed   time.Time
 	gaveUp   bool
+	left     bool // it lives on
 }
 
 func (w *world) failf(format string, a ...any) {
@@ -98,6 +106,8 @@ func (w *world) freeze(stale bool) (f frozen) {
 
 // checkStep looks at all that an event led to.
 func (w *world) checkStep(ev event, b *body, stale bool, before frozen, effects []effect) {
+	w.checkAnswer(ev, effects)
+	effects = slices.DeleteFunc(slices.Clone(effects), func(e effect) bool { _, is := e.(efRefuse); return is })
 	if w.done && len(effects) > 0 {
 		w.failf("G-4: after done came %v", render(effects))
 	}
@@ -143,7 +153,8 @@ func (w *world) hear(ev event, b *body, stale bool) {
 		}
 	case evExited:
 		b.told, b.ready, b.toldAt = true, true, w.now
-		w.left = w.left || errors.Is(ev.exit.Err, ErrAbandoned)
+		b.left = errors.Is(ev.exit.Err, ErrAbandoned)
+		w.left = w.left || b.left
 		b.answered = ev.exit.Stopped && !b.asked.IsZero()
 		b.well = ev.exit.Success() && !b.answered && w.of(b.id.Rank) != Permanent
 		w.look(b.id.Rank)
@@ -216,6 +227,8 @@ func (w *world) checkEffect(e effect, b *body, stale bool) {
 		w.checkKill(e)
 	case efAbandon:
 		w.checkAbandon(e)
+	case efResize:
+		w.checkResize(len(e.commands))
 	case efDump:
 		for _, id := range e.ids {
 			b := w.lives[id.Rank]
@@ -246,6 +259,12 @@ func (w *world) checkEvent(e Event) {
 		if w.achieved && !w.final { // the restart is called off
 			w.scope = nil
 		}
+	case EventAdded:
+		w.added(e)
+	case EventRemoved:
+		w.remove(e.Rank)
+	case EventResized:
+		w.resized(e)
 	case EventGhost:
 		w.failf("G-3: a living rank was taken for a ghost")
 	case EventDone:
@@ -376,14 +395,23 @@ func (w *world) goodEnd(b *body) bool {
 
 // look: the end of a rank that is not to be restarted may complete the group's work.
 func (w *world) look(rank int) {
-	if w.scope[rank] && w.returns(rank) || !w.goodEnd(w.lives[rank]) {
+	if w.scope[rank] && (w.returns(rank) || w.resizing > 0) || !w.goodEnd(w.lives[rank]) {
 		return
 	}
-	good, left := 0, 0
+	left := 0
 	for rank, b := range w.lives {
 		if over := w.goodEnd(b) || w.gone(rank); slices.Contains(w.significant, rank) && (!over || slices.Contains(w.line, rank)) {
 			left++
 		}
+	}
+	w.achieved = w.achieved || slices.Contains(w.significant, rank) && !w.removed[rank] && (w.shutdown == AnySignificant || left == 0)
+	w.enough()
+}
+
+// enough ranks may have ended well.
+func (w *world) enough() {
+	good := 0
+	for rank, b := range w.lives {
 		if slices.Contains(w.line, rank) || w.banned[rank] {
 			continue // it was to begin anew
 		}
@@ -391,12 +419,22 @@ func (w *world) look(rank int) {
 			good++
 		}
 	}
-	need := w.need(w.size)
-	w.achieved = w.achieved || need > 0 && good >= need || slices.Contains(w.significant, rank) &&
-		(w.shutdown == AnySignificant || left == 0)
-	if w.achieved {
+	if w.achieved = w.achieved || w.need() > 0 && good >= w.need(); w.achieved {
 		w.line = nil
 	}
+}
+
+// need is how many ranks have to end well.
+func (w *world) need() (n int) {
+	for rank := range w.lives {
+		if w.counts(rank) && !w.removed[rank] {
+			n++
+		}
+	}
+	if w.success.Need > 0 {
+		return w.success.Need
+	}
+	return n
 }
 
 // gone holds for a rank that was ended for good, whether that was an end of its own or not.
@@ -617,16 +655,16 @@ func (w *world) checkEnd() {
 	each := simExitTime + simGrace + simKillWait + 2*simLatency + 4*simSlack
 	limit := epoch.Add(simHorizon + each)
 	if w.ordered {
-		limit = epoch.Add(simHorizon + time.Duration(w.size)*each)
+		limit = epoch.Add(simHorizon + time.Duration(w.most)*each)
 	}
 	r := w.m.report()
 	w.require(!r.Generations[len(r.Generations)-1].Reaped.After(limit), "the end came late")
-	bad := w.final || w.stops > 0 && !w.relieved || w.left || w.gaveUp && !w.relieved || !w.achieved && w.need(w.size) > 0
+	bad := w.final || w.stops > 0 && !w.relieved || w.left || w.gaveUp && !w.relieved || !w.achieved && w.need() > 0
 	w.require((w.result == nil) == !bad, "the group's end is %v", w.result)
 	w.require((w.result == nil) == (r.Outcome == Succeeded), "%v, and yet %v", w.result, r.Outcome)
 	if w.result == nil {
 		proof := w.achieved || w.everybody(w.goodEnd)
-		w.require(proof || w.need(w.size) == 0, "G-8: success without proof")
+		w.require(proof || w.need() == 0, "G-8: success without proof")
 	}
 	for i, f := range r.Failures {
 		w.require(f.Seq == w.m.told-len(r.Failures)+i+1, "failure %d of %d has number %d", i+1, w.m.told, f.Seq)

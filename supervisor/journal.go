@@ -44,6 +44,13 @@ func newJournal(w io.Writer, s Spec, start time.Time) *journal {
 	return &journal{w: w, spec: s, start: start, host: host}
 }
 
+// setRanks tells of other commands.
+func (j *journal) setRanks(commands []process.Command) {
+	if j != nil {
+		j.spec.Ranks = commands
+	}
+}
+
 // write adds an event. What goes wrong for the first time is complained about.
 func (j *journal) write(e Event, complain func(string)) {
 	if j == nil || j.w == nil {
@@ -96,6 +103,8 @@ type header struct {
 	PID          int       `json:"pid"` // of the supervisor
 	Time         time.Time `json:"time"`
 	WorldSize    int       `json:"world_size"`
+	MinRanks     int       `json:"min_ranks,omitempty"`
+	MaxRanks     int       `json:"max_ranks,omitempty"`
 	Strategy     string    `json:"strategy"` // for people
 	Grace        float64   `json:"grace_s"`
 	StartTimeout float64   `json:"start_timeout_s"`
@@ -112,7 +121,7 @@ func headerOf(j *journal) header {
 	s := j.spec
 	h := header{
 		Journal: journalVersion, Run: s.RunID, Name: s.Name, Host: j.host, PID: os.Getpid(), Time: j.start,
-		WorldSize: len(s.Ranks), Strategy: cut(fmt.Sprintf("%T%+v", s.Strategy, s.Strategy)),
+		WorldSize: len(s.Ranks), MinRanks: s.MinRanks, MaxRanks: s.MaxRanks, Strategy: cut(fmt.Sprintf("%T%+v", s.Strategy, s.Strategy)),
 		Grace: s.Grace.Seconds(), StartTimeout: s.StartTimeout.Seconds(), Timeout: s.Timeout.Seconds(),
 		Lifetime: s.Lifetime.Seconds(),
 		Ordered:  s.Ordered, Success: s.Success, Significant: s.Significant, AutoShutdown: shutdownNames[s.AutoShutdown],
@@ -141,6 +150,7 @@ type record struct {
 	After      float64          `json:"after_s,omitempty"`
 	Linger     float64          `json:"linger_s,omitempty"`
 	Free       bool             `json:"free,omitempty"`
+	Size       int              `json:"size,omitempty"`        // the new world size
 	FailureSeq int              `json:"failure_seq,omitempty"` // which failure was decided about
 	Failure    *failureDocument `json:"failure,omitempty"`     // of failed
 	Exit       *process.Exit    `json:"exit,omitempty"`
@@ -150,7 +160,7 @@ type record struct {
 func (j *journal) record(e Event) record {
 	r := record{
 		Seq: e.Seq, Time: e.At, At: e.At.Sub(j.start).Seconds(), Event: e.Kind, Generation: e.Generation, PID: e.PID,
-		Reason: e.Reason, After: e.After.Seconds(), Exit: e.Exit,
+		Reason: e.Reason, Size: e.Size, After: e.After.Seconds(), Exit: e.Exit,
 	}
 	if e.Rank >= 0 {
 		r.Rank = &e.Rank

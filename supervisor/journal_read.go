@@ -19,7 +19,7 @@ type Journal struct {
 	PID             int // of the supervisor
 	Start           time.Time
 	Strategy        string // for people
-	// Spec is the group's, without its strategy, and with empty commands.
+	// Spec is the group's at its start, without its strategy, and with empty commands.
 	Spec Spec
 	// Events are all that happened, in order. Their failures are as they were known then, without stacks.
 	Events []Event
@@ -74,6 +74,8 @@ type journalReader struct {
 	journal  Journal
 	line     int
 	seq      int
+	size     int // of the world, by the last event that says it
+	most     int // it has been
 	failures map[int]*Failure
 }
 
@@ -107,7 +109,7 @@ func (j *journalReader) readHeader(line []byte) error {
 	case h.WorldSize < 1 || h.WorldSize > journalRanks:
 		return fmt.Errorf("world_size is %d: there are 1 to %d ranks", h.WorldSize, journalRanks)
 	}
-	j.failures = map[int]*Failure{}
+	j.failures, j.size, j.most = map[int]*Failure{}, h.WorldSize, h.WorldSize
 	spec, err := h.spec()
 	j.journal = Journal{
 		Run: h.Run, Name: h.Name, Host: h.Host, PID: h.PID, Start: h.Time, Strategy: h.Strategy, Spec: spec,
@@ -120,7 +122,7 @@ const journalRanks = 1 << 20
 
 func (h *header) spec() (s Spec, err error) {
 	s = Spec{
-		Name: h.Name, RunID: h.Run, Ranks: make([]process.Command, h.WorldSize), Ordered: h.Ordered, Success: h.Success,
+		Name: h.Name, RunID: h.Run, Ranks: make([]process.Command, h.WorldSize), MinRanks: h.MinRanks, MaxRanks: h.MaxRanks, Ordered: h.Ordered, Success: h.Success,
 		Significant: h.Significant,
 	}
 	for _, is := range h.RestartTypes {
@@ -136,7 +138,7 @@ func (h *header) spec() (s Spec, err error) {
 		}
 	}
 	terms := s.terms()
-	return s, errors.Join(terms.check(h.WorldSize), setSeconds(&s.Grace, "grace_s", h.Grace),
+	return s, errors.Join(terms.check(h.WorldSize), s.bounds().check(h.WorldSize), setSeconds(&s.Grace, "grace_s", h.Grace),
 		setSeconds(&s.StartTimeout, "start_timeout_s", h.StartTimeout), setSeconds(&s.Timeout, "timeout_s", h.Timeout),
 		setSeconds(&s.Lifetime, "lifetime_s", h.Lifetime))
 }
@@ -176,19 +178,22 @@ func (k EventKind) known() bool {
 	case EventSpawn, EventStarted, EventReady, EventRunning, EventReturned, EventFailed, EventDecided, EventStop, EventKill,
 		EventAbandon, EventExited, EventReaped, EventWaiting, EventStopping, EventGhost, EventNotice, EventChanged, EventHello,
 		EventProbing, EventHung,
-		EventStraggler, EventDone:
+		EventStraggler, EventAdded, EventRemoved, EventResized, EventDone:
 		return true
 	}
 	return false
 }
 
 func (j *journalReader) event(r *record) (Event, error) {
-	e := Event{Seq: r.Seq, Kind: r.Event, Rank: -1, Generation: r.Generation, PID: r.PID, Reason: r.Reason, Exit: r.Exit}
+	e := Event{Seq: r.Seq, Kind: r.Event, Rank: -1, Generation: r.Generation, PID: r.PID, Reason: r.Reason, Exit: r.Exit, Size: r.Size}
 	if r.Rank != nil {
 		e.Rank = *r.Rank
 	}
-	if e.ofRank() != (r.Rank != nil) || e.Rank < -1 || e.Rank >= len(j.journal.Spec.Ranks) {
-		return e, fmt.Errorf("rank %d of %d", e.Rank, len(j.journal.Spec.Ranks))
+	if err := j.resize(&e); err != nil {
+		return e, err
+	}
+	if e.ofRank() != (r.Rank != nil) || e.Rank < -1 || e.Rank >= j.most {
+		return e, fmt.Errorf("rank %d of %d", e.Rank, j.most)
 	}
 	var at time.Duration
 	if err := errors.Join(setSeconds(&at, "at_s", r.At), setSeconds(&e.After, "after_s", r.After)); err != nil {
@@ -214,10 +219,28 @@ func (j *journalReader) event(r *record) (Event, error) {
 	return e, nil
 }
 
+// resize keeps the account of how many ranks there are. Old ones are told of after that, too.
+func (j *journalReader) resize(e *Event) error {
+	switch e.Kind {
+	case EventAdded:
+		if e.Rank != j.size || j.size == journalRanks {
+			return fmt.Errorf("rank %d is added to %d", e.Rank, j.size)
+		}
+		j.size++
+	case EventResized:
+		if e.Size < 1 || e.Size > journalRanks {
+			return fmt.Errorf("size is %d: there are 1 to %d ranks", e.Size, journalRanks)
+		}
+		j.size = e.Size
+	}
+	j.most = max(j.most, j.size)
+	return nil
+}
+
 // ofRank reports whether the kind of the event is one that concerns a rank.
 func (e *Event) ofRank() bool {
 	switch e.Kind {
-	case EventRunning, EventReaped, EventWaiting, EventStopping, EventNotice, EventChanged, EventDone:
+	case EventRunning, EventReaped, EventWaiting, EventStopping, EventNotice, EventChanged, EventResized, EventDone:
 		return false
 	}
 	return true
@@ -249,8 +272,8 @@ func (j *journalReader) decided(e *Event, r *record) error {
 		return fmt.Errorf("there is no action %q", r.Action)
 	}
 	for _, rank := range r.Ranks {
-		if rank < 0 || rank >= len(j.journal.Spec.Ranks) {
-			return fmt.Errorf("its directive names rank %d of %d", rank, len(j.journal.Spec.Ranks))
+		if rank < 0 || rank >= j.most {
+			return fmt.Errorf("its directive names rank %d of %d", rank, j.most)
 		}
 	}
 	known := *f

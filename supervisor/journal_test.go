@@ -32,7 +32,7 @@ func journalOf(t *testing.T, seed uint64) (w *world, text []byte, ok bool) {
 	w.punctual, w.config.random = true, func() float64 { return 0.5 }
 	w.m = newMachine(w.config)
 	s := Spec{
-		RunID: fmt.Sprint(seed), Ranks: make([]process.Command, w.size), Strategy: w.strategy, Ordered: w.ordered,
+		RunID: fmt.Sprint(seed), Ranks: make([]process.Command, w.size), MinRanks: w.bounds.min, MaxRanks: w.bounds.max, Strategy: w.strategy, Ordered: w.ordered,
 		RestartTypes: w.types, Success: w.success, Significant: w.significant, AutoShutdown: w.shutdown,
 		Grace: w.grace, StartTimeout: w.startTimeout, Timeout: w.timeout, Lifetime: w.lifetime,
 	}
@@ -44,8 +44,11 @@ func journalOf(t *testing.T, seed uint64) (w *world, text []byte, ok bool) {
 		}
 		effects := m.step(now, ev)
 		for _, e := range effects {
-			if e, is := e.(efEvent); is {
+			switch e := e.(type) {
+			case efEvent:
 				j.write(e.event, func(text string) { t.Fatal(text) })
+			case efAdd, efResize:
+				j.setRanks(make([]process.Command, len(m.lives)))
 			}
 		}
 		return effects

@@ -95,8 +95,11 @@ func (m *machine) askThose(ids []process.ID) {
 		return
 	}
 	reason := m.reason
-	if f := m.lives[ids[0].Rank].dropper; f != nil {
-		reason = because(f)
+	if l := &m.lives[ids[0].Rank]; l.leaves() {
+		reason = l.removed
+		if l.dropper != nil {
+			reason = because(l.dropper)
+		}
 	}
 	for _, id := range ids {
 		m.emit(Event{Kind: EventStop, Rank: id.Rank, Generation: id.Generation, PID: m.lives[id.Rank].pid, Reason: reason})
@@ -156,11 +159,15 @@ func (m *machine) onKillWait(event) {
 		m.emit(Event{Kind: EventAbandon, Rank: id.Rank, Generation: id.Generation, PID: m.lives[id.Rank].pid})
 	}
 	m.do(efAbandon{ids})
-	if !slices.ContainsFunc(ids, func(id process.ID) bool { return m.lives[id.Rank].dropper == nil }) {
-		return // nothing is started in the place of who was dropped
+	if m.resized == nil && !slices.ContainsFunc(ids, func(id process.ID) bool { return !m.lives[id.Rank].leaves() }) {
+		return // nothing is started in the place of who leaves
 	}
-	if m.next == Restart {
+	switch {
+	case m.next != Restart:
+	case m.origin != nil:
 		m.conclude(Failed, fmt.Errorf("%w, after %w", ErrAbandoned, m.origin))
+	default: // a resize
+		m.conclude(Failed, fmt.Errorf("%w: rank %v, when the group was %s", ErrAbandoned, ids[0], m.reason))
 	}
 	m.terminate()
 }

@@ -116,7 +116,7 @@ func (m *machine) compare() {
 
 // deadline returns when a life counts as hung, zero for never, and why.
 func (m *machine) deadline(l *life) (at time.Time, why string) {
-	if !l.alive() || l.failure != nil || l.dropper != nil || l.rung != unasked || l.beat.IsZero() {
+	if !l.alive() || l.failure != nil || l.leaves() || l.rung != unasked || l.beat.IsZero() {
 		return at, ""
 	}
 	if silence := m.liveness.silence(); silence > 0 {

@@ -26,6 +26,7 @@ type machine struct {
 	failures    []*Failure // the latest of them
 	dropped     *Failure   // the first for which a rank was dropped
 	generations []GenerationReport
+	additions   int // generations that were no restart
 	ghosts      int
 
 	// of the directive that is being carried out
@@ -34,6 +35,8 @@ type machine struct {
 	next   Action   // Terminate or Restart
 	after  time.Duration
 	reason string
+	// The ranks that a restart takes in place of all there are; nil for none.
+	resized []process.Command
 
 	counted  []bool // whose good end counts towards success,
 	needed   int    // and how many it takes
@@ -63,7 +66,8 @@ type machine struct {
 // config is what does not change.
 type config struct {
 	terms
-	size         int
+	size         int // at the start
+	bounds       bounds
 	strategy     Strategy
 	grace        time.Duration // between Stop and Kill
 	exitTime     time.Duration // what a rank that raised has to end by itself before it is asked to
@@ -107,6 +111,7 @@ type life struct {
 	until      time.Time // how long it may stay there
 	failure    *Failure
 	dropper    *Failure // the failure for which it was dropped; nil for who belongs to the group
+	removed    string   // why it was removed, by somebody outside; "" for who belongs to the group
 	exit       *process.Exit
 	outcome    Outcome
 	value      []byte
@@ -245,13 +250,8 @@ func (efEvent) effect()   {}
 func (efDone) effect()    {}
 
 func newMachine(c config) *machine {
-	m := &machine{
-		config: c, generation: -1, lives: make([]life, c.size), scope: make([]bool, c.size),
-		counted: make([]bool, c.size), needed: c.need(c.size),
-	}
-	for rank := range m.counted {
-		m.counted[rank] = c.counts(rank)
-	}
+	m := &machine{config: c, generation: -1, lives: make([]life, c.size), scope: make([]bool, c.size)}
+	m.takeStock()
 	return m
 }
 
@@ -278,8 +278,10 @@ func (m *machine) ghost(ev event) bool {
 	if !of {
 		return false
 	}
-	if l := &m.lives[id.Rank]; l.generation == id.Generation && l.alive() {
-		return false
+	if id.Rank < len(m.lives) {
+		if l := &m.lives[id.Rank]; l.generation == id.Generation && l.alive() {
+			return false
+		}
 	}
 	m.ghosts++
 	if m.phase == done {
@@ -382,16 +384,16 @@ func (m *machine) any(is func(rank int, l *life) bool) bool {
 
 func alive(_ int, l *life) bool { return l.alive() }
 
-// unready holds for those that a start waits for. Who failed and was ignored, or was dropped, is waited for no longer.
+// unready holds for those that a start waits for. Who failed and was ignored, or leaves, is waited for no longer.
 func unready(_ int, l *life) bool {
-	return queued <= l.state && l.state <= started && l.failure == nil && l.dropper == nil
+	return queued <= l.state && l.state <= started && l.failure == nil && !l.leaves()
 }
 
 func (m *machine) scopeAlive(rank int, l *life) bool { return m.scope[rank] && l.alive() }
 
 // goneForGood holds for those that no restart brings back.
 func (m *machine) goneForGood(rank int, l *life) bool {
-	return l.dropper != nil || m.of(rank) == Temporary && l.state == ended
+	return l.leaves() || m.of(rank) == Temporary && l.state == ended
 }
 
 // latest returns what is kept of a record: at least that many, and less than twice as many. A service that restarts for
@@ -427,7 +429,7 @@ func (m *machine) emitFailed(f *Failure) {
 // state is what the strategy may know.
 func (m *machine) state() State {
 	return State{
-		Now: m.now, Generation: m.generation, Size: m.size, Starting: m.phase == starting,
+		Now: m.now, Generation: m.generation, Size: len(m.lives), Starting: m.phase == starting,
 		Restarts: slices.Clone(m.restarts), Random: m.random(),
 	}
 }
@@ -453,8 +455,8 @@ func (m *machine) check(d Directive) error {
 		return fmt.Errorf("%w: a negative wait (%v, %v)", ErrStrategy, d.After, d.Linger)
 	}
 	for _, rank := range d.Ranks {
-		if rank < 0 || rank >= m.size {
-			return fmt.Errorf("%w: rank %d of %d", ErrStrategy, rank, m.size)
+		if rank < 0 || rank >= len(m.lives) {
+			return fmt.Errorf("%w: rank %d of %d", ErrStrategy, rank, len(m.lives))
 		}
 	}
 	return nil

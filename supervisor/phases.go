@@ -7,6 +7,7 @@ import "time"
 type GenerationReport struct {
 	Generation int
 	Reason     string    // of the restart, "" for the first
+	Size       int       // the world size: ranks that were removed or dropped count
 	Started    time.Time // the launch of its ranks was ordered
 	Spawned    time.Time // the last of their processes existed
 	Ready      time.Time // the last rank was ready
@@ -55,6 +56,7 @@ func (g GenerationReport) parts(until time.Time) (parts [len(phaseNames)]time.Du
 type generationDocument struct {
 	Generation int                `json:"generation"`
 	Reason     string             `json:"reason"`
+	Size       int                `json:"size"`
 	Started    float64            `json:"started_s"`
 	Spawned    *float64           `json:"spawned_s"`
 	Ready      *float64           `json:"ready_s"`
@@ -67,7 +69,7 @@ type generationDocument struct {
 
 func (g GenerationReport) document(start, until time.Time) generationDocument {
 	d := generationDocument{
-		Generation: g.Generation, Reason: g.Reason, Started: g.Started.Sub(start).Seconds(), Spawned: since(start, g.Spawned),
+		Generation: g.Generation, Reason: g.Reason, Size: g.Size, Started: g.Started.Sub(start).Seconds(), Spawned: since(start, g.Spawned),
 		Ready: since(start, g.Ready), Failed: since(start, g.Failed), Decided: since(start, g.Decided),
 		Asked: since(start, g.Asked), Reaped: since(start, g.Reaped), Phases: map[string]float64{},
 	}
@@ -87,7 +89,7 @@ func (r *Report) end(i int) time.Time {
 
 func (d *generationDocument) generation(start time.Time) GenerationReport {
 	return GenerationReport{
-		Generation: d.Generation, Reason: d.Reason, Started: start.Add(seconds(d.Started)), Spawned: instant(start, d.Spawned),
+		Generation: d.Generation, Reason: d.Reason, Size: d.Size, Started: start.Add(seconds(d.Started)), Spawned: instant(start, d.Spawned),
 		Ready: instant(start, d.Ready), Failed: instant(start, d.Failed), Decided: instant(start, d.Decided),
 		Asked: instant(start, d.Asked), Reaped: instant(start, d.Reaped),
 	}

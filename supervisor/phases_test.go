@@ -16,7 +16,7 @@ func TestPhasesAddUp(t *testing.T) {
 			}
 		}
 		end := epoch.Add(time.Duration(until)) // may be before some of them, which then do not count
-		g := GenerationReport{0, "", epoch, points[0], points[1], points[2], points[3], points[4], points[5]}
+		g := GenerationReport{0, "", 1, epoch, points[0], points[1], points[2], points[3], points[4], points[5]}
 		p := g.Phases(end)
 		sum := p.Spawn + p.Ready + p.Run + p.Decide + p.Linger + p.Reap + p.Backoff
 		for _, part := range g.parts(end) {

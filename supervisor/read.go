@@ -58,11 +58,20 @@ func (d *document) check() error {
 		}
 	}
 	for i := range d.Failures {
-		if err := d.Failures[i].check(len(d.Ranks)); err != nil {
+		if err := d.Failures[i].check(d.most()); err != nil {
 			return fmt.Errorf("failures[%d]: %w", i, err)
 		}
 	}
 	return nil
+}
+
+// most is how many ranks the group has had at a time.
+func (d *document) most() int {
+	most := len(d.Ranks)
+	for _, g := range d.Generations {
+		most = max(most, g.Size)
+	}
+	return most
 }
 
 func (d *failureDocument) check(size int) error {
@@ -110,7 +119,8 @@ func (d *document) report() Report {
 			k.Exit.Dump = []byte(k.Dump)
 		}
 		r.Ranks = append(r.Ranks, RankReport{
-			Rank: k.Rank, Generation: k.Generation, PID: k.PID, Outcome: k.Outcome, Exit: k.Exit, Conditions: k.Conditions,
+			Rank: k.Rank, Generation: k.Generation, PID: k.PID, Outcome: k.Outcome, Removed: k.Removed, Exit: k.Exit,
+			Conditions: k.Conditions,
 		})
 	}
 	for i := range d.Generations {

@@ -42,6 +42,12 @@ func describeEffect(e effect) (head, id, tail string) {
 		return fmt.Sprintf("→ timer %v %v", e.timer, e.after), "", ""
 	case efDump:
 		return "→ dump" + list(e.ids), "", ""
+	case efRefuse:
+		return fmt.Sprintf("→ refuse: %v", e.err), "", ""
+	case efAdd:
+		return fmt.Sprintf("→ add %d", len(e.commands)), "", ""
+	case efResize:
+		return fmt.Sprintf("→ resize %d", len(e.commands)), "", ""
 	case efAsk:
 		return fmt.Sprintf("→ ask about %v", e.failure.ID()), "", ""
 	case efDone:
@@ -73,20 +79,30 @@ func describeEvent(e Event) (head, id, tail string) {
 		if e.After > 0 {
 			tail += fmt.Sprintf(" after %v", e.After)
 		}
-		if e.Reason != "" {
-			tail += fmt.Sprintf(" (%s)", e.Reason)
-		}
+		tail += inParentheses(e.Reason)
 	case EventExited:
 		tail = ": " + describeExit(e.Exit)
 	case EventStop, EventStopping, EventGhost, EventNotice, EventChanged,
 		EventHung, EventStraggler, EventHello, EventProbing:
 		tail = fmt.Sprintf(" (%s)", e.Reason)
+	case EventResized:
+		tail = fmt.Sprintf(" to %d%s", e.Size, inParentheses(e.Reason))
+	case EventAdded, EventRemoved:
+		tail = inParentheses(e.Reason)
 	case EventWaiting:
 		tail = fmt.Sprintf(" %v", e.After)
 	case EventDone:
 		tail = fmt.Sprintf(": %v", e.Err)
 	}
 	return string(e.Kind), id, tail
+}
+
+// inParentheses writes what there is to say, after a space.
+func inParentheses(text string) string {
+	if text == "" {
+		return ""
+	}
+	return " (" + text + ")"
 }
 
 func describeExit(x *process.Exit) string {
@@ -122,15 +138,15 @@ func summary(r Report) string {
 		if k.Exit != nil {
 			fmt.Fprintf(&b, ": %s", describeExit(k.Exit))
 		}
-		b.WriteByte('\n')
+		b.WriteString(inParentheses(k.Removed) + "\n")
 	}
-	for _, g := range r.Generations {
+	for i, g := range r.Generations {
 		fmt.Fprintf(&b, "generation %d:%s%s%s%s", g.Generation, moment(" started", g.Started), moment(" ready", g.Ready),
 			moment(" failed", g.Failed), moment(" asked", g.Asked)+moment(" reaped", g.Reaped))
-		if g.Reason != "" {
-			fmt.Fprintf(&b, " (%s)", g.Reason)
+		if i > 0 && g.Size != r.Generations[i-1].Size {
+			fmt.Fprintf(&b, " size %d", g.Size)
 		}
-		b.WriteByte('\n')
+		b.WriteString(inParentheses(g.Reason) + "\n")
 	}
 	return b.String()
 }

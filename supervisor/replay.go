@@ -28,6 +28,8 @@ func (r Replayed) Decisions() []*Failure { return decisions(r.Events) }
 //     well. So does a life of which it has none, which is ready at once. A permanent rank goes on.
 //   - A stop from outside comes when it came, as a polite one. If the group lives on when the record is over and nothing is
 //     left to happen, it is stopped.
+//   - Ranks are added and removed, and the group is resized, when that was, or as soon after as the group can take it; what it
+//     will never take is left out.
 //
 // State.Random is always 0.5. The same journal and the same pure strategy give the same answer; one of [FromProtoactor] is
 // answered for by what it does at once, and counts by the clock on the wall.
@@ -79,9 +81,10 @@ func courses(j Journal) [][]*course {
 	all := make([][]*course, len(j.Spec.Ranks))
 	open := map[process.ID]*hearing{}
 	for _, e := range j.Events {
-		if e.Rank < 0 || e.Rank >= len(all) {
+		if e.Rank < 0 {
 			continue
 		}
+		all = grown(all, e.Rank)
 		id := process.ID{Rank: e.Rank, Generation: e.Generation}
 		if e.Kind == EventSpawn {
 			h := &hearing{course: &course{}}
@@ -100,6 +103,11 @@ func courses(j Journal) [][]*course {
 		h.complete()
 	}
 	return all
+}
+
+// grown makes room for a rank.
+func grown[T any](of []T, rank int) []T {
+	return append(of, make([]T, max(0, rank+1-len(of)))...)
 }
 
 // hear adds an event of the record.
@@ -187,6 +195,8 @@ type replayer struct {
 	queue   queue
 	items   uint64
 	courses [][]*course // that are still to come
+	changes []event     // of its ranks, that the group is to take
+	refusal error       // of the last one
 	lives   []*played
 	events  []Event
 }
@@ -212,7 +222,52 @@ func newReplayer(j Journal, c config) *replayer {
 			r.at(e.At, func() { r.tell(evStop{cause: e.Err}) })
 		}
 	}
+	for _, c := range changes(j) {
+		r.at(c.at, func() { r.changes = append(r.changes, c.event); r.change() })
+	}
 	return r
+}
+
+// A changed group is one whose ranks somebody changed from outside.
+type changed struct {
+	at    time.Time
+	event event
+}
+
+// changes are those of the record. Ranks that were added together are of one generation.
+func changes(j Journal) (all []changed) {
+	generation := -1
+	for _, e := range j.Events {
+		switch e.Kind {
+		case EventAdded:
+			if e.Generation == generation {
+				last := all[len(all)-1].event.(evAdd)
+				last.commands = append(last.commands, process.Command{})
+				all[len(all)-1].event = last
+				continue
+			}
+			generation = e.Generation
+			all = append(all, changed{e.At, evAdd{make([]process.Command, 1), e.Reason}})
+		case EventRemoved:
+			all = append(all, changed{e.At, evRemove{e.Rank, e.Reason}})
+		case EventResized:
+			all = append(all, changed{e.At, evResize{make([]process.Command, e.Size), e.Reason}})
+		}
+	}
+	return all
+}
+
+// change lets the group take what it can of the changes whose time has come. What it refuses for another reason than that
+// it is busy, it will never take.
+func (r *replayer) change() {
+	for len(r.changes) > 0 {
+		r.refusal = nil
+		r.step(r.changes[0])
+		if errors.Is(r.refusal, ErrBusy) {
+			return
+		}
+		r.changes = r.changes[1:]
+	}
 }
 
 // fromOutside reports whether a group was asked to stop by somebody, and not by its own success or time.
@@ -257,7 +312,13 @@ func (r *replayer) run() {
 	}
 }
 
+// tell tells the machine something, after which it may be ready for what it was too busy for.
 func (r *replayer) tell(ev event) {
+	r.step(ev)
+	r.change()
+}
+
+func (r *replayer) step(ev event) {
 	for _, e := range r.m.step(r.now, ev) {
 		r.perform(e)
 	}
@@ -286,6 +347,8 @@ func (r *replayer) perform(e effect) {
 		r.arm(e)
 	case efAsk:
 		r.after(0, func() { r.tell(answerNow(e)) })
+	case efRefuse:
+		r.refusal = e.err
 	case efEvent:
 		r.events = append(r.events, e.event)
 	}
@@ -310,12 +373,14 @@ func answerNow(e efAsk) (a evAnswer) {
 // launch begins the next life of a rank.
 func (r *replayer) launch(id process.ID) {
 	c := &course{}
+	r.courses = grown(r.courses, id.Rank)
 	if lives := r.courses[id.Rank]; len(lives) > 0 {
 		c, r.courses[id.Rank] = lives[0], lives[1:]
 	} else {
 		c.complete()
 	}
 	p := &played{id: id, alive: true, course: c}
+	r.lives = grown(r.lives, id.Rank)
 	r.lives[id.Rank] = p
 	last := r.now
 	for _, w := range c.words[0] {

@@ -47,6 +47,7 @@ type RankReport struct {
 	Generation int
 	PID        int // 0 before there is a process
 	Outcome    Outcome
+	Removed    string        // why it was removed; "" for who belongs to the group
 	Exit       *process.Exit // nil while it lives
 	Conditions []string      // what it was set up with: see Spec.Conditions
 }
@@ -54,11 +55,11 @@ type RankReport struct {
 // report copies what the machine knows.
 func (m *machine) report() Report {
 	r := Report{
-		Outcome: m.outcome(), Generation: max(0, m.generation), Restarts: max(0, m.generation), Ghosts: m.ghosts,
+		Outcome: m.outcome(), Generation: max(0, m.generation), Restarts: m.restarted(), Ghosts: m.ghosts,
 		Failures: m.copyFailures(), Generations: slices.Clone(m.generations),
 	}
 	for rank, l := range m.lives {
-		k := RankReport{Rank: rank, Generation: l.generation, PID: l.pid, Outcome: l.outcome, Exit: l.exit}
+		k := RankReport{Rank: rank, Generation: l.generation, PID: l.pid, Outcome: l.outcome, Removed: l.removed, Exit: l.exit}
 		r.Ranks = append(r.Ranks, k)
 	}
 	return r
@@ -144,6 +145,7 @@ type rankDocument struct {
 	Generation int           `json:"generation"`
 	PID        int           `json:"pid"`
 	Outcome    Outcome       `json:"outcome"`
+	Removed    string        `json:"removed,omitempty"`
 	Exit       *process.Exit `json:"exit"`
 	MaxRSS     int64         `json:"max_rss_bytes"` // 0 means not known
 	CPUSeconds float64       `json:"cpu_seconds"`
@@ -168,7 +170,10 @@ func (r Report) document() document {
 		d.Failures = append(d.Failures, f.document(host, r.Start))
 	}
 	for _, k := range r.Ranks {
-		out := rankDocument{Rank: k.Rank, Generation: k.Generation, PID: k.PID, Outcome: k.Outcome, Exit: k.Exit, Conditions: k.Conditions}
+		out := rankDocument{
+			Rank: k.Rank, Generation: k.Generation, PID: k.PID, Outcome: k.Outcome, Removed: k.Removed, Exit: k.Exit,
+			Conditions: k.Conditions,
+		}
 		if k.Exit != nil {
 			out.CPUSeconds, out.MaxRSS, out.Dump = k.Exit.CPU.Seconds(), k.Exit.MaxRSS, string(k.Exit.Dump)
 		}

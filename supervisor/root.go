@@ -3,6 +3,7 @@ package supervisor
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -29,7 +30,8 @@ type root struct {
 	containment string
 	unguard     func() // gives the launcher's guard back
 	journal     *journal
-	closing     bool // the engine is stopping us: what still comes starts nothing
+	refusal     error // of the change of ranks that was last asked for
+	closing     bool  // the engine is stopping us: what still comes starts nothing
 }
 
 // Messages to the root actor, besides those of its rank actors.
@@ -77,6 +79,8 @@ func (r *root) Receive(ctx actor.Context) {
 		r.spec.Strategy = m.strategy
 		r.step(ctx, evChange{m.strategy})
 		m.answer <- struct{}{}
+	case *membership:
+		r.change(ctx, m)
 	case *signal:
 		r.signal(ctx, m.signal)
 	case *outgoing, *withdrawn, *addressRequest:
@@ -164,6 +168,14 @@ func (r *root) perform(ctx actor.Context, e effect) {
 		r.tell(ctx, e.ids, &actors.Dump{})
 	case efAsk:
 		r.ask(ctx, e)
+	case efRefuse:
+		r.refusal = e.err
+	case efAdd:
+		r.setRanks(slices.Concat(r.spec.Ranks, e.commands))
+	case efResize:
+		r.port.Release()
+		r.port = nil // nobody is to meet the old ranks there
+		r.setRanks(e.commands)
 	case efDone:
 		ctx.Stop(ctx.Self())
 	}
@@ -268,7 +280,7 @@ func (r *root) conclude() {
 func (r *root) report() Report {
 	report := r.machine.report()
 	report.Run, report.Name, report.Containment = r.spec.RunID, r.spec.Name, r.containment
-	for i := range report.Ranks {
+	for i := range min(len(report.Ranks), len(r.spec.Ranks)) { // a crash may come between the two
 		report.Ranks[i].Conditions = r.spec.Conditions(report.Ranks[i].Rank)
 	}
 	report.Start, report.Seconds = r.start, time.Since(r.start).Seconds()

@@ -31,9 +31,10 @@ func Run(ctx context.Context, s Spec, opts ...Option) error {
 
 // A Group is a running Spec. Its methods may be called from any goroutine, any number of times.
 type Group struct {
-	system *actor.ActorSystem
-	pid    *actor.PID
-	done   chan struct{} // closed when the root actor and all its ranks are gone
+	system   *actor.ActorSystem
+	launcher process.Launcher
+	pid      *actor.PID
+	done     chan struct{} // closed when the root actor and all its ranks are gone
 
 	// Written by the root actor before done is closed, read after.
 	err    error
@@ -52,7 +53,7 @@ func Start(ctx context.Context, s Spec, opts ...Option) (*Group, error) {
 		return nil, err
 	}
 	s = s.withDefaults()
-	g := &Group{system: o.system, done: make(chan struct{})}
+	g := &Group{system: o.system, launcher: o.launcher, done: make(chan struct{})}
 	g.pid = spawnRoot(g, newRoot(g, s, o))
 	unhook := context.AfterFunc(ctx, func() { g.send(&stop{cause: context.Cause(ctx)}) })
 	go func() { // ends with the group
@@ -99,13 +100,10 @@ func (g *Group) SetStrategy(s Strategy) error {
 		return fmt.Errorf("%w: %w", ErrSpec, err)
 	}
 	answer := make(chan struct{}, 1)
-	g.send(&change{s, answer})
-	select {
-	case <-answer:
-		return nil
-	case <-g.done:
+	if _, ok := ask(g, &change{s, answer}, answer); !ok {
 		return fmt.Errorf("%w: the group has ended", ErrStopped)
 	}
+	return nil
 }
 
 // Root returns the root actor, for people whose own actors watch it.

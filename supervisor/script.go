@@ -76,6 +76,8 @@ func (s *script) run(d *bench.Command) string {
 		return s.tell(evChange{c.strategy()})
 	case "answer": // of a strategy that takes its time
 		return s.tell(s.answer(d))
+	case "add", "remove", "resize": // the ranks, from outside
+		return s.tell(changeOf(d))
 	case "report":
 		return summary(s.m.report())
 	case "results":
@@ -114,6 +116,7 @@ var values = map[string]int{
 	"code": 1, "signal": 1, "type": 1, "value": 1, "message": 1, "text": 1, "ranks": 1, "grace": 1, "start-timeout": 1,
 	"kill-wait": 1, "lifetime": 1, "seed": 1, "timeout": 1, "need": 1, "shutdown": 1, "strategy": 1, "restarts": 1, "within": 1, "decay": 1,
 	"heartbeat": 1, "stall": 1, "lag": 1, "count": 1, "min-uptime": 1, "backoff": 2, "linger": 1, "after": 1, "at": 1,
+	"min-ranks": 1, "max-ranks": 1,
 }
 
 // event is what a rank tells.
@@ -160,6 +163,25 @@ func (s *script) exception(d *bench.Command) *transport.Exception {
 	}
 	return x
 }
+
+// changeOf reads "add 1", which is how many, "remove 2", which is whom, and "resize 3"; each with text=(why).
+func changeOf(d *bench.Command) event {
+	n, err := strconv.Atoi(strings.Join(words(d), ""))
+	if err != nil || d.Cmd != "remove" && (n < 1 || n > maxScript) {
+		fail("%s: say how many ranks, or which", d.Cmd)
+	}
+	switch why := value(d, "text"); d.Cmd {
+	case "add":
+		return evAdd{make([]process.Command, n), why}
+	case "resize":
+		return evResize{make([]process.Command, n), why}
+	default:
+		return evRemove{n, why}
+	}
+}
+
+// maxScript is how many ranks a script may add: enough for anybody, and not for a mistake.
+const maxScript = 10_000
 
 func (s *script) answer(d *bench.Command) evAnswer {
 	a := evAnswer{question: s.m.question}
@@ -286,12 +308,14 @@ func (s *script) ids(d *bench.Command) []process.ID {
 		if err != nil {
 			continue
 		}
-		if n < 0 || n >= len(s.m.lives) {
-			fail("%s: there is no rank %d", d.Cmd, n)
-		}
-		id := process.ID{Rank: n, Generation: s.m.lives[n].generation}
-		if old {
+		id := process.ID{Rank: n}
+		switch {
+		case old && n >= 0: // perhaps there was such a rank
 			id.Generation, _ = strconv.Atoi(generation)
+		case n < 0 || n >= len(s.m.lives):
+			fail("%s: there is no rank %d", d.Cmd, n)
+		default:
+			id.Generation = s.m.lives[n].generation
 		}
 		ids = append(ids, id)
 	}
@@ -333,6 +357,10 @@ func (s *script) config(d *bench.Command) config {
 		switch arg.Key {
 		case "ranks":
 			c.size, err = strconv.Atoi(arg.Vals[0])
+		case "min-ranks":
+			c.bounds.min, err = strconv.Atoi(arg.Vals[0])
+		case "max-ranks":
+			c.bounds.max, err = strconv.Atoi(arg.Vals[0])
 		case "grace":
 			c.grace, err = time.ParseDuration(arg.Vals[0])
 		case "lifetime":
@@ -365,7 +393,7 @@ func (s *script) config(d *bench.Command) config {
 	if c.strategy = answer.strategy(); answer.name == "" && s.own != nil {
 		c.strategy = s.own
 	}
-	if err := c.check(c.size); err != nil {
+	if err := errors.Join(c.check(c.size), c.bounds.check(c.size)); err != nil {
 		fail("%v", err)
 	}
 	return c

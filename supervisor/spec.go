@@ -16,6 +16,10 @@ type Spec struct {
 	RunID string `json:"run_id,omitempty"`
 	// Ranks holds one command for each rank; their number is the world size.
 	Ranks []process.Command `json:"ranks"`
+	// MinRanks and MaxRanks are the bounds within which [Group.Add], [Group.Remove] and [Group.Resize] may change the number
+	// of ranks; those that were removed do not count. 0 means one, and no upper bound.
+	MinRanks int `json:"min_ranks,omitempty"`
+	MaxRanks int `json:"max_ranks,omitempty"`
 	// Ordered starts the ranks one after the other, each when the one before is ready, and stops them one by one in reverse
 	// order, each with its own Grace, as OTP does. It is for ranks that use those before them.
 	Ordered bool `json:"ordered,omitempty"`
@@ -101,6 +105,9 @@ func (s Spec) Check(l process.Launcher) error {
 	if s.MaxResult < 0 {
 		errs = append(errs, fmt.Errorf("MaxResult is negative (%d bytes): use 0 for the default", s.MaxResult))
 	}
+	if len(s.Ranks) > 0 {
+		errs = append(errs, s.bounds().check(len(s.Ranks)))
+	}
 	terms := s.terms()
 	for _, err := range []error{checkStrategy(s.Strategy), s.Liveness.check(), terms.check(len(s.Ranks)), s.GPUs.check(len(s.Ranks)), s.checkCommands(l)} {
 		if err != nil {
@@ -112,11 +119,13 @@ func (s Spec) Check(l process.Launcher) error {
 			errs = append(errs, err)
 		}
 	}
-	if len(errs) > 0 {
-		return fmt.Errorf("%w: %w", ErrSpec, errors.Join(errs...))
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("%w: %w", ErrSpec, err)
 	}
 	return nil
 }
+
+func (s *Spec) bounds() bounds { return bounds{s.MinRanks, s.MaxRanks} }
 
 func (s *Spec) terms() terms {
 	return terms{types: s.RestartTypes, significant: s.Significant, shutdown: s.AutoShutdown, success: s.Success}
@@ -125,8 +134,8 @@ func (s *Spec) terms() terms {
 // config is what the machine is to know, but for its source of randomness.
 func (s *Spec) config() config {
 	return config{
-		terms: s.terms(), ordered: s.Ordered, size: len(s.Ranks), strategy: s.Strategy, grace: s.Grace,
-		startTimeout: s.StartTimeout, timeout: s.Timeout, lifetime: s.Lifetime, liveness: s.Liveness,
+		terms: s.terms(), ordered: s.Ordered, size: len(s.Ranks), bounds: s.bounds(), strategy: s.Strategy,
+		grace: s.Grace, startTimeout: s.StartTimeout, timeout: s.Timeout, lifetime: s.Lifetime, liveness: s.Liveness,
 		exitTime: exitTime, killWait: killWait, answerTime: answerTime, history: history,
 	}
 }

@@ -12,7 +12,10 @@ import (
 // is alive (G-1).
 func (m *machine) spawn(reason string) {
 	m.generation++
-	m.generations = append(latest(m.generations, m.history), GenerationReport{Generation: m.generation, Reason: reason, Started: m.now})
+	m.renumber()
+	m.generations = append(latest(m.generations, m.history), GenerationReport{
+		Generation: m.generation, Reason: reason, Size: len(m.lives), Started: m.now,
+	})
 	m.phase = starting
 	ids := m.pick(func(rank int, l *life) bool { return m.scope[rank] && !m.goneForGood(rank, l) })
 	for i := range ids {
@@ -34,12 +37,19 @@ func (m *machine) watchLifetime() {
 	}
 }
 
+// recallLifetime sets the timer again, if it went off while nobody could be asked about it.
+func (m *machine) recallLifetime() {
+	if !m.isSet(lifetimeTimer) {
+		m.watchLifetime()
+	}
+}
+
 // onLifetime: a generation that has not ended in its time has failed, all of it, until the strategy has stopped it.
 func (m *machine) onLifetime(event) {
-	late := m.pick(func(_ int, l *life) bool { return l.alive() && l.failure == nil && l.dropper == nil })
+	late := m.pick(func(_ int, l *life) bool { return l.alive() && l.failure == nil && !l.leaves() })
 	m.failThose(late, fmt.Errorf("%w (%v)", ErrLifetime, m.lifetime), func(id process.ID) bool {
 		l := &m.lives[id.Rank]
-		return m.phase != starting && m.phase != running || l.dropper != nil
+		return m.phase != starting && m.phase != running || l.leaves()
 	})
 }
 

@@ -25,7 +25,7 @@ func (f StrategyFunc) Decide(s State, x *Failure) Directive { return f(s, x) }
 type State struct {
 	Now        time.Time
 	Generation int         // the newest generation, from 0
-	Size       int         // the number of ranks
+	Size       int         // the number of ranks, also of those that were dropped or removed
 	Starting   bool        // some ranks of the generation are not ready yet
 	Restarts   []time.Time // when restarts were decided, oldest first
 	Random     float64     // a fresh number in [0, 1), for jitter: a strategy keeps no source of its own
@@ -160,7 +160,7 @@ func (r RestForOne) Decide(s State, f *Failure) Directive {
 
 // from lists a rank and those after it.
 func (s State) from(rank int) []int {
-	ranks := make([]int, 0, s.Size-rank)
+	ranks := make([]int, 0, max(0, s.Size-rank))
 	for ; rank < s.Size; rank++ {
 		ranks = append(ranks, rank)
 	}

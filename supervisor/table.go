@@ -31,6 +31,9 @@ const (
 	progressRow
 	probingRow
 	dumpedRow
+	addRow
+	removeRow
+	resizeRow
 	rows
 )
 
@@ -39,7 +42,7 @@ func (r row) String() string {
 		"start", "started", "ready", "returned", "raised", "good exit", "bad exit", "start timer", "linger timer",
 		"exit timer", "grace timer", "kill timer", "back-off timer", "deadline", "answer timer",
 		"lifetime timer", "liveness timer", "dump timer", "stop", "notice", "answer", "change", "hello", "heartbeat", "progress",
-		"probing", "dumped",
+		"probing", "dumped", "add", "remove", "resize",
 	}[r]
 }
 
@@ -89,7 +92,7 @@ var (
 	askNow        = cell{"ask the scope to stop", (*machine).onLinger}
 	askRaised     = cell{"ask those that raised and live on", (*machine).onExitTime}
 	killNow       = cell{"kill those whose grace is over", (*machine).onGrace}
-	abandonNow    = cell{"abandon those that SIGKILL did not end; unless they were dropped, next = terminate", (*machine).onKillWait}
+	abandonNow    = cell{"abandon those that SIGKILL did not end; unless they leave, next = terminate", (*machine).onKillWait}
 	respawn       = cell{"generation + 1, spawn the scope → starting", (*machine).onBackoff}
 	timeUp        = cell{"end all → stopping, terminate", (*machine).onDeadline}
 	timeUpAnyway  = cell{"next = terminate, for all", (*machine).onDeadline}
@@ -114,6 +117,12 @@ var (
 	tooLong       = cell{"those that live fail: Decide", (*machine).onLifetime}
 	newStrategy   = cell{"the next failure is the new strategy's", (*machine).onChange}
 	stopIdle      = cell{"→ done", (*machine).onStop}
+	refuse        = cell{"refuse", (*machine).onBusy}
+	takeIn        = cell{"generation + 1, spawn them → starting", (*machine).onAdd}
+	letGo         = cell{"end it; enough without it → stopping, terminate", (*machine).onRemove}
+	letGoWaiting  = cell{"end it; nobody left to restart → running", (*machine).onRemove}
+	resizeNow     = cell{"end all → stopping, restart with the new ranks", (*machine).onResize}
+	resizeWaiting = cell{"the restart has the new ranks; end who lives → stopping", (*machine).onResize}
 )
 
 // table is total: every event has a cell in every phase.
@@ -124,6 +133,7 @@ var table = [phases][rows]cell{
 		exitTimerRow: nothing, graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: nothing,
 		deadlineTimerRow: nothing, answerTimerRow: nothing, lifetimeTimerRow: nothing, livenessTimerRow: nothing, dumpTimerRow: nothing, stopRow: stopIdle, noticeRow: nothing, answerRow: nothing, changeRow: nothing,
 		helloRow: nothing, beatRow: nothing, progressRow: nothing, probingRow: nothing, dumpedRow: nothing,
+		addRow: refuse, removeRow: refuse, resizeRow: refuse,
 	},
 	starting: {
 		startRow: nothing, startedRow: noteStarted, readyRow: awaitReady, returnedRow: noteValue, raisedRow: decideRaised,
@@ -131,6 +141,7 @@ var table = [phases][rows]cell{
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing,
 		deadlineTimerRow: timeUp, answerTimerRow: nothing, lifetimeTimerRow: tooLong, livenessTimerRow: findHung, dumpTimerRow: hangs, stopRow: stopAll, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
 		helloRow: noteHello, beatRow: noteBeat, progressRow: noteProgress, probingRow: noteProbe, dumpedRow: noteStacks,
+		addRow: refuse, removeRow: refuse, resizeRow: refuse,
 	},
 	running: {
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: decideRaised,
@@ -138,6 +149,7 @@ var table = [phases][rows]cell{
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing,
 		deadlineTimerRow: timeUp, answerTimerRow: nothing, lifetimeTimerRow: tooLong, livenessTimerRow: findHung, dumpTimerRow: hangs, stopRow: stopAll, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
 		helloRow: noteHello, beatRow: noteBeat, progressRow: noteProgress, probingRow: noteProbe, dumpedRow: noteStacks,
+		addRow: takeIn, removeRow: letGo, resizeRow: resizeNow,
 	},
 	deciding: {
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: holdRaised,
@@ -145,6 +157,7 @@ var table = [phases][rows]cell{
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing,
 		deadlineTimerRow: timeUp, answerTimerRow: noAnswer, lifetimeTimerRow: nothing, livenessTimerRow: lookAgain, dumpTimerRow: lookAgain, stopRow: stopAll, noticeRow: passOn, answerRow: carryOut, changeRow: newStrategy,
 		helloRow: noteHello, beatRow: noteBeat, progressRow: noteProgress, probingRow: noteProbe, dumpedRow: noteStacks,
+		addRow: refuse, removeRow: refuse, resizeRow: refuse,
 	},
 	stopping: {
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: joinRaised,
@@ -152,6 +165,7 @@ var table = [phases][rows]cell{
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing,
 		deadlineTimerRow: timeUpAnyway, answerTimerRow: nothing, lifetimeTimerRow: nothing, livenessTimerRow: lookAgain, dumpTimerRow: lookAgain, stopRow: stopAnyway, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
 		helloRow: noteHello, beatRow: noteBeat, progressRow: noteProgress, probingRow: noteProbe, dumpedRow: noteStacks,
+		addRow: refuse, removeRow: refuse, resizeRow: refuse,
 	},
 	waiting: { // ranks out of the directive's scope may be alive
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: reviveRaised,
@@ -159,6 +173,7 @@ var table = [phases][rows]cell{
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: respawn,
 		deadlineTimerRow: timeUpWaiting, answerTimerRow: nothing, lifetimeTimerRow: nothing, livenessTimerRow: lookAgain, dumpTimerRow: lookAgain, stopRow: stopWaiting, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
 		helloRow: noteHello, beatRow: noteBeat, progressRow: noteProgress, probingRow: noteProbe, dumpedRow: noteStacks,
+		addRow: refuse, removeRow: letGoWaiting, resizeRow: resizeWaiting,
 	},
 	done: {
 		startRow: nothing, startedRow: nothing, readyRow: nothing, returnedRow: nothing, raisedRow: nothing,
@@ -166,5 +181,6 @@ var table = [phases][rows]cell{
 		exitTimerRow: nothing, graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: nothing,
 		deadlineTimerRow: nothing, answerTimerRow: nothing, lifetimeTimerRow: nothing, livenessTimerRow: nothing, dumpTimerRow: nothing, stopRow: nothing, noticeRow: nothing, answerRow: nothing, changeRow: nothing,
 		helloRow: nothing, beatRow: nothing, progressRow: nothing, probingRow: nothing, dumpedRow: nothing,
+		addRow: refuse, removeRow: refuse, resizeRow: refuse,
 	},
 }

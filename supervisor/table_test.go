@@ -140,6 +140,11 @@ asked to end; "Decide" asks the strategy, but for temporary ranks and after succ
 are *dropped* are ended for good beside everything else. Every good end that no restart takes back is looked at: enough of
 them, or that of significant ranks, end the group with success.
 
+*Add*, *remove* and *resize* come from outside, and what is refused changes nothing. Added ranks are a generation of their
+own. A rank that is removed ends as one that is dropped does, but for no failure (both *leave*); one that was to be restarted is not, and
+a restart of nobody is called off: its generation goes on, and may be decided about again. A resize is a restart of all
+that nobody decided: what fails meanwhile joins it.
+
 `
 
 const statesEnd = `
@@ -151,7 +156,7 @@ ended, or a timer that was set again or is no longer wanted.
 | | | kept by | tried by |
 |---|---|---|---|
 | **G-1 barrier** | No rank of a restart's scope starts while an old process of that scope, or its process tree, lives. | settle: the only way from stopping to a spawn; onKillWait: no restart beside an abandoned process. That an exit means the whole tree is actors/process's | restart.txt, hang.txt, simulation |
-| **G-2 one voice** | At most one restart or terminate is decided per generation; later failures join the first. | the table: only starting and running decide; join | together.txt, scope.txt, simulation |
+| **G-2 one voice** | At most one restart or terminate is decided per generation; later failures join the first. | the table: only starting and running decide; join | together.txt, scope.txt, resize.txt, simulation |
 | **G-3 no ghosts** | An event of another generation changes nothing; it is counted. | ghost, before the table is looked up | ghosts.txt, TestGhosts, simulation |
 | **G-4 last out** | Done once, after the last exit; Wait returns after it, and after the last actor. | finish, called only when nobody lives; the root actor's Stopped | simulation, TestObserverPanics |
 | **G-5 word before death** | A rank's messages are delivered before its exit, with a bound. | actors/process; a mailbox keeps the order | there |

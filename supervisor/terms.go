@@ -83,22 +83,6 @@ func (t *terms) counts(rank int) bool {
 	return t.of(rank) != Temporary
 }
 
-// need is how many ranks have to end well, in a group of that size.
-func (t *terms) need(size int) (n int) {
-	switch {
-	case t.success.Need > 0:
-		return t.success.Need
-	case len(t.success.Ranks) > 0:
-		return len(slices.Compact(slices.Sorted(slices.Values(t.success.Ranks))))
-	}
-	for rank := range size {
-		if t.of(rank) != Temporary {
-			n++
-		}
-	}
-	return n
-}
-
 // check reports what makes no sense in a group of that size.
 func (t *terms) check(size int) error {
 	var errs []error
@@ -190,20 +174,26 @@ func (m *machine) shutDown(rank int) bool {
 		l := &m.lives[rank]
 		return !l.over() && !m.goneForGood(rank, l)
 	}
-	return slices.Contains(m.significant, rank) &&
+	return slices.Contains(m.significant, rank) && m.lives[rank].removed == "" &&
 		(m.shutdown == AnySignificant || !slices.ContainsFunc(m.significant, left))
 }
 
 // achieve looks, after the end of a rank, whether the group has done its work: the significant ones have ended, or enough
 // have ended well. A group of temporary ranks alone has when all are gone.
 func (m *machine) achieve(rank int) {
-	good, need := m.tally()
 	switch {
 	case m.achieved || m.verdict != "" || !m.lives[rank].over():
 	case m.shutDown(rank):
 		m.achieved = true
 		m.stopBecause(Succeeded, fmt.Sprintf("rank %d, which is significant, has ended", rank), nil)
-	case need > 0 && good >= need:
+	default:
+		m.enough()
+	}
+}
+
+// enough looks whether so many ranks have ended well as it takes.
+func (m *machine) enough() {
+	if good, need := m.tally(); !m.achieved && m.verdict == "" && need > 0 && good >= need {
 		m.achieved = true
 		m.release(fmt.Sprintf("enough ranks have ended well (%d)", good))
 	}

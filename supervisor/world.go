@@ -87,13 +87,16 @@ func newWorld(seed uint64) *world {
 	if w.chance(0.1) {
 		c.history = 1 + w.IntN(3)
 	}
+	if w.chance(0.3) {
+		c.bounds = bounds{1 + w.IntN(c.size), c.size + w.IntN(4)}
+	}
 	if c.answerTime = simAnswer; w.chance(0.3) {
 		c.strategy = slow{c.strategy}
 	}
 	w.config = c
 	w.m = newMachine(c)
 	w.lives = make([]*body, c.size)
-	w.generation, w.held, w.banned = -1, map[int]bool{}, map[int]bool{}
+	w.generation, w.most, w.held, w.banned, w.removed = -1, c.size, map[int]bool{}, map[int]bool{}, map[int]bool{}
 	return w
 }
 
@@ -190,9 +193,12 @@ func (w *world) run() error {
 			w.after(w.upTo(simHorizon), func() { w.stop(w.chance(0.3)) })
 		}
 	}
+	for range w.IntN(4) {
+		w.after(w.upTo(w.mood.span+100*time.Millisecond), w.changeRanks)
+	}
 	w.after(w.upTo(simHorizon), func() { w.tell(evNotice{"the watchdog is back"}, nil) })
 	if w.chance(0.2) && w.script == nil { // a user's strategy is on trial to the end
-		w.after(w.upTo(simHorizon), func() { w.tell(evChange{w.randomStrategy(w.size)}, nil) })
+		w.after(w.upTo(simHorizon), func() { w.tell(evChange{w.randomStrategy(len(w.lives))}, nil) })
 	}
 	w.after(simHorizon, func() { w.stop(false) })
 	for w.err == nil && len(w.queue) > 0 {
@@ -212,10 +218,30 @@ func (w *world) stop(kill bool) {
 	w.tell(evStop{cause: fmt.Errorf("%w: no. %d", ErrStopped, w.stops), kill: kill}, nil)
 }
 
+// changeRanks is somebody's wish, which may make no sense, and is told again when it cannot be granted yet.
+func (w *world) changeRanks() {
+	var wish event
+	switch w.IntN(3) {
+	case 0:
+		wish = evAdd{make([]process.Command, 1+w.IntN(2)), "a wish"}
+	case 1:
+		wish = evRemove{w.IntN(len(w.lives) + 1), "a wish"}
+	default:
+		wish = evResize{make([]process.Command, 1+w.IntN(8)), "a wish"}
+	}
+	w.wish(wish)
+}
+
+func (w *world) wish(ev event) {
+	if w.tell(ev, nil); !w.granted && w.chance(0.7) {
+		w.after(w.upTo(time.Second), func() { w.wish(ev) })
+	}
+}
+
 // tell gives the machine an event, performs what it asks for, and checks it.
 func (w *world) tell(ev event, b *body) {
 	w.steps++
-	stale := b != nil && (b.told || w.lives[b.id.Rank] != b)
+	stale := b != nil && (b.told || b.id.Rank >= len(w.lives) || w.lives[b.id.Rank] != b)
 	before := w.freeze(stale)
 	line, was := "", w.m.phase
 	if w.script != nil {
@@ -257,6 +283,12 @@ func describeInput(ev event) string {
 		return fmt.Sprintf("stop, kill %v", ev.kill)
 	case evExited:
 		return fmt.Sprintf("%v exited: %s", id, describeExit(&ev.exit))
+	case evAdd:
+		return fmt.Sprintf("add %d", len(ev.commands))
+	case evRemove:
+		return fmt.Sprintf("remove %d", ev.rank)
+	case evResize:
+		return fmt.Sprintf("resize to %d", len(ev.commands))
 	case evRaised:
 		if ev.err != nil {
 			return fmt.Sprintf("%v broke: %v", id, ev.err)
@@ -319,6 +351,9 @@ func (w *world) arm(e efTimer) {
 	w.armed[e.timer] = e.serial
 	if e.timer == backoffTimer && w.chance(0.1) {
 		w.after(w.upTo(e.after), func() { w.stop(w.chance(0.3)) })
+	}
+	if e.timer == backoffTimer && w.chance(0.1) {
+		w.after(w.upTo(e.after), w.changeRanks)
 	}
 	deaf, late := w.chance(0.3), w.upTo(simLate)
 	if w.punctual {

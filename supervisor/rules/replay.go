@@ -43,6 +43,9 @@ func stateAt(r supervisor.Report, at time.Time) supervisor.State {
 	for _, g := range r.Generations {
 		if !g.Started.After(at) {
 			s.Generation = g.Generation
+			if g.Size > 0 { // an old report does not say
+				s.Size = g.Size
+			}
 			s.Starting = g.Ready.IsZero() || g.Ready.After(at)
 		}
 	}
