@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/go-muster/muster/actors/process"
 )
 
 // A mutant is a machine with a mistake in it.
@@ -204,6 +206,62 @@ var mutants = []mutant{
 		m.significant = nil
 		return m.step(now, ev)
 	}},
+	{name: "brings back who was removed", rule: "remove", step: func(m *machine, now time.Time, ev event) []effect {
+		for rank := range m.lives {
+			if l := &m.lives[rank]; l.state == ended {
+				l.removed = ""
+			}
+		}
+		return m.step(now, ev)
+	}},
+	{name: "restarts nobody", rule: "remove", cell: func(t *[phases][rows]cell) {
+		t[waiting][removeRow] = does(func(m *machine, ev event) {
+			m.onRemove(ev)
+			if m.phase == running && m.any(alive) {
+				m.phase = waiting
+				m.arm(backoffTimer, m.after)
+			}
+		})
+	}},
+	{name: "takes a removal for a failure", rule: "remove", cell: func(t *[phases][rows]cell) {
+		t[running][removeRow] = does(func(m *machine, ev event) {
+			m.onRemove(ev)
+			id := process.ID{Rank: ev.(evRemove).rank}
+			if id.Rank < len(m.lives) && m.lives[id.Rank].alive() && m.phase == running {
+				id.Generation = m.lives[id.Rank].generation
+				m.decide(m.fail(id, Origin))
+			}
+		})
+	}},
+	{name: "waits for the success of who was removed", rule: "remove", step: func(m *machine, now time.Time, ev event) []effect {
+		needed, size := m.needed, len(m.lives)
+		effects := m.step(now, ev)
+		if _, removes := ev.(evRemove); removes && m.phase != done && len(m.lives) == size {
+			m.needed = needed
+		}
+		return effects
+	}},
+	{name: "resizes beside who leaves", rule: "resize", cell: func(t *[phases][rows]cell) {
+		t[running][resizeRow] = does(func(m *machine, ev event) {
+			m.onResize(ev)
+			for rank := range m.lives {
+				m.scope[rank] = !m.lives[rank].leaves()
+			}
+		})
+	}},
+	{name: "asks about a failure in a resize", rule: "resize", step: func(m *machine, now time.Time, ev event) []effect {
+		x, is := ev.(evRaised)
+		if is && m.resized != nil && !m.ghost(ev) && m.lives[x.id.Rank].failure == nil {
+			m.now, m.out.effects = now, nil
+			m.onRaised(ev)
+			return m.out.effects
+		}
+		return m.step(now, ev)
+	}},
+	{name: "adds to a group that is being started", rule: "add", cell: func(t *[phases][rows]cell) {
+		t[starting][addRow] = takeIn
+	}},
+	{name: "does not answer who wants to add", rule: "G-9", cell: func(t *[phases][rows]cell) { t[running][addRow] = nothing }},
 	{name: "asks everybody at once, also who raised", rule: "exit time", cell: func(t *[phases][rows]cell) {
 		t[running][raisedRow] = does(func(m *machine, ev event) {
 			m.onRaised(ev)

@@ -3,7 +3,9 @@ package supervisor
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -232,6 +234,16 @@ func (w *world) changeRanks() {
 	w.wish(wish)
 }
 
+// removeFlapping is the wish to be rid of a rank that a restart is to bring back.
+func (w *world) removeFlapping() {
+	ranks := slices.Sorted(maps.Keys(w.scope))
+	if len(ranks) == 0 || w.chance(0.3) {
+		w.changeRanks()
+		return
+	}
+	w.wish(evRemove{ranks[w.IntN(len(ranks))], "a wish"})
+}
+
 func (w *world) wish(ev event) {
 	if w.tell(ev, nil); !w.granted && w.chance(0.7) {
 		w.after(w.upTo(time.Second), func() { w.wish(ev) })
@@ -352,8 +364,8 @@ func (w *world) arm(e efTimer) {
 	if e.timer == backoffTimer && w.chance(0.1) {
 		w.after(w.upTo(e.after), func() { w.stop(w.chance(0.3)) })
 	}
-	if e.timer == backoffTimer && w.chance(0.1) {
-		w.after(w.upTo(e.after), w.changeRanks)
+	if e.timer == backoffTimer && w.chance(0.5) {
+		w.after(w.upTo(e.after), w.removeFlapping)
 	}
 	deaf, late := w.chance(0.3), w.upTo(simLate)
 	if w.punctual {
