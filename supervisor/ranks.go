@@ -13,7 +13,8 @@ import (
 // Add starts one rank more for each command, with the numbers that follow the last one, and returns these numbers. It
 // returns as soon as the group has agreed. The new ranks are a generation of their own, whose start is all or nothing, and
 // what fails in it is decided about as any failure. The others go on as they are: the WORLD_SIZE that they were started
-// with is the old one, until they are restarted.
+// with is the old one, until they are restarted. What the spec says of single ranks, such as RestartTypes, holds for their
+// numbers: those beyond it are transient.
 //
 // It returns an error that wraps [ErrSpec] for commands that cannot be run, for none, and for more than the spec's
 // MaxRanks; [ErrBusy] unless the group is running; and [ErrStopped] when it is ending. Nothing has changed then.
@@ -42,8 +43,7 @@ func (g *Group) Remove(rank int, reason string) error {
 
 // Resize ends all ranks, with the polite signal first as always, and then starts one for each command, numbered from 0, as
 // the next generation, whose report has the reason. It returns as soon as the group has agreed. This uses no budget. All
-// begin anew, also those that had ended well, or were removed or dropped. What the spec says of single ranks, such as
-// RestartTypes, holds for the numbers. While the group waits for a restart, the restart takes the new ranks, and all of them.
+// begin anew, also those that had ended well, or were removed or dropped. While the group waits for a restart, the restart takes the new ranks, and all of them.
 //
 // It returns an error that wraps [ErrSpec] for commands that cannot be run, and for a number that is out of the spec's
 // bounds or does not fit what it says of ranks; [ErrBusy] while the group is being started, decided about or stopped;

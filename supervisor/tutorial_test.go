@@ -180,6 +180,30 @@ func ExampleGroup_SetStrategy() {
 	_ = rehearse
 }
 
+func ExampleGroup_Add() {
+	rehearse := func(group *supervisor.Group, worker process.Command) ([]int, error) {
+		more, err := group.Add(supervisor.Repeat(2, worker), "the queue is long")
+		return more, err
+	}
+	_ = rehearse
+}
+
+func ExampleGroup_Remove() {
+	rehearse := func(group *supervisor.Group) error {
+		err := group.Remove(2, "it is too slow")
+		return err
+	}
+	_ = rehearse
+}
+
+func ExampleGroup_Resize() {
+	rehearse := func(group *supervisor.Group, worker process.Command) error {
+		err := group.Resize(supervisor.Repeat(3, worker), "a machine is gone")
+		return err
+	}
+	_ = rehearse
+}
+
 func Example_rules() {
 	file, err := os.ReadFile("rules.yaml")
 	if err != nil {

@@ -251,7 +251,10 @@ func wholeGroup(x *trial) bool {
 			spawned++
 		}
 	}
-	return spawned == x.size*len(x.group.Report().Generations)
+	for _, g := range x.group.Report().Generations {
+		spawned -= g.Size
+	}
+	return spawned == 0
 }
 
 // pidIsChild reports whether a number names a child of this process, dead or alive.
