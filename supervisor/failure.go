@@ -76,7 +76,7 @@ var (
 type GaveUpError struct {
 	// History holds the failures that were decided upon, oldest first; the last one ended the group.
 	History []*Failure
-	// Restarts is how many generations came after the first.
+	// Restarts is how many generations took the place of an earlier one: not those in which ranks were added.
 	Restarts int
 }
 

@@ -43,7 +43,8 @@ func (g *Group) Remove(rank int, reason string) error {
 
 // Resize ends all ranks, with the polite signal first as always, and then starts one for each command, numbered from 0, as
 // the next generation, whose report has the reason. It returns as soon as the group has agreed. This uses no budget. All
-// begin anew, also those that had ended well, or were removed or dropped. While the group waits for a restart, the restart takes the new ranks, and all of them.
+// begin anew, also those that had ended well, or were removed or dropped. While the group waits for a restart, that takes
+// the new ranks, and all of them.
 //
 // It returns an error that wraps [ErrSpec] for commands that cannot be run, and for a number that is out of the spec's
 // bounds or does not fit what it says of ranks; [ErrBusy] while the group is being started, decided about or stopped;
@@ -60,7 +61,7 @@ func (g *Group) Resize(commands []process.Command, reason string) error {
 // check looks at commands as Start does, and whether there is room for those that are more than before.
 func (g *Group) check(commands, more []process.Command) error {
 	s := Spec{Ranks: commands}
-	err := s.checkCommands(g.launcher)
+	err := s.checkCommands(g.launcher, "command") // nobody knows yet which ranks they will be
 	if p, ok := g.launcher.(process.Preflighter); ok && len(more) > 0 {
 		err = errors.Join(err, p.Preflight(more))
 	}

@@ -230,3 +230,47 @@ func TestBadBounds(t *testing.T) {
 		}
 	}
 }
+
+// A frugal launcher has room for so many ranks more.
+type frugal struct {
+	process.Launcher
+	room int
+}
+
+func (f frugal) Preflight(commands []process.Command) error {
+	if len(commands) > f.room {
+		return errors.New("there is no room")
+	}
+	return nil
+}
+
+// TestRoomForMore: what is added has to find room beside the others; of a resize, only what is more.
+func TestRoomForMore(t *testing.T) {
+	launcher := actorstest.NewLauncher(t)
+	launcher.Play(obey)
+	running := make(chan struct{}, 1)
+	g, err := supervisor.Start(t.Context(), spec(2), supervisor.WithSystem(newSystem()), supervisor.WithLauncher(frugal{launcher, 2}),
+		supervisor.WithObserver(func(e supervisor.Event) {
+			if e.Kind == supervisor.EventRunning {
+				running <- struct{}{}
+			}
+		}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-running
+	if _, err := g.Add(spec(3).Ranks, ""); !errors.Is(err, supervisor.ErrSpec) {
+		t.Errorf("three more: %v", err)
+	}
+	if err := g.Resize(spec(5).Ranks, ""); !errors.Is(err, supervisor.ErrSpec) {
+		t.Errorf("five in place of two: %v", err)
+	}
+	if err := g.Resize(spec(4).Ranks, ""); err != nil {
+		t.Errorf("four in place of two: %v", err)
+	}
+	<-running
+	g.Stop("")
+	if err := g.Wait(); !errors.Is(err, supervisor.ErrStopped) {
+		t.Error(err)
+	}
+}

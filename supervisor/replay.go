@@ -234,24 +234,23 @@ type changed struct {
 	event event
 }
 
-// changes are those of the record. Ranks that were added together are of one generation.
+// changes are those of the record. Ranks that were added together stand there together, as one generation.
 func changes(j Journal) (all []changed) {
-	generation := -1
-	for _, e := range j.Events {
+	var blank []process.Command
+	for i, e := range j.Events {
 		switch e.Kind {
 		case EventAdded:
-			if e.Generation == generation {
-				last := all[len(all)-1].event.(evAdd)
-				last.commands = append(last.commands, process.Command{})
-				all[len(all)-1].event = last
-				continue
+			add := evAdd{make([]process.Command, 1), e.Reason}
+			if i > 0 && j.Events[i-1].Kind == EventAdded && j.Events[i-1].Generation == e.Generation {
+				add.commands = append(add.commands, all[len(all)-1].event.(evAdd).commands...)
+				all = all[:len(all)-1]
 			}
-			generation = e.Generation
-			all = append(all, changed{e.At, evAdd{make([]process.Command, 1), e.Reason}})
+			all = append(all, changed{e.At, add})
 		case EventRemoved:
 			all = append(all, changed{e.At, evRemove{e.Rank, e.Reason}})
 		case EventResized:
-			all = append(all, changed{e.At, evResize{make([]process.Command, e.Size), e.Reason}})
+			blank = grown(blank, e.Size-1) // one for all of them
+			all = append(all, changed{e.At, evResize{blank[:e.Size], e.Reason}})
 		}
 	}
 	return all

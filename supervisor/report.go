@@ -30,7 +30,7 @@ type Report struct {
 	Name        string
 	Outcome     Outcome
 	Generation  int
-	Restarts    int
+	Restarts    int // resizes among them: all generations but the first, and those in which ranks were added
 	Containment string
 	Start       time.Time
 	Seconds     float64    // since Start

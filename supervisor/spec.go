@@ -109,7 +109,7 @@ func (s Spec) Check(l process.Launcher) error {
 		errs = append(errs, s.bounds().check(len(s.Ranks)))
 	}
 	terms := s.terms()
-	for _, err := range []error{checkStrategy(s.Strategy), s.Liveness.check(), terms.check(len(s.Ranks)), s.GPUs.check(len(s.Ranks)), s.checkCommands(l)} {
+	for _, err := range []error{checkStrategy(s.Strategy), s.Liveness.check(), terms.check(len(s.Ranks)), s.GPUs.check(len(s.Ranks)), s.checkCommands(l, "rank")} {
 		if err != nil {
 			errs = append(errs, err)
 		}
@@ -142,7 +142,7 @@ func (s *Spec) config() config {
 
 // checkCommands looks at every command, and tells what is wrong with several of them once, by the first: which needs no
 // name when it is wrong with all.
-func (s *Spec) checkCommands(l process.Launcher) error {
+func (s *Spec) checkCommands(l process.Launcher, name string) error {
 	times := map[string]int{}
 	var errs []error
 	for rank, c := range s.Ranks {
@@ -153,7 +153,7 @@ func (s *Spec) checkCommands(l process.Launcher) error {
 		if times[err.Error()]++; times[err.Error()] == len(s.Ranks) {
 			return err
 		} else if times[err.Error()] == 1 {
-			errs = append(errs, fmt.Errorf("rank %d: %w", rank, err))
+			errs = append(errs, fmt.Errorf("%s %d: %w", name, rank, err))
 		}
 	}
 	return errors.Join(errs...)

@@ -13,8 +13,8 @@ const EventGap EventKind = "gap"
 // Events returns all events of the group, from its first one on, and ends after the last. Each use of the sequence begins
 // anew, from any goroutine, even after the end of the group; one that is left early leaves nothing behind.
 //
-// A reader never holds the group up. What is kept are the last 4096 events, and 16 more for each rank, which is at least
-// two generations: a reader that falls further behind is told so by an [EventGap] in place of what it has missed. Who must
+// A reader never holds the group up. What is kept are the last 4096 events, and 16 more for each rank of the start, which is at
+// least two generations: a reader that falls further behind is told so by an [EventGap] in place of what it has missed. Who must
 // not miss any takes [WithObserver] or [WithJournal].
 func (g *Group) Events() iter.Seq[Event] {
 	return func(yield func(Event) bool) {

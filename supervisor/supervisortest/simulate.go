@@ -24,8 +24,8 @@ type Simulation struct {
 	Dir string
 }
 
-// Simulate lets a strategy decide in random worlds: groups of one to eight ranks with all sorts of terms, processes that
-// fail, hang, raise and do not listen, messages that are late, repeated and out of order. It checks
+// Simulate lets a strategy decide in random worlds: groups of one to eight ranks, which come and go, with all sorts of terms,
+// processes that fail, hang, raise and do not listen, messages that are late, repeated and out of order. It checks
 //
 //   - the strategy: it does not panic, names no rank that is not there, asks for no negative wait, gives the same answer to
 //     the same question, and comes to an end within its budget;
