@@ -141,13 +141,16 @@ func (r *root) checkGPUs(ev event) (err error) {
 	return nil
 }
 
-// setRanks replaces the commands; those of the first generation are the caller's.
-func (r *root) setRanks(commands []process.Command) {
+// setRanks replaces the commands. The new ones may be the first that can speak.
+func (r *root) setRanks(ctx actor.Context, commands []process.Command) {
 	r.spec.Ranks = commands
 	r.journal.setRanks(commands)
 	for rank := range r.ranks {
 		if rank >= len(commands) {
 			delete(r.ranks, rank)
 		}
+	}
+	if r.mail == nil {
+		r.openMail(ctx)
 	}
 }

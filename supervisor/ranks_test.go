@@ -93,6 +93,9 @@ func TestResize(t *testing.T) {
 	if only.Command.Args[0] != "test" || port(only) == "" {
 		t.Errorf("rank 0 runs %v", only.Command.Args)
 	}
+	if err := p.Tell(t.Context(), 2, "where are you", 0); !errors.Is(err, supervisor.ErrNoRank) {
+		t.Errorf("a message to a rank that was: %v", err)
+	}
 	only.Return([]byte{7})
 	only.Exit(process.Exit{})
 	p.expectEnd(nil)
@@ -229,6 +232,25 @@ func TestBadBounds(t *testing.T) {
 			t.Errorf("%v: %v", bounds, err)
 		}
 	}
+}
+
+// TestFirstToSpeak: a rank that is added may be the first that can take messages.
+func TestFirstToSpeak(t *testing.T) {
+	s := spec(1)
+	s.Ranks[0].Plain = true
+	p := begin(t, s)
+	only := p.rank(0, 0)
+	p.events.await(supervisor.EventRunning, 1)
+	if _, err := p.Add(spec(1).Ranks, ""); err != nil {
+		t.Fatal(err)
+	}
+	second := p.rank(1, 1)
+	if err := p.Tell(t.Context(), 2, "who is there", 0); !errors.Is(err, supervisor.ErrNoRank) {
+		t.Errorf("a message to a rank that there is not: %v", err)
+	}
+	only.Exit(process.Exit{})
+	second.Exit(process.Exit{})
+	p.expectEnd(nil)
 }
 
 // A frugal launcher has room for so many ranks more.

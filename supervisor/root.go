@@ -171,11 +171,11 @@ func (r *root) perform(ctx actor.Context, e effect) {
 	case efRefuse:
 		r.refusal = e.err
 	case efAdd:
-		r.setRanks(slices.Concat(r.spec.Ranks, e.commands))
+		r.setRanks(ctx, slices.Concat(r.spec.Ranks, e.commands))
 	case efResize:
 		r.port.Release()
-		r.port = nil // nobody is to meet the old ranks there
-		r.setRanks(e.commands)
+		r.port, r.ended = nil, nil // nobody is to meet the old ranks there
+		r.setRanks(ctx, e.commands)
 	case efDone:
 		ctx.Stop(ctx.Self())
 	}
