@@ -3,6 +3,7 @@ package transport
 import (
 	"bytes"
 	"fmt"
+	"io"
 
 	"github.com/vmihailenco/msgpack/v5"
 )
@@ -11,14 +12,21 @@ import (
 // It returns the encoder's error for a value that msgpack cannot hold, such as a channel.
 func Marshal(v any) ([]byte, error) {
 	var buf bytes.Buffer
-	enc := msgpack.NewEncoder(&buf)
+	if err := encode(&buf, v); err != nil {
+		return nil, err
+	}
+	return buf.Bytes(), nil
+}
+
+func encode(w io.Writer, v any) error {
+	enc := msgpack.NewEncoder(w)
 	enc.UseCompactInts(true)
 	enc.UseCompactFloats(false)
 	enc.SetSortMapKeys(true)
 	if err := enc.Encode(v); err != nil {
-		return nil, fmt.Errorf("transport: encode %T: %w", v, err)
+		return fmt.Errorf("transport: encode %T: %w", v, err)
 	}
-	return buf.Bytes(), nil
+	return nil
 }
 
 // Unmarshal decodes exactly one msgpack value into v, which must be a pointer. The bytes may come from anywhere: they

@@ -11,6 +11,9 @@ const (
 	EnvEntry = "MUSTER_ENTRY"
 	// EnvReadyFD names the descriptor on which a command that does not speak says that it is ready, with a newline.
 	EnvReadyFD = "MUSTER_READY_FD"
+	// EnvLocals is 1 when an injected Python script is to tell the local variables of each frame of an exception. They may
+	// hold secrets: it is not set unless somebody asks.
+	EnvLocals = "MUSTER_LOCALS"
 	// EnvRunID identifies the run of a group: the same for all ranks and generations.
 	EnvRunID = "MUSTER_RUN_ID"
 	// EnvGeneration is the generation of the rank, from 0.

@@ -23,6 +23,8 @@ type Exception struct {
 	Attributes map[string]string `msgpack:"attributes,omitempty" json:"attributes,omitempty"`
 	Bases      []string          `msgpack:"bases,omitempty" json:"bases,omitempty"`
 	Sentinel   string            `msgpack:"sentinel,omitempty" json:"sentinel,omitempty"`
+	Registered string            `msgpack:"registered,omitempty" json:"registered,omitempty"`
+	Value      []byte            `msgpack:"value,omitempty" json:"value,omitempty"`
 	Truncated  bool              `msgpack:"truncated,omitempty" json:"truncated,omitempty"`
 
 	// Who raised it and when (Unix nanoseconds of the worker's clock): on the outermost exception only.
@@ -33,12 +35,14 @@ type Exception struct {
 	Time       int64  `msgpack:"time,omitempty" json:"time,omitempty"`
 }
 
-// A Frame is one line of a traceback.
+// A Frame is one line of a traceback. Locals are the names of its variables with their values as text, when the worker was
+// asked for them: see [EnvLocals].
 type Frame struct {
-	File     string `msgpack:"file,omitempty" json:"file"`
-	Line     int    `msgpack:"line,omitempty" json:"line"`
-	Function string `msgpack:"function,omitempty" json:"function"`
-	Code     string `msgpack:"code,omitempty" json:"code,omitempty"`
+	File     string            `msgpack:"file,omitempty" json:"file"`
+	Line     int               `msgpack:"line,omitempty" json:"line"`
+	Function string            `msgpack:"function,omitempty" json:"function"`
+	Code     string            `msgpack:"code,omitempty" json:"code,omitempty"`
+	Locals   map[string]string `msgpack:"locals,omitempty" json:"locals,omitempty"`
 }
 
 // Error returns the exception's last line as its language prints it: "ValueError: no learning rate", "panic: boom".
@@ -75,25 +79,22 @@ func (e *Exception) Unwrap() []error {
 	return errs
 }
 
-// Is reports whether the exception is the registered sentinel target, or one that is target by its own account: see
-// [RegisterError].
+// Is reports whether the exception is the registered sentinel target, or one that is target by its own account, or was made
+// from such an error of a registered type: see [RegisterError] and [RegisterErrorType].
 func (e *Exception) Is(target error) bool {
 	sentinel := sentinelNamed(e.Sentinel)
-	return sentinel != nil && errors.Is(sentinel, target)
+	return sentinel != nil && errors.Is(sentinel, target) || e.isConcrete(target)
 }
 
 // Limit cuts the exception down to the limits of docs/protocol.md and sets Truncated on each part that lost something.
-func (e *Exception) Limit() {
-	left := maxExceptions - 1
-	e.limit(1, &left)
-}
+func (e *Exception) Limit() { e.limit(1, &room{exceptions: maxExceptions - 1, locals: maxLocals}) }
 
-func (e *Exception) limit(depth int, left *int) {
+// A room is what is left of the limits of a whole tree.
+type room struct{ exceptions, locals int }
+
+func (e *Exception) limit(depth int, left *room) {
 	e.limitTexts()
-	if len(e.Frames) > maxFrames {
-		e.Frames = slices.Concat(e.Frames[:maxFrames/2], e.Frames[len(e.Frames)-maxFrames/2:])
-		e.Truncated = true
-	}
+	e.limitFrames(left)
 	e.Cause = e.keep(e.Cause, depth, left)
 	e.Context = e.keep(e.Context, depth, left)
 	var members []*Exception
@@ -107,29 +108,26 @@ func (e *Exception) limit(depth int, left *int) {
 
 // keep returns a copy of a related exception within the limits, nil when there is no room for it. As it is a copy,
 // exceptions that go round in a circle become a tree, which can be encoded.
-func (e *Exception) keep(x *Exception, depth int, left *int) *Exception {
+func (e *Exception) keep(x *Exception, depth int, left *room) *Exception {
 	if x == nil {
 		return nil
 	}
-	if depth >= maxChain || *left == 0 {
+	if depth >= maxChain || left.exceptions == 0 {
 		e.Truncated = true
 		return nil
 	}
-	*left--
+	left.exceptions--
 	kept := *x
 	kept.limit(depth+1, left)
 	return &kept
 }
 
 func (e *Exception) limitTexts() {
-	for _, s := range []*string{&e.Type, &e.Module, &e.Message, &e.Traceback, &e.Sentinel, &e.Host} {
+	for _, s := range []*string{&e.Type, &e.Module, &e.Message, &e.Traceback, &e.Sentinel, &e.Registered, &e.Host} {
 		e.cut(s, maxText)
 	}
-	for i := range e.Frames {
-		f := &e.Frames[i]
-		e.cut(&f.File, maxAttribute*4)
-		e.cut(&f.Function, maxAttribute)
-		e.cut(&f.Code, maxAttribute)
+	if len(e.Value) > maxValue { // half of it is nothing
+		e.Registered, e.Value, e.Truncated = "", nil, true
 	}
 	if len(e.Notes) > maxNotes {
 		e.Notes, e.Truncated = e.Notes[:maxNotes], true
@@ -138,7 +136,24 @@ func (e *Exception) limitTexts() {
 		e.cut(&e.Notes[i], maxText)
 	}
 	e.limitBases()
-	e.limitAttributes()
+	e.Attributes = e.limitMap(e.Attributes, maxNotes)
+}
+
+// limitFrames keeps the first and the last frames. Of variables, those of the innermost frames matter most.
+func (e *Exception) limitFrames(left *room) {
+	if len(e.Frames) > maxFrames {
+		e.Frames = slices.Concat(e.Frames[:maxFrames/2], e.Frames[len(e.Frames)-maxFrames/2:])
+		e.Truncated = true
+	}
+	e.Frames = slices.Clone(e.Frames) // the same exception may stand in a tree twice
+	for i := len(e.Frames) - 1; i >= 0; i-- {
+		f := &e.Frames[i]
+		e.cut(&f.File, maxAttribute*4)
+		e.cut(&f.Function, maxAttribute)
+		e.cut(&f.Code, maxAttribute)
+		f.Locals = e.limitMap(f.Locals, min(maxNotes, left.locals))
+		left.locals -= len(f.Locals)
+	}
 }
 
 // limitBases keeps the nearest base classes.
@@ -151,21 +166,21 @@ func (e *Exception) limitBases() {
 	}
 }
 
-func (e *Exception) limitAttributes() {
-	var kept map[string]string
-	for _, k := range slices.Sorted(maps.Keys(e.Attributes)) {
-		if len(kept) == maxNotes || len(k) > maxAttribute {
+// limitMap keeps so many entries of a map, in the order of their keys.
+func (e *Exception) limitMap(all map[string]string, limit int) (kept map[string]string) {
+	for _, k := range slices.Sorted(maps.Keys(all)) {
+		if len(kept) == limit || len(k) > maxAttribute {
 			e.Truncated = true
 			continue
 		}
 		if kept == nil {
 			kept = make(map[string]string)
 		}
-		v := e.Attributes[k]
+		v := all[k]
 		e.cut(&v, maxAttribute)
 		kept[strings.ToValidUTF8(k, "\uFFFD")] = v
 	}
-	e.Attributes = kept
+	return kept
 }
 
 // cut shortens a text to a limit by leaving out its middle.

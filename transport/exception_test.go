@@ -137,6 +137,17 @@ func TestLimit(t *testing.T) {
 			func(x *transport.Exception) bool {
 				return len(x.Frames[0].File) < 5000 && len(x.Frames[0].Function) <= transport.MaxAttribute && x.Truncated
 			}},
+		{"variables of a frame", &transport.Exception{Frames: []transport.Frame{{Locals: attributes(99)}}}, func(x *transport.Exception) bool {
+			return reflect.DeepEqual(x.Frames[0].Locals, attributes(transport.MaxNotes)) && x.Truncated
+		}},
+		{"a variable's text", &transport.Exception{Frames: []transport.Frame{{Locals: map[string]string{"a": text, "b": "\xff"}}}},
+			func(x *transport.Exception) bool {
+				return len(x.Frames[0].Locals["a"]) <= transport.MaxAttribute && x.Frames[0].Locals["b"] == "\uFFFD" && x.Truncated
+			}},
+		{"variables of a tree: the innermost frames'", &transport.Exception{Frames: variables(20), Cause: &transport.Exception{Frames: variables(1)}},
+			func(x *transport.Exception) bool {
+				return x.Frames[3].Locals == nil && len(x.Frames[4].Locals) == 64 && x.Cause.Frames[0].Locals == nil && x.Cause.Truncated
+			}},
 		{"notes", &transport.Exception{Notes: append([]string{text}, make([]string, 100)...)},
 			func(x *transport.Exception) bool {
 				return len(x.Notes) == transport.MaxNotes && len(x.Notes[0]) <= transport.MaxText
@@ -199,6 +210,9 @@ func checkLimited(t *testing.T, x *transport.Exception) {
 	if why := beyond(x, 1, &left); why != "" {
 		t.Error(why)
 	}
+	if n := locals(x); n > transport.MaxLocals {
+		t.Errorf("%d variables", n)
+	}
 	before := encode(t, x)
 	got := receive(t, reading(send(t, x)))
 	x.Limit()
@@ -222,6 +236,19 @@ func beyond(x *transport.Exception, depth int, left *int) string {
 		if len(s) > transport.MaxText || !utf8.ValidString(s) {
 			return fmt.Sprintf("a text of %d bytes", len(s))
 		}
+	}
+	for _, f := range x.Frames {
+		if len(f.Locals) > transport.MaxNotes {
+			return fmt.Sprintf("%d variables of a frame", len(f.Locals))
+		}
+		for k, v := range f.Locals {
+			if len(k) > transport.MaxAttribute || len(v) > transport.MaxAttribute {
+				return fmt.Sprintf("a variable of %d and %d bytes", len(k), len(v))
+			}
+		}
+	}
+	if len(x.Value) > transport.MaxValue {
+		return fmt.Sprintf("a value of %d bytes", len(x.Value))
 	}
 	for k, v := range x.Attributes {
 		if len(k) > transport.MaxAttribute || len(v) > transport.MaxAttribute {
@@ -247,6 +274,17 @@ func beyond(x *transport.Exception, depth int, left *int) string {
 	return ""
 }
 
+// locals counts the variables of a tree.
+func locals(x *transport.Exception) (n int) {
+	for _, f := range x.Frames {
+		n += len(f.Locals)
+	}
+	for _, e := range related(x) {
+		n += locals(e)
+	}
+	return n
+}
+
 func related(x *transport.Exception) (all []*transport.Exception) {
 	for _, e := range append([]*transport.Exception{x.Cause, x.Context}, x.Members...) {
 		if e != nil {
@@ -270,6 +308,15 @@ func anyTruncated(x *transport.Exception) bool {
 		}
 	}
 	return x.Truncated
+}
+
+// variables returns frames with as many variables as a frame may have.
+func variables(n int) []transport.Frame {
+	all := frames(n)
+	for i := range all {
+		all[i].Locals = attributes(transport.MaxNotes)
+	}
+	return all
 }
 
 func chain(n int) *transport.Exception {
@@ -308,6 +355,10 @@ func randomException(r *rand.Rand, left *int) *transport.Exception {
 	if r.IntN(16) == 0 {
 		x.Traceback, x.Frames = randomText(r, 2*transport.MaxText), frames(r.IntN(300))
 		x.Notes, x.Attributes = make([]string, r.IntN(100)), attributes(r.IntN(100))
+		for i := range x.Frames {
+			x.Frames[i].Locals = attributes(r.IntN(100))
+		}
+		x.Value = make([]byte, r.IntN(2*transport.MaxValue))
 		x.Bases = slices.Repeat([]string{randomText(r, 2*transport.MaxAttribute)}, r.IntN(2*transport.MaxBases))
 	}
 	if r.IntN(8) > 0 {

@@ -12,6 +12,8 @@ const (
 	MaxNotes      = maxNotes
 	MaxBases      = maxBases
 	MaxAttribute  = maxAttribute
+	MaxLocals     = maxLocals
+	MaxValue      = maxValue
 	MaxDepth      = maxDepth
 	MaxElements   = maxElements
 )

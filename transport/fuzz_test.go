@@ -97,6 +97,34 @@ func FuzzValidate(f *testing.F) {
 	})
 }
 
+// FuzzErrorType takes any bytes for the value of each registered type. It is that type or none, and nothing panics.
+func FuzzErrorType(f *testing.F) {
+	names := []string{"quotaError", "codeError", "numberError", "oddError", "strangeError", "nobody's"}
+	odd := &oddError{Text: "t", Next: &oddError{Any: []any{1, "a", nil, map[string]any{"k": 2}}}}
+	for i, v := range []any{&quotaError{User: "ada", Since: time.Unix(1, 2), Err: io.EOF}, codeError{7}, numberError(-1), odd} {
+		f.Add(uint8(i), encode(f, v))
+		f.Add(uint8(i), []byte{0xc0})
+	}
+	f.Fuzz(func(t *testing.T, which uint8, value []byte) {
+		name := names[int(which)%len(names)]
+		x := &transport.Exception{Message: "m", Registered: "transport_test." + name, Value: value,
+			Cause: &transport.Exception{Message: "EOF", Sentinel: "io.EOF"}}
+		x.Limit()
+		quota, code, number, other := new(quotaError), codeError{}, numberError(0), new(oddError)
+		is := map[string]bool{"quotaError": errors.As(x, &quota), "codeError": errors.As(x, &code),
+			"numberError": errors.As(x, &number), "oddError": errors.As(x, &other)}
+		for of, yes := range is {
+			if yes && of != name {
+				t.Fatalf("a %s is a %s", name, of)
+			}
+		}
+		if !errors.Is(x, io.EOF) || errors.Is(x, io.ErrUnexpectedEOF) || errors.Is(x, errSample) != (is["codeError"] && code.Code == 7) {
+			t.Fatal("it is another error")
+		}
+		checkLimited(t, x)
+	})
+}
+
 // FuzzCrash parses any text as a crash.
 func FuzzCrash(f *testing.F) {
 	f.Add("panic: boom\n\n" + goroutine1)

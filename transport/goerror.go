@@ -8,7 +8,8 @@ import (
 )
 
 // FromError returns an error with its whole tree of causes as an exception: what an error wraps becomes its cause, what
-// it joins its members. It returns nil for nil. An *Exception anywhere in the tree is taken as it is.
+// it joins its members, the exported fields of its types attributes. An error of a type that [RegisterErrorType] knows
+// carries itself. It returns nil for nil. An *Exception anywhere in the tree is taken as it is.
 func FromError(err error) *Exception {
 	left := maxExceptions
 	return fromError(err, 1, &left)
@@ -24,6 +25,8 @@ func fromError(err error, depth int, left *int) *Exception {
 	*left--
 	x := &Exception{Type: fmt.Sprintf("%T", err), Module: module(err), Message: message(err), Sentinel: sentinelOf(err)}
 	causes, joined := unwrap(err)
+	x.Attributes = fields(err, len(causes) > 0)
+	x.addValue(err)
 	for _, cause := range causes {
 		if depth == maxChain || *left == 0 {
 			x.Truncated = true
@@ -78,11 +81,14 @@ func module(v any) string {
 }
 
 // FromPanic returns a recovered panic value as an exception: call it in the deferred function that recovered, so that
-// the stack still shows who panicked. An error that was panicked with becomes the cause.
+// the stack still shows who panicked. An error that was panicked with becomes the cause; of a struct the exported fields
+// become attributes.
 func FromPanic(value any, stack []byte) *Exception {
 	x := &Exception{Type: "panic", Message: panicText(value), Traceback: string(stack), Frames: panicFrames()}
 	if err, ok := value.(error); ok {
 		x.Cause = FromError(err)
+	} else {
+		x.Attributes = fields(value, false)
 	}
 	return x
 }
@@ -93,6 +99,9 @@ func panicText(value any) (s string) {
 			s = fmt.Sprintf("<%T whose text panicked: %v>", value, p)
 		}
 	}()
+	if t := reflect.TypeOf(value); t != nil && t.Kind() == reflect.Struct && !hasText(t) {
+		return fmt.Sprintf("%#v", value) // with the names: nothing else says what it means
+	}
 	return fmt.Sprint(value)
 }
 

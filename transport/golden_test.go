@@ -193,6 +193,11 @@ func exceptionCases() []goldenCase {
 		{"exception, a Go sentinel", &transport.Exception{Type: "*fs.PathError", Module: "io/fs",
 			Message: "open /data: file does not exist", Cause: &transport.Exception{Type: "syscall.Errno", Module: "syscall",
 				Message: "no such file or directory", Sentinel: "fs.ErrNotExist"}}, nil},
+		{"exception, a registered Go type", &transport.Exception{Type: "*train.QuotaError", Module: "mypkg/train", Message: "used up",
+			Attributes: map[string]string{"User": "ada"}, Registered: "mypkg.QuotaError", Value: encodeSample(map[string]string{"User": "ada"})}, nil},
+		{"exception, local variables", &transport.Exception{Type: "KeyError", Message: "'lr'", Frames: []transport.Frame{
+			{File: "train.py", Line: 7, Function: "<module>", Code: "step(3)", Locals: attributes(16)},
+			{File: "train.py", Line: 3, Function: "step", Code: "return rates['lr']", Locals: map[string]string{"rates": "{}", "n": "3", "ñ": "'é'"}}}}, nil},
 		{"exception, non-ASCII text", &transport.Exception{Type: "Größenfehler", Module: "パッケージ", Message: "𝛼 ≠ 🚀\u0000\n\u2028"}, nil},
 		{"exception, everything", everything(), nil},
 	}
@@ -253,9 +258,18 @@ func everything() *transport.Exception {
 		Context:    &transport.Exception{Type: "B", Message: "b", Truncated: true},
 		Suppressed: true, Notes: []string{"note"},
 		Members:    []*transport.Exception{{Type: "C", Sentinel: "io.EOF"}, {Type: "D", Attributes: attributes(1)}},
-		Attributes: attributes(2), Bases: []string{"builtins.Exception"}, Sentinel: "io.ErrUnexpectedEOF", Truncated: true,
+		Attributes: attributes(2), Bases: []string{"builtins.Exception"}, Sentinel: "io.ErrUnexpectedEOF",
+		Registered: "transport_test.numberError", Value: []byte{7}, Truncated: true,
 		Rank: 3, Generation: 300, PID: 70000, Host: "node-17", Time: 1767225600123456789,
 	}
+}
+
+func encodeSample(v any) []byte {
+	b, err := transport.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return b
 }
 
 // describe makes the entry of one case from the bytes that are on the wire.

@@ -18,16 +18,18 @@ const (
 	maxFrames     = 128      // stack frames of one exception
 	maxChain      = 16       // depth of causes, contexts and members together
 	maxExceptions = 128      // exceptions in one tree
-	maxNotes      = 64       // notes, and attributes, of one exception
+	maxNotes      = 64       // notes, and attributes, of one exception; variables of one frame
 	maxBases      = 32       // base classes of one exception
-	maxAttribute  = 1 << 10  // bytes of one attribute's text, and of one base class's name
+	maxAttribute  = 1 << 10  // bytes of one attribute's text, of one variable's, and of one base class's name
+	maxLocals     = 1 << 10  // variables in one tree; 64 of one frame
+	maxValue      = 64 << 10 // bytes of the value of an error of a registered type; a longer one is dropped
 
 	maxSDK      = 64        // bytes of the name of a worker's SDK
 	maxProgress = 256       // bytes of the text of a progress; a longer one keeps its beginning
 	maxDump     = 256 << 10 // bytes of a dump; a longer one keeps both ends
 
 	maxDepth    = 64      // nesting of one message's msgpack containers
-	maxElements = 1 << 18 // containers' elements in one message; the largest exception within the limits has 180 000
+	maxElements = 1 << 18 // containers' elements in one message; the largest exception within the limits has 186 000
 )
 
 // Limit cuts the name of the SDK down to the limit of docs/protocol.md.
