@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/go-muster/muster/actors/process"
 	"github.com/go-muster/muster/supervisor"
+	"github.com/go-muster/muster/transport"
 	"github.com/go-muster/muster/transport/worker/python"
 )
 
@@ -28,6 +30,7 @@ type flags struct {
 	user   string
 	stdin  string
 
+	locals      bool
 	strategy    string
 	maxRestarts int
 	within      time.Duration
@@ -102,6 +105,7 @@ func (f *flags) what() *pflag.FlagSet {
 func (f *flags) failure() *pflag.FlagSet {
 	s := pflag.NewFlagSet("", pflag.ContinueOnError)
 	f.addDeciding(s)
+	s.BoolVar(&f.locals, "locals", false, "with a Python exception, the local variables of each frame; they may hold secrets")
 	s.StringVar(&f.explain, "explain", "", "with --rules: print what they would have decided in an earlier run's `REPORT`")
 	return s
 }
@@ -288,6 +292,9 @@ func (f *flags) command(args []string) (process.Command, error) {
 		args = append([]string{"python3", "-m"}, args...)
 	}
 	c := process.Command{Args: args, Env: f.env, Dir: f.chdir, Plain: f.plain}
+	if f.locals {
+		c.Env = append(slices.Clip(c.Env), transport.EnvLocals+"=1")
+	}
 	if err := f.setUp(&c); err != nil {
 		return c, err
 	}

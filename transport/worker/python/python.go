@@ -32,6 +32,8 @@
 //
 // [shim.py]: https://github.com/go-muster/muster/blob/main/transport/worker/python/shim.py
 // [transport.Exception]: https://pkg.go.dev/github.com/go-muster/muster/transport#Exception
+//
+// [transport.EnvLocals]: https://pkg.go.dev/github.com/go-muster/muster/transport#EnvLocals
 package python
 
 import (

@@ -26,6 +26,7 @@ What must hold:
     PYTHONFAULTHANDLER=0, a program that enables or registers its own.
   - The way to the program's first line is short: this file has two pages, parted by a form feed, and BOOT compiles the
     first alone. The second, and the modules it imports, is for exceptions, and for the stacks of threads.
+  - Local variables are told, and asked for their repr, under MUSTER_LOCALS=1 only: they may hold secrets.
 
 It differs from plain Python where Python leaves no choice: a few frames more are on the stack, sys.meta_path has an
 entry more, which finds the module muster when nobody else does, sys.orig_argv shows the real command line, and a source that is not valid in its encoding is reported in the words of compile().
@@ -43,7 +44,7 @@ VERSION = 1
 HELLO, WELCOME, READY, EXCEPTION, RESULT, HEARTBEAT, PROGRESS, DUMP = 1, 2, 3, 4, 5, 6, 7, 10
 MORE = 1  # the flag of every chunk but the last
 FRAME, MESSAGE, TEXT, ATTRIBUTE, STACKS, NOTE = 1 << 20, 64 << 20, 64 << 10, 1 << 10, 256 << 10, 256  # limits in bytes
-FRAMES, DEPTH, EXCEPTIONS, NOTES, BASES = 128, 16, 128, 64, 32  # limits in pieces
+FRAMES, DEPTH, EXCEPTIONS, NOTES, BASES, LOCALS = 128, 16, 128, 64, 32, 1024  # limits in pieces
 MARK = "\n\u2026 left out \u2026\n"
 PACE = 0.1  # seconds between two messages about progress
 PATIENCE = 5  # seconds to wait for Welcome, which the supervisor sends at once
@@ -603,15 +604,15 @@ def stacks():
 # ---- An exception as a message
 
 def report(error, now):
-    """Return the body of Exception: with causes and all or, where that is too long or fails, without them."""
-    text = printed(error)
-    try:
-        body = pack(filled({**Tree(EXCEPTIONS).node(error, text), **now}))
-        if len(body) <= MESSAGE:
-            return body
-    except BaseException:  # out of memory, or a relative that fights back
-        pass
-    return pack(filled({**Tree(1).node(error, text), **now}))
+    """Return the body of Exception: with all there is or, where that is too long or fails, without what it came from."""
+    for variables in [Variables(), None] if os.environ.get("MUSTER_LOCALS") == "1" else [None]:
+        try:
+            body = pack(filled({**Tree(EXCEPTIONS, variables).node(error, told(error, variables)), **now}))
+            if len(body) <= MESSAGE:
+                return body
+        except BaseException:  # out of memory, or a relative that fights back
+            pass
+    return pack(filled({**Tree(1).node(error, told(error)), **now}))
 
 
 def filled(body):
@@ -647,9 +648,11 @@ class Fit:
 class Tree:
     """An exception with its causes, contexts and members: each once, however they point at one another."""
 
-    def __init__(self, count):
+    def __init__(self, count, variables=None):
         self.left = count
         self.seen = set()
+        self.variables = variables  # None where nobody asked for them
+        self.locals = LOCALS  # that may still be sent
 
     def node(self, error, text, depth=1):
         self.left -= 1
@@ -660,7 +663,7 @@ class Tree:
             "module": fit.text(type(error).__module__),
             "message": fit.text(message(error)),
             "traceback": fit.text(text),
-            "frames": steps(error.__traceback__, fit),
+            "frames": self.steps(error.__traceback__, fit),
             "cause": self.related(error.__cause__, depth, fit),
             "context": self.related(error.__context__, depth, fit),
             "suppressed": bool(error.__suppress_context__),
@@ -677,7 +680,86 @@ class Tree:
         if depth >= DEPTH or self.left <= 0:
             fit.lost = True
             return None
-        return self.node(error, printed(error, chain=False), depth + 1)
+        return self.node(error, told(error, self.variables, chain=False), depth + 1)
+
+    def steps(self, trace, fit):
+        import traceback
+
+        places = fit.some(list(traceback.walk_tb(trace)), FRAMES // 2, FRAMES // 2)
+        found = [self.held(frame, fit) for frame, _ in reversed(places)]  # of the innermost frames first
+        return [
+            filled({
+                "file": fit.text(step.filename, 4 * ATTRIBUTE),
+                "line": step.lineno or 0,
+                "function": fit.text(step.name, ATTRIBUTE),
+                "code": fit.text(step.line or "", ATTRIBUTE),
+                "locals": held,
+            })
+            for step, held in zip(traceback.StackSummary.extract(places), reversed(found))
+        ]
+
+    def held(self, frame, fit):
+        if not self.variables:
+            return {}
+        items = self.variables.of(frame, fit)
+        held = dict(fit.some(list(items.items()), self.locals))
+        self.locals -= len(held)
+        return held
+
+
+class Variables:
+    """The local variables of frames as text: each frame's are looked at once, however many tracebacks it is part of."""
+
+    def __init__(self):
+        self.left = LOCALS
+        self.known = {}
+
+    def of(self, frame, fit):
+        if id(frame) not in self.known:
+            fresh = Fit()
+            self.known[id(frame)] = self.look(frame, fresh), fresh.lost
+            self.left -= len(self.known[id(frame)][0])
+        found, lost = self.known[id(frame)]
+        fit.lost = fit.lost or lost
+        return found
+
+    def look(self, frame, fit):
+        """Call nothing of the program's but __repr__. A mapping of its own, as a class body may have, is passed over."""
+        values = frame.f_locals
+        if not self.left or type(values) not in (dict, type(sys._getframe().f_locals)):
+            fit.lost = not self.left
+            return {}
+        values = dict(values)
+        if frame.f_code.co_name == "<module>":  # what it has imported and defined is no news
+            values = {name: value for name, value in values.items() if not defined(type(value))}
+        names = sorted(name for name in values if plain(name))
+        return {name: fit.text(short(values[name]), ATTRIBUTE) for name in fit.some(names, min(NOTES, self.left))}
+
+    def annotate(self, shown, error):
+        """Put the variables under the frames of what traceback is about to print, and of its relatives."""
+        import traceback
+
+        fit, pending = Fit(), [(shown, error)]
+        while pending:
+            shown, error = pending.pop()
+            if shown is None or error is None:
+                continue
+            steps = list(zip(shown.stack, traceback.walk_tb(error.__traceback__)))
+            for step, (frame, _) in reversed(fit.some(steps, FRAMES // 2, FRAMES // 2)):
+                step.locals = self.of(frame, fit) or None
+            pending += zip(getattr(shown, "exceptions", None) or (), members(error))
+            pending += (shown.__context__, error.__context__), (shown.__cause__, error.__cause__)
+
+
+def defined(kind):
+    from types import BuiltinFunctionType, FunctionType, ModuleType
+
+    return issubclass(kind, (type, BuiltinFunctionType, FunctionType, ModuleType))
+
+
+def plain(name):
+    """Report whether a name is one that people write: no __name__, and not the .0 of a comprehension."""
+    return type(name) is str and name.isidentifier() and not name.startswith("__") and len(name) < ATTRIBUTE // 4
 
 
 def message(error):
@@ -692,18 +774,34 @@ def bases(error):
     return ["%s.%s" % (kind.__module__, kind.__qualname__) for kind in type(error).__mro__[1:-1]]
 
 
-def printed(error, chain=True):
-    """Return the text that Python prints; without its chain, of this exception alone."""
+def told(error, variables=None, chain=True):
+    """Return what can be printed of an error: one may raise where it is asked whether it is true."""
+    for chosen in [variables, None] if variables else [None]:
+        try:
+            return printed(error, chosen, chain)
+        except BaseException:
+            pass
+    return ""
+
+
+def printed(error, variables=None, chain=True):
+    """Return the text that Python prints; without its chain, of this exception alone; with variables, under each frame."""
     import io
     import traceback
 
+    if variables:
+        shown = traceback.TracebackException(type(error), error, error.__traceback__)
+        variables.annotate(shown, error)
+        return "".join(shown.format(chain=chain))
     if not chain or sys.version_info >= (3, 13):  # from then on Python itself prints with this module
         return "".join(traceback.format_exception(type(error), error, error.__traceback__, chain=chain))
-    stderr, ours = sys.stderr, _thread.get_ident()
+    stderr = sys.stderr
 
     class Copy(io.StringIO):
         def write(self, text):
-            return super().write(text) if _thread.get_ident() == ours else stderr.write(text)
+            """Keep what Python prints for us. What the program does, in a __str__ that warns or in a thread, goes its way."""
+            ours = sys._getframe(1).f_code is printed.__code__
+            return super().write(text) if ours else stderr and stderr.write(text)
 
     sys.stderr = Copy()
     try:
@@ -711,21 +809,6 @@ def printed(error, chain=True):
         return sys.stderr.getvalue()
     finally:
         sys.stderr = stderr
-
-
-def steps(trace, fit):
-    import traceback
-
-    places = list(traceback.walk_tb(trace))
-    return [
-        filled({
-            "file": fit.text(step.filename, 4 * ATTRIBUTE),
-            "line": step.lineno or 0,
-            "function": fit.text(step.name, ATTRIBUTE),
-            "code": fit.text(step.line or "", ATTRIBUTE),
-        })
-        for step in traceback.StackSummary.extract(fit.some(places, FRAMES // 2, FRAMES // 2))
-    ]
 
 
 def notes(error):

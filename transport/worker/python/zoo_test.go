@@ -3,6 +3,7 @@ package python
 import (
 	"flag"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -185,7 +186,7 @@ var failures = []animal{
 	{name: "an exception", says: raises, script: "def f():\n  raise ValueError('no')\nf()", check: func(t *testing.T, x *transport.Exception) {
 		want := []transport.Frame{{File: x.Frames[0].File, Line: 3, Function: "<module>", Code: "f()"},
 			{File: x.Frames[0].File, Line: 2, Function: "f", Code: "raise ValueError('no')"}}
-		if x.Type != "ValueError" || x.Module != "builtins" || x.Message != "no" || !slices.Equal(x.Frames, want) || filepath.Base(want[0].File) != "script.py" {
+		if x.Type != "ValueError" || x.Module != "builtins" || x.Message != "no" || !reflect.DeepEqual(x.Frames, want) || filepath.Base(want[0].File) != "script.py" {
 			t.Errorf("got %+v", x)
 		}
 	}},
@@ -222,6 +223,11 @@ var failures = []animal{
 			t.Errorf("got %q", x.Message)
 		}
 	}},
+	{name: "a warning before it", says: raises, script: "import warnings\nwarnings.warn('mind')\n1 / 0", check: func(t *testing.T, x *transport.Exception) {
+		if strings.Contains(x.Traceback, "mind") || strings.Contains(x.Traceback, "Warning") {
+			t.Errorf("got %s", x.Traceback)
+		}
+	}},
 	{name: "a suggestion", since: 10, says: raises, script: "learning_rate = 1\nprint(learning_rat)", check: is("NameError")},
 	{name: "recursion", says: raises, quiet: true, script: "def f(): f()\nf()", check: func(t *testing.T, x *transport.Exception) {
 		if x.Type != "RecursionError" || len(x.Frames) != 128 || !x.Truncated {
@@ -229,7 +235,8 @@ var failures = []animal{
 		}
 	}},
 	{name: "syntax", says: early, script: "x = 1\nprint(x y)\n", check: func(t *testing.T, x *transport.Exception) {
-		if x.Type != "SyntaxError" || x.Attributes["lineno"] != "2" || x.Frames != nil {
+		a := x.Attributes
+		if x.Type != "SyntaxError" || a["lineno"] != "2" || a["text"] != `'print(x y)\n'` || !strings.HasSuffix(a["filename"], "/script.py'") || x.Frames != nil {
 			t.Errorf("got %+v", x)
 		}
 	}},
