@@ -21,6 +21,11 @@
 // the last one before the script ends, unless that is by os._exit or a signal. A process that the script forks says nothing.
 // A script that has a module muster of its own keeps it.
 //
+// With MUSTER_LOCALS=1 in its environment ([transport.EnvLocals]) an exception has the local variables of each frame, as repr
+// writes them: the innermost frames' first, 64 of a frame and 1024 in all, 1 KiB each, and a module's without what it has
+// imported and defined. They stand under the frames of Exception.Traceback, too; what Python itself prints stays as it is.
+// Without it nothing is told, and nothing is asked for its repr: variables may hold secrets.
+//
 // Heartbeats and the stacks of all threads (process.Command.Heartbeat and Dumps) come from threads beside the script's own.
 // While an extension holds the interpreter's lock they cannot run, and nothing comes.
 //
@@ -32,7 +37,6 @@
 //
 // [shim.py]: https://github.com/go-muster/muster/blob/main/transport/worker/python/shim.py
 // [transport.Exception]: https://pkg.go.dev/github.com/go-muster/muster/transport#Exception
-//
 // [transport.EnvLocals]: https://pkg.go.dev/github.com/go-muster/muster/transport#EnvLocals
 package python
 
