@@ -137,8 +137,9 @@ func (f *Failure) StderrTail() string {
 	return string(f.Exit.Stderr)
 }
 
-// Dump returns what the rank said when it was asked for its stacks before it was killed (process.Command.DumpSignal), at
-// most 256 KiB and a mark for what was left out; "" while the process lives, and when it said nothing.
+// Dump returns what the rank said when it was asked for its stacks before it was killed (process.Command.DumpSignal), or
+// what Python's faulthandler said of the fault it died of: at most 256 KiB and a mark for what was left out; "" while the
+// process lives, and when it said nothing.
 func (f *Failure) Dump() string {
 	if f.Exit == nil {
 		return ""

@@ -81,12 +81,17 @@ func TestExitJSON(t *testing.T) {
 			`{"code":-1,"signal":"SIGABRT","core":true,"oom":false,"killed_by":""}`},
 		{process.Exit{Code: -1, Signal: syscall.SIGKILL, Stopped: true},
 			`{"code":-1,"signal":"SIGKILL","core":false,"oom":false,"killed_by":"supervisor"}`},
+		{process.Exit{Code: 3, Silent: true}, `{"code":3,"signal":"","core":false,"oom":false,"silent":true,"killed_by":""}`},
 		{process.Exit{Code: -1, Err: errors.New("lost"), Left: []process.Leftover{{PID: 7, Name: "sleep"}}},
 			`{"code":-1,"signal":"","core":false,"oom":false,"killed_by":"","error":"lost","left":[{"pid":7,"name":"sleep"}]}`},
 	} {
 		got, err := json.Marshal(test.exit)
 		if err != nil || string(got) != test.want {
 			t.Errorf("%s (%v), want %s", got, err, test.want)
+		}
+		var back process.Exit
+		if err := json.Unmarshal(got, &back); err != nil || back.Error() != test.exit.Error() {
+			t.Errorf("%s becomes %q (%v), want %q", got, back.Error(), err, test.exit.Error())
 		}
 	}
 }

@@ -2,6 +2,7 @@ package process
 
 import (
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -11,16 +12,30 @@ const dumpTime = time.Second
 // dumpSize bounds what an exit keeps of a dump.
 const dumpSize = 256 << 10
 
-// A dump keeps what a process says once it was asked for its stacks: the first half of dumpSize, and the last. What lies
-// between is marked as left out. Only the reader of standard error writes, and the text is asked for after its end.
+// pythonCrash begins what Python's faulthandler writes before its process dies of a fault. With many threads, or many
+// extension modules, whose names it lists at the end, that is more than the tail of standard error holds.
+const pythonCrash = "Fatal Python error: "
+
+// A dump keeps what a process says once it was asked for its stacks, or from the last line on that begins as a crash of
+// Python: the first half of dumpSize, and the last. What lies between is marked as left out. Only the reader of standard
+// error writes, whole lines, and the text is asked for after its end.
 type dump struct {
 	asked atomic.Bool
+	crash bool // such a line was seen
 	head  []byte
 	tail  tail
 }
 
 func (d *dump) Write(b []byte) {
-	if !d.asked.Load() {
+	switch at := lastLine(b, pythonCrash); {
+	case d.asked.Load():
+		if d.crash { // of somebody who shares the stream: the answer comes now
+			d.crash, d.head, d.tail = false, nil, tail{}
+		}
+	case at >= 0:
+		d.crash, d.head, d.tail = true, nil, tail{}
+		b = b[at:]
+	case !d.crash:
 		return
 	}
 	n := min(len(b), dumpSize/2-len(d.head))
@@ -54,9 +69,22 @@ func (p *localProcess) Kill() {
 	})
 }
 
-// stacks is what the process answered: on standard error or, where that leads elsewhere, on the Go runtime's crash pipe.
-func (p *localProcess) stacks() []byte {
-	if !p.dump.asked.Load() {
+// crashed reports whether a signal is one that a fault of the process's own sends.
+func crashed(s Signal) bool {
+	switch s {
+	case syscall.SIGSEGV, syscall.SIGABRT, syscall.SIGBUS, syscall.SIGFPE, syscall.SIGILL:
+		return true
+	}
+	return false
+}
+
+// stacks is what the process said as it crashed, or answered: on standard error or, where that leads elsewhere, on the Go
+// runtime's crash pipe.
+func (p *localProcess) stacks(exit *Exit) []byte {
+	asked := p.dump.asked.Load()
+	switch {
+	case asked && exit.Stopped, !asked && p.dump.crash && crashed(exit.Signal):
+	default:
 		return nil
 	}
 	if text := p.dump.text(); len(text) > 0 {

@@ -140,8 +140,44 @@ func TestPythonCrash(t *testing.T) {
 			if said == "" {
 				said = string(exit.Stderr)
 			}
+			if fault := string(exit.Dump); strings.HasPrefix(name, "a") && (!strings.HasPrefix(fault, "Fatal Python error: Segmentation fault\n") ||
+				!strings.Contains(fault, "string_at")) || strings.HasPrefix(name, "w") && fault != "" {
+				t.Errorf("dump %q", fault)
+			}
 			if !strings.Contains(said, "string_at") || name == "with its own" && len(exit.Stderr) > 0 {
 				t.Errorf("no traceback\n%s", l.dump())
+			}
+		})
+	}
+}
+
+// TestPythonCrashOfMany: what the threads of a program do when it crashes is more than the tail of standard error holds, and
+// is all there; a crash of somebody else on the same stream, or one that a program only prints, is none (T27).
+func TestPythonCrashOfMany(t *testing.T) {
+	const threads = "import threading\ndef crowd(n):\n  crowd(n - 1) if n else threading.Event().wait()\n" +
+		"for _ in range(20): threading.Thread(target=crowd, args=(30,), daemon=True).start()\n"
+	const printed = "import os, sys\nsys.stderr.write('Fatal Python error: so they say\\n')\nsys.stderr.flush()\n"
+	for _, test := range []struct {
+		name, source string
+		signal       process.Signal
+		dump         bool
+	}{
+		{"an abort", threads + "import os\ndef give_up(): os.abort()\ngive_up()", syscall.SIGABRT, true},
+		{"an abort after another's", printed + threads + "def give_up(): os.abort()\ngive_up()", syscall.SIGABRT, true},
+		{"killed after another's", printed + "os.kill(os.getpid(), 9)", syscall.SIGKILL, false},
+		{"an exit after another's", printed + "sys.exit(3)", 0, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			processtest.Check(t)
+			argv, _ := python.Inject([]string{python3(t), "-c", test.source})
+			l, exit := run(t, process.Command{Args: argv, Speaks: true})
+			dump := string(exit.Dump)
+			if exit.Signal != test.signal || test.dump != (dump != "") {
+				t.Fatalf("exit %+v\n%s", exit, l.dump())
+			}
+			if test.dump && (!strings.HasPrefix(dump, "Fatal Python error: Aborted\n") || !strings.Contains(dump, "in give_up\n") ||
+				strings.Count(dump, "in crowd\n") < 20*30 || strings.Contains(dump, "so they say")) {
+				t.Errorf("dump:\n%s", dump)
 			}
 		})
 	}

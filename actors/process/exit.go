@@ -24,6 +24,8 @@ type Exit struct {
 	Stopped bool
 	// OOM says that the kernel's out-of-memory killer ended it.
 	OOM bool
+	// Silent says that a function ended its process with an exit code other than 0, and with no word: it called os.Exit.
+	Silent bool
 	// Err says why there is no exit code, or why it proves nothing: the process could not be launched, the link broke,
 	// a function ended without its result, the process was abandoned.
 	Err error
@@ -32,9 +34,12 @@ type Exit struct {
 	// from the kernel's account when that is certain to be the process's own. 0 means not known.
 	MaxRSS int64
 
+	// Dump is what it said when it was asked for its stacks (Command.DumpSignal), or when Python's faulthandler told of the
+	// fault it died of: at most 256 KiB and a mark.
+	Dump []byte
+
 	CPU    time.Duration // user and system time of the process and of those of its children that it waited for
 	Stderr []byte        // the last lines of standard error, at most 8 KiB
-	Dump   []byte        // what it said when it was asked for its stacks (Command.DumpSignal), at most 256 KiB and a mark
 	Left   []Leftover    // processes it left behind in its group or holding its streams, which were ended or cut off
 }
 
@@ -58,6 +63,8 @@ func (e *Exit) Error() string {
 		return fmt.Sprintf("signal: %v (%s, core dumped)", e.Signal, SignalName(e.Signal))
 	case e.Signal != 0:
 		return fmt.Sprintf("signal: %v (%s)", e.Signal, SignalName(e.Signal))
+	case e.Silent:
+		return fmt.Sprintf("exit status %d without a report: the function ended its process (os.Exit?)", e.Code)
 	}
 	return fmt.Sprintf("exit status %d", e.Code)
 }
@@ -71,6 +78,7 @@ type exitDocument struct {
 	Signal   string     `json:"signal"`
 	Core     bool       `json:"core"`
 	OOM      bool       `json:"oom"`
+	Silent   bool       `json:"silent,omitempty"`
 	KilledBy Killer     `json:"killed_by"`
 	Error    string     `json:"error,omitempty"`
 	Left     []Leftover `json:"left,omitempty"`
@@ -79,7 +87,8 @@ type exitDocument struct {
 // MarshalJSON writes the exit as the report of docs/design.md §9 has it.
 func (e Exit) MarshalJSON() ([]byte, error) {
 	d := exitDocument{
-		Code: e.Code, Signal: SignalName(e.Signal), Core: e.Core, OOM: e.OOM, KilledBy: e.KilledBy(), Left: e.Left,
+		Code: e.Code, Signal: SignalName(e.Signal), Core: e.Core, OOM: e.OOM, Silent: e.Silent, KilledBy: e.KilledBy(),
+		Left: e.Left,
 	}
 	if e.Err != nil {
 		d.Error = e.Err.Error()
@@ -97,7 +106,9 @@ func (e *Exit) UnmarshalJSON(text []byte) error {
 	if err != nil && d.Signal != "" {
 		return err
 	}
-	*e = Exit{Code: d.Code, Signal: s, Core: d.Core, OOM: d.OOM, Stopped: d.KilledBy == BySupervisor, Left: d.Left}
+	*e = Exit{
+		Code: d.Code, Signal: s, Core: d.Core, OOM: d.OOM, Silent: d.Silent, Stopped: d.KilledBy == BySupervisor, Left: d.Left,
+	}
 	if d.Error != "" {
 		e.Err = errors.New(d.Error)
 	}

@@ -170,11 +170,22 @@ func TestFunction(t *testing.T) {
 			t.Errorf("exit %+v, exception %+v", exit, x)
 		}
 	})
-	t.Run("os.Exit(138) is exit code 138", func(t *testing.T) {
+	t.Run("os.Exit(138) is exit code 138, without a report", func(t *testing.T) { // E29
 		processtest.Check(t)
 		l, exit := run(t, process.Reexec("exit", "138"))
-		if exit.Code != 138 || exit.Signal != 0 || exit.Err != nil || len(l.exceptions()) > 0 {
+		if exit.Code != 138 || exit.Signal != 0 || exit.Err != nil || !exit.Silent || len(l.exceptions()) > 0 {
 			t.Errorf("exit %+v", exit)
+		}
+		if want := "exit status 138 without a report: the function ended its process (os.Exit?)"; exit.Error() != want {
+			t.Errorf("%q, want %q", exit.Error(), want)
+		}
+	})
+	t.Run("an exit with a report is not silent", func(t *testing.T) {
+		processtest.Check(t)
+		for _, name := range []string{"error", "panic", "panic elsewhere", "fatal error", "goexit", "nothing"} {
+			if _, exit := run(t, process.Reexec(name)); exit.Silent {
+				t.Errorf("%s: exit %+v", name, exit)
+			}
 		}
 	})
 	t.Run("one that looks at its context is told why it is stopped", func(t *testing.T) {
@@ -183,7 +194,7 @@ func TestFunction(t *testing.T) {
 		l.awaitOutput(process.Stdout, "waiting")
 		l.Stop("rank 2 failed", time.Minute)
 		exit := l.awaitExit()
-		if exit.Code != 1 || !exit.Stopped || exit.Err != nil || len(l.exceptions()) > 0 {
+		if exit.Code != 1 || !exit.Stopped || exit.Silent || exit.Err != nil || len(l.exceptions()) > 0 {
 			t.Errorf("exit %+v, %s", exit, l.dump())
 		}
 		if out := l.stdout(); !strings.Contains(out, "rank 2 failed") && !strings.Contains(out, "terminated") {

@@ -297,9 +297,7 @@ func (p *localProcess) finish() {
 	p.group.close()
 	p.lastWords(&exit)
 	exit.Stderr = p.tail.Lines()
-	if exit.Stopped {
-		exit.Dump = p.stacks()
-	}
+	exit.Dump = p.stacks(&exit)
 	p.release()
 	p.observer.Exited(exit)
 }
@@ -339,13 +337,14 @@ func (p *localProcess) lastWords(exit *Exit) {
 			p.observer.Message(x)
 		}
 	}
-	if exit.Code != 0 || exit.Signal != 0 {
-		return
-	}
+	silent := p.command.Entry != "" && !p.said.result && !p.said.raised && !exit.Stopped
 	switch {
+	case exit.Signal != 0:
+	case exit.Code != 0:
+		exit.Silent = silent && exit.Code > 0 && p.said.broken == nil
 	case p.said.broken != nil:
 		exit.Err = p.said.broken
-	case p.command.Entry != "" && !p.said.result && !p.said.raised && !exit.Stopped:
+	case silent:
 		exit.Err = ErrNoResult
 		if !p.said.hello {
 			exit.Err = fmt.Errorf("%w: it never said hello: does its main call worker.Main?", ErrNoResult)

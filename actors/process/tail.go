@@ -46,9 +46,19 @@ type fatalLine string
 // Write takes whole lines.
 func (f *fatalLine) Write(b []byte) {
 	const head = fatalError + ": "
-	at := bytes.LastIndex(b, []byte("\n"+head)) + 1
-	if at > 0 || bytes.HasPrefix(b, []byte(head)) {
+	if at := lastLine(b, head); at >= 0 {
 		line, _, _ := bytes.Cut(b[at+len(head):], []byte("\n"))
 		*f = fatalLine(bytes.ToValidUTF8(line[:min(len(line), tailSize)], []byte("\uFFFD")))
 	}
+}
+
+// lastLine returns where the last line begins that begins so, -1 for none.
+func lastLine(b []byte, head string) int {
+	if at := bytes.LastIndex(b, []byte("\n"+head)); at >= 0 {
+		return at + 1
+	}
+	if bytes.HasPrefix(b, []byte(head)) {
+		return 0
+	}
+	return -1
 }

@@ -45,3 +45,13 @@ func TestNoDumpSignal(t *testing.T) {
 		t.Errorf("a dump that nobody asked for:\n%s", text)
 	}
 }
+
+// Of a Python script that crashes, its stacks are shown (T27).
+func TestCrashOfPython(t *testing.T) {
+	c := start(t, "python3", "-c", "import os\ndef give_up(): os.abort()\ngive_up()")
+	c.wants(134)
+	c.stderr.await(t, 1, `rank 0 failed first .*: signal: aborted \(SIGABRT.*\)\n\n    its stacks, as it crashed:\n    (Fatal Python error: Aborted)\n`)
+	if text := c.stderr.String(); !strings.Contains(text, "    File \"<string>\", line 2 in give_up\n") || strings.Contains(text, "was killed") {
+		t.Errorf("stderr:\n%s", text)
+	}
+}

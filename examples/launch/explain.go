@@ -41,12 +41,12 @@ func explain(w io.Writer, r supervisor.Report, err error) {
 func hintDumps(w io.Writer, r supervisor.Report) {
 	var ranks []int
 	for _, f := range r.Failures {
-		if f.Dump() != "" {
+		if f.Dump() != "" && f.Exit.Stopped {
 			ranks = append(ranks, f.Rank)
 		}
 	}
 	for _, k := range r.Ranks {
-		if k.Exit != nil && len(k.Exit.Dump) > 0 {
+		if k.Exit != nil && len(k.Exit.Dump) > 0 && k.Exit.Stopped {
 			ranks = append(ranks, k.Rank)
 		}
 	}
@@ -65,13 +65,16 @@ func headline(f *supervisor.Failure) string {
 	return line
 }
 
-// evidence is the traceback, or else the end of what the rank wrote to its standard error.
+// evidence is the traceback, the stacks of a rank that hung or crashed, or else the end of its standard error.
 func evidence(f *supervisor.Failure) string {
 	if f.Exception != nil && f.Exception.Traceback != "" {
 		return f.Exception.Traceback
 	}
 	if f.Stacks != "" {
-		return "its stacks, as it hung:\n" + firstLines(f.Stacks, 40)
+		return "its stacks, as it hung:\n" + firstLines(f.Stacks, "stacks")
+	}
+	if dump := f.Dump(); dump != "" && !f.Exit.Stopped {
+		return "its stacks, as it crashed:\n" + firstLines(dump, "dump")
 	}
 	if tail := strings.TrimRight(f.StderrTail(), "\n"); tail != "" {
 		return "the end of its standard error:\n" + tail
@@ -79,13 +82,14 @@ func evidence(f *supervisor.Failure) string {
 	return ""
 }
 
-// firstLines is what fits on a screen; the report has all of it.
-func firstLines(text string, most int) string {
+// firstLines is what fits on a screen; the report has all of it, under a key.
+func firstLines(text, key string) string {
+	const most = 40
 	lines := strings.SplitAfterN(text, "\n", most+1)
 	if len(lines) <= most {
 		return text
 	}
-	return strings.Join(lines[:most], "") + "… see stacks in --report"
+	return strings.Join(lines[:most], "") + "… see " + key + " in --report"
 }
 
 func indent(text string) string {

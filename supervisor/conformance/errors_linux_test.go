@@ -249,7 +249,8 @@ func TestFunctionThatExits(t *testing.T) {
 		}
 	})
 	t.Run("with code 3", func(t *testing.T) {
-		if f := alone(t, oddFunction(t, "exit 3")); f.Exit.Code != 3 || f.Exception != nil {
+		f := alone(t, oddFunction(t, "exit 3"))
+		if f.Exit.Code != 3 || f.Exception != nil || !strings.HasPrefix(f.Error(), "rank 0@0: exit status 3 without a report") {
 			t.Errorf("%v, exit %+v", f, f.Exit)
 		}
 	})
