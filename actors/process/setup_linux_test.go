@@ -479,10 +479,27 @@ func init() {
 		}
 		select {}
 	})
+	worker.Register("out of memory", func(context.Context, worker.Info) error {
+		b := make([]byte, 1<<41) // two TiB
+		return fmt.Errorf("%d bytes at %p", len(b), b)
+	})
 	worker.Register("stack overflow", func(context.Context, worker.Info) error {
 		debug.SetMaxStack(1 << 20)
 		return fmt.Errorf("%d", deeper(1))
 	})
+}
+
+// TestOutOfMemory: a worker that the system gives no memory is told, with the function that asked for it (T25).
+func TestOutOfMemory(t *testing.T) {
+	processtest.Check(t)
+	l, exit := run(t, process.Reexec("out of memory"))
+	x := l.onlyException()
+	if x.Type == "*errors.errorString" {
+		t.Skip("this system gives any amount of memory: vm.overcommit_memory")
+	}
+	if x.Type != "fatal error" || !strings.HasSuffix(x.Message, "out of memory") || exit.Code != 2 || !strings.Contains(x.Traceback, "setup_linux_test.go") {
+		t.Errorf("exit %+v, %q: %q\n%s", exit, x.Type, x.Message, x.Traceback)
+	}
 }
 
 // deeper has an end that is never reached.

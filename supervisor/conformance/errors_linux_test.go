@@ -9,8 +9,10 @@ import (
 	"os"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/go-muster/muster/actors/process"
@@ -21,7 +23,30 @@ import (
 
 var errQuota = errors.New("quota used up")
 
-func init() { transport.RegisterError("conformance.errQuota", errQuota) }
+// A shardError is of a type that both sides know, a privateError of one that only the rank's side does.
+type shardError struct {
+	Shard int
+	Hosts []string
+	Err   error
+}
+
+func (e *shardError) Error() string { return fmt.Sprintf("shard %d: %v", e.Shard, e.Err) }
+func (e *shardError) Unwrap() error { return e.Err }
+
+type privateError struct {
+	Shard int
+	Since time.Duration
+}
+
+func (e privateError) Error() string { return "private" }
+
+// A point is what nobody would panic with.
+type point struct{ X, Y int }
+
+func init() {
+	transport.RegisterError("conformance.errQuota", errQuota)
+	transport.RegisterErrorType[*shardError]("conformance.shardError")
+}
 
 // odd are errors that functions end with; the panics among them never return.
 var odd = map[string]func() error{
@@ -29,24 +54,44 @@ var odd = map[string]func() error{
 		_, missing := os.Open("/does/not/exist")
 		return fmt.Errorf("epoch 3: %w", errors.Join(fmt.Errorf("disk: %w", errQuota), missing))
 	},
-	"large":          func() error { return errors.New(large(100 << 10)) },
-	"huge":           func() error { return errors.New(large(20 << 20)) },
-	"huge panic":     func() error { panic(large(20 << 20)) },
-	"not UTF-8":      func() error { return errors.New("caf\xe9 \xff") },
-	"Error panics":   func() error { return touchy{} },
-	"panic's panics": func() error { panic(touchy{}) },
+	"registered": func() error {
+		_, missing := os.Open("/does/not/exist")
+		return errors.Join(io.EOF, fmt.Errorf("epoch 3: %w", &shardError{7, []string{"a", "b"}, missing}))
+	},
+	"too large to carry": func() error { return &shardError{7, []string{large(100 << 10)}, errQuota} },
+	"not registered":     func() error { return fmt.Errorf("epoch 3: %w", privateError{7, time.Minute}) },
+	"large":              func() error { return errors.New(large(100 << 10)) },
+	"huge":               func() error { return errors.New(large(20 << 20)) },
+	"huge panic":         func() error { panic(large(20 << 20)) },
+	"not UTF-8":          func() error { return errors.New("caf\xe9 \xff") },
+	"Error panics":       func() error { return touchy{} },
+	"panic's panics":     func() error { panic(touchy{}) },
 	"goroutine": func() error {
 		go panic("in another goroutine") // ends the process
 		hang()
 		return nil
 	},
-	"goexit":  func() error { runtime.Goexit(); return nil },
-	"exit 0":  func() error { os.Exit(0); return nil },
-	"exit 3":  func() error { os.Exit(3); return nil },
-	"nil map": func() error { nilMap()["nil map"]++; return nil },
+	"panic nil":         func() error { panic(nil) },
+	"panic with error":  func() error { panic(&shardError{7, nil, io.EOF}) },
+	"panic with struct": func() error { panic(point{1, 2}) },
+	"elsewhere nil":     func() error { return elsewhere(nil) },
+	"elsewhere error":   func() error { return elsewhere(&shardError{7, nil, io.EOF}) },
+	"elsewhere struct":  func() error { return elsewhere(point{1, 2}) },
+	"elsewhere touchy":  func() error { return elsewhere(touchy{}) },
+	"goexit":            func() error { runtime.Goexit(); return nil },
+	"exit 0":            func() error { os.Exit(0); return nil },
+	"exit 3":            func() error { os.Exit(3); return nil },
+	"nil map":           func() error { nilMap()["nil map"]++; return nil },
 }
 
 func nilMap() map[string]int { return nil }
+
+// elsewhere panics in another goroutine, which ends the process.
+func elsewhere(v any) error {
+	go panic(v)
+	hang()
+	return nil
+}
 
 // touchy is an error that does not want to be read.
 type touchy struct{}
@@ -93,6 +138,36 @@ func TestS15GoErrorsSurvive(t *testing.T) {
 	if exit := as[*process.Exit](t, err); exit.Code != 1 {
 		t.Errorf("exit %v", exit)
 	}
+}
+
+// An error of a registered type is a value again, with what it wraps, beside its siblings.
+func TestRegisteredTypesSurvive(t *testing.T) {
+	f := alone(t, oddFunction(t, "registered"))
+	err := fmt.Errorf("as a user may wrap it: %w", f)
+	shard := as[*shardError](t, err)
+	if shard.Shard != 7 || !slices.Equal(shard.Hosts, []string{"a", "b"}) || !errors.Is(shard, fs.ErrNotExist) || errors.Is(shard, io.EOF) {
+		t.Errorf("got %+v", shard)
+	}
+	if !errors.Is(err, io.EOF) || !errors.Is(err, fs.ErrNotExist) || shard.Error() != "shard 7: open /does/not/exist: no such file or directory" {
+		t.Errorf("%v: %v", err, shard)
+	}
+	roundTrip(t, as[*transport.Exception](t, f))
+
+	t.Run("too large", func(t *testing.T) {
+		f := alone(t, oddFunction(t, "too large to carry"))
+		var shard *shardError
+		if e := f.Exception; errors.As(f, &shard) || !errors.Is(f, errQuota) || !e.Truncated || e.Attributes["Shard"] != "7" ||
+			e.Type != "*conformance_test.shardError" || e.Message != "shard 7: quota used up" {
+			t.Errorf("got %+v", e)
+		}
+	})
+	t.Run("not registered", func(t *testing.T) {
+		f := alone(t, oddFunction(t, "not registered"))
+		e := f.Exception.Cause
+		if e.Type != "conformance_test.privateError" || e.Message != "private" || e.Attributes["Shard"] != "7" || e.Attributes["Since"] != "1m0s" {
+			t.Errorf("got %+v", e)
+		}
+	})
 }
 
 const raiseTree = `
@@ -213,6 +288,31 @@ func TestErrorThatPanics(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			if e := as[*transport.Exception](t, alone(t, test.command)); !strings.Contains(e.Message, test.text) {
 				t.Errorf("message %q", e.Message)
+			}
+		})
+	}
+}
+
+// Whatever a function panics with, in its own goroutine or in another one, is told (T25).
+func TestPanicOfAnyValue(t *testing.T) {
+	for name, want := range map[string]string{
+		"panic nil":         "panic: panic called with nil argument",
+		"panic with error":  "panic: shard 7: EOF",
+		"panic with struct": "panic: conformance_test.point{X:1, Y:2}",
+		"elsewhere nil":     "panic: panic called with nil argument",
+		"elsewhere error":   "panic: shard 7: EOF",
+		"elsewhere struct":  "panic: (conformance_test.point) 0x", // the runtime's
+		"elsewhere touchy":  "fatal error: panic while printing panic value",
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := alone(t, oddFunction(t, name))
+			e := as[*transport.Exception](t, f)
+			if !strings.HasPrefix(e.Error(), want) || f.Exit.Code != 2 || f.Exit.Silent || !strings.Contains(e.Traceback, "errors_linux_test.go:") {
+				t.Errorf("got %q, want %q; exit %v\n%s", e, want, f.Exit, e.Traceback)
+			}
+			var shard *shardError
+			if found := errors.As(f, &shard); found != (name == "panic with error") {
+				t.Errorf("it is a shardError: %v", found)
 			}
 		})
 	}

@@ -26,7 +26,9 @@
 // for them, are sent from beside the function, which need not know.
 //
 // What goes wrong travels to the supervisor as an exception: a returned error with everything it wraps and joins, a
-// panic of the function with its stack, a panic or fatal error of any other goroutine as the runtime describes it.
+// panic of the function with its stack, a panic or fatal error of any other goroutine as the runtime describes it. Sentinel
+// errors that both sides name with transport.RegisterError satisfy errors.Is there, errors of a type that both name with
+// transport.RegisterErrorType errors.As. A function that calls os.Exit reports nothing: its exit says so.
 //
 // The package imports the standard library, msgpack and x/sys only: a worker binary links no actor library.
 package worker
