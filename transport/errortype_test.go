@@ -2,6 +2,7 @@ package transport_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -126,6 +127,13 @@ func TestErrorsAs(t *testing.T) {
 		x := cross(t, errors.Join(&oddError{Text: "text"}, &quotaError{Err: context.Canceled}))
 		if !errors.As(x, &got) || got.Text != "text" || !errors.As(x, &quota) || !errors.Is(quota.Err, context.Canceled) {
 			t.Errorf("got %+v, %+v", got, quota)
+		}
+	})
+	t.Run("out of a report", func(t *testing.T) {
+		text, err := json.Marshal(cross(t, fmt.Errorf("x: %w", quota)))
+		x, got := &transport.Exception{}, (*quotaError)(nil)
+		if err := errors.Join(err, json.Unmarshal(text, x)); err != nil || !errors.As(x, &got) || got.User != "ada" || !errors.Is(got, fs.ErrNotExist) {
+			t.Errorf("%v, got %+v", err, got)
 		}
 	})
 	t.Run("a panic's", func(t *testing.T) {

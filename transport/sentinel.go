@@ -30,6 +30,7 @@ var sentinels = struct {
 	"fs.ErrInvalid":            fs.ErrInvalid,
 	"os.ErrDeadlineExceeded":   os.ErrDeadlineExceeded,
 	"errors.ErrUnsupported":    errors.ErrUnsupported,
+	"transport.ErrTooLarge":    ErrTooLarge,
 }}
 
 // RegisterError makes a sentinel error survive the process boundary: an exception made from an error that is err, in

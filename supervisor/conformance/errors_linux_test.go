@@ -60,6 +60,7 @@ var odd = map[string]func() error{
 	},
 	"too large to carry": func() error { return &shardError{7, []string{large(100 << 10)}, errQuota} },
 	"not registered":     func() error { return fmt.Errorf("epoch 3: %w", privateError{7, time.Minute}) },
+	"huge tree":          func() error { return hugeTree() },
 	"large":              func() error { return errors.New(large(100 << 10)) },
 	"huge":               func() error { return errors.New(large(20 << 20)) },
 	"huge panic":         func() error { panic(large(20 << 20)) },
@@ -97,6 +98,16 @@ func elsewhere(v any) error {
 type touchy struct{}
 
 func (touchy) Error() string { panic("do not ask") }
+
+// hugeTree is within each limit of an exception, and larger than a message in all.
+func hugeTree() error {
+	notes := slices.Repeat([]string{strings.Repeat("n", 64<<10)}, 64)
+	x := &transport.Exception{Type: "Tree", Message: large(100 << 10)}
+	for range 17 {
+		x.Members = append(x.Members, &transport.Exception{Type: "Leaf", Notes: notes})
+	}
+	return x
+}
 
 // large is a text of a size, with a beginning and an end.
 func large(size int) string { return "first words " + strings.Repeat("x", size) + " last words" }
@@ -222,6 +233,7 @@ func TestErrorLargerThanALimit(t *testing.T) {
 	for name, c := range map[string]process.Command{
 		"function, 100 KiB":   oddFunction(t, "large"),
 		"function, 20 MiB":    oddFunction(t, "huge"),
+		"function, 68 MiB":    oddFunction(t, "huge tree"),
 		"a panic's, 20 MiB":   oddFunction(t, "huge panic"),
 		"python, 100 KiB":     pythonCode(`raise ValueError("first words " + "x" * (100 << 10) + " last words")`),
 		"python, 20 MiB":      pythonCode(`raise ValueError("first words " + "x" * (20 << 20) + " last words")`),

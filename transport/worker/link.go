@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -136,7 +137,10 @@ func (l *link) report(me Info, x *transport.Exception) {
 	x.Host, _ = os.Hostname()
 	x.Limit()
 	l.progress.flush()
-	_ = l.conn.Send(x)
+	if errors.Is(l.conn.Send(x), transport.ErrTooLarge) { // within each limit, and too much in all
+		x.Cause, x.Context, x.Members, x.Truncated = nil, nil, nil, true
+		_ = l.conn.Send(x)
+	}
 }
 
 // offer is a send that keeps the first value: each of these comes once, and a peer that repeats itself changes nothing.
