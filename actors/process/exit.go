@@ -64,7 +64,7 @@ func (e *Exit) Error() string {
 	case e.Signal != 0:
 		return fmt.Sprintf("signal: %v (%s)", e.Signal, SignalName(e.Signal))
 	case e.Silent:
-		return fmt.Sprintf("exit status %d without a report: the function ended its process (os.Exit?)", e.Code)
+		return fmt.Sprintf("exit status %d without a report (os.Exit?)", e.Code)
 	}
 	return fmt.Sprintf("exit status %d", e.Code)
 }

@@ -176,7 +176,7 @@ func TestFunction(t *testing.T) {
 		if exit.Code != 138 || exit.Signal != 0 || exit.Err != nil || !exit.Silent || len(l.exceptions()) > 0 {
 			t.Errorf("exit %+v", exit)
 		}
-		if want := "exit status 138 without a report: the function ended its process (os.Exit?)"; exit.Error() != want {
+		if want := "exit status 138 without a report (os.Exit?)"; exit.Error() != want {
 			t.Errorf("%q, want %q", exit.Error(), want)
 		}
 	})

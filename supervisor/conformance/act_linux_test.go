@@ -43,6 +43,11 @@ type mode struct {
 	command func(t *testing.T, verbs ...string) process.Command
 }
 
+// exit is how a rank ends that exits with a code of its own.
+func (m mode) exit(code int) *process.Exit {
+	return &process.Exit{Code: code, Silent: code != 0 && m.name == "function"}
+}
+
 var (
 	function = mode{"function", true, "*errors.errorString", func(t *testing.T, verbs ...string) process.Command {
 		t.Helper()

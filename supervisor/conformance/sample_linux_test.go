@@ -98,7 +98,7 @@ func (s *scenario) cast(kind int, gaveUp bool, r *rand.Rand) {
 }
 
 // journal is the scenario as a record of lives, for a replay: ready after 10 ms, failed after a second.
-func (s *scenario) journal() supervisor.Journal {
+func (s *scenario) journal(m mode) supervisor.Journal {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	j := supervisor.Journal{Start: start, Spec: supervisor.Spec{Ranks: make([]process.Command, s.size), Grace: grace}}
 	add := func(e supervisor.Event, at time.Duration) {
@@ -112,7 +112,7 @@ func (s *scenario) journal() supervisor.Journal {
 				e.Kind = kind
 				add(e, time.Duration(at)*10*time.Millisecond)
 			}
-			for _, e := range ending(e, p.does) {
+			for _, e := range ending(e, m, p.does) {
 				add(e, time.Second)
 			}
 		}
@@ -122,14 +122,14 @@ func (s *scenario) journal() supervisor.Journal {
 }
 
 // ending is what the record has of a life's end.
-func ending(e supervisor.Event, does string) []supervisor.Event {
+func ending(e supervisor.Event, m mode, does string) []supervisor.Event {
 	failed, exited, killed := e, e, e
 	failed.Kind, exited.Kind, killed.Kind = supervisor.EventFailed, supervisor.EventExited, supervisor.EventKill
 	exited.Exit = &process.Exit{}
 	verb, rest, _ := strings.Cut(does, " ")
 	switch verb {
 	case "exit":
-		exited.Exit.Code = number(rest)
+		exited.Exit = m.exit(number(rest))
 	case "signal":
 		exited.Exit.Code, exited.Exit.Signal = -1, process.Signal(number(rest))
 	case "raise":
@@ -218,7 +218,7 @@ func TestSimulationIsReal(t *testing.T) {
 		failures += len(s.fails)
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			processtest.Check(t)
-			want, err := supervisor.Replay(s.journal(), s.strategy)
+			want, err := supervisor.Replay(s.journal(m), s.strategy)
 			if err != nil {
 				t.Fatal(err)
 			}

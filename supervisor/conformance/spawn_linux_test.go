@@ -349,7 +349,7 @@ func TestS12ExitCode(t *testing.T) {
 	inEach(t, func(t *testing.T, m mode) {
 		x := begin(t, supervisor.Spec{Ranks: m.ranks(t, []string{"exit 12"})})
 		f := x.failure()
-		if exit := as[*process.Exit](t, f); exit.Code != 12 || f.Exception != nil || f.Error() != "rank 0@0: exit status 12" {
+		if exit := as[*process.Exit](t, f); exit.Code != 12 || f.Exception != nil || f.Error() != "rank 0@0: "+m.exit(12).Error() {
 			t.Errorf("%v: exit %v", f, exit)
 		}
 	})

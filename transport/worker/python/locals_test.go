@@ -191,3 +191,30 @@ raise E
 		}
 	})
 }
+
+// TestLocalsOfAGroup: the members of a group have theirs, in their frames and in the text of the whole.
+func TestLocalsOfAGroup(t *testing.T) {
+	const script = `
+def part(n): raise ValueError(n)
+errors = []
+for k in 1, 2:
+    try: part(k)
+    except ValueError as e: errors.append(e)
+raise ExceptionGroup("parts", errors)
+`
+	eachPython(t, func(t *testing.T, p executable) {
+		if p.minor < 11 {
+			t.Skip("exception groups came with Python 3.11")
+		}
+		x, _ := raisedBy(t, p, "1", script)
+		for i, m := range x.Members {
+			n := []string{"1", "2"}[i]
+			if got := m.Frames[1].Locals["n"]; got != n || m.Frames[0].Locals["k"] != "2" || !strings.Contains(x.Traceback, "|     n = "+n+"\n") {
+				t.Errorf("member %d: %+v\n%s", i, m.Frames, x.Traceback)
+			}
+		}
+		if len(x.Members) != 2 || x.Frames[0].Locals["errors"] != "[ValueError(1), ValueError(2)]" {
+			t.Errorf("%+v", x)
+		}
+	})
+}
