@@ -3,6 +3,7 @@ package supervisor
 import (
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 
 	"github.com/go-muster/muster/actors/process"
@@ -29,6 +30,21 @@ func environment(e rankEnvironment) []string {
 		env = append(env, "OMP_NUM_THREADS=1") // n ranks with a thread pool of all processors each would fight
 	}
 	return append(env, e.gpus.environment(e.id.Rank)...) // on one host the rank is the local rank
+}
+
+// withErrorFile completes the contract of torchrun: a main under @record reports in a file what it raises. A function reports
+// on its socket, and is spared the descriptor.
+func withErrorFile(c process.Command) process.Command {
+	c.ErrorFile = c.ErrorFile || c.Entry == ""
+	return c
+}
+
+func (s Spec) withErrorFiles() []process.Command {
+	ranks := slices.Clone(s.Ranks)
+	for i := range ranks {
+		ranks[i] = withErrorFile(ranks[i])
+	}
+	return ranks
 }
 
 type rankEnvironment struct {

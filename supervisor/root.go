@@ -216,7 +216,7 @@ func (r *root) spawn(ctx actor.Context, ids []process.ID) {
 		ctx.Send(r.mail, &lifeBorn{ids, len(r.spec.Ranks)})
 	}
 	for _, id := range ids {
-		command := r.spec.Ranks[id.Rank]
+		command := withErrorFile(r.spec.Ranks[id.Rank])
 		command.Env = append(environment(r.environment(id)), command.Env...)
 		live := r.spec.Liveness
 		props := actors.Rank(actors.Config{

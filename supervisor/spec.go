@@ -61,7 +61,7 @@ const (
 )
 
 // Environment returns the variables that a rank of the first generation finds besides its command's own, each
-// "KEY=value". MASTER_PORT is 0 in it: the port is chosen when the generation starts.
+// "KEY=value". MASTER_PORT is 0 in it, and TORCHELASTIC_ERROR_FILE is missing: they are chosen at the start.
 func (s Spec) Environment(rank int) []string {
 	s = s.withDefaults()
 	return environment(rankEnvironment{
@@ -115,7 +115,7 @@ func (s Spec) Check(l process.Launcher) error {
 		}
 	}
 	if p, ok := l.(process.Preflighter); ok {
-		if err := p.Preflight(s.Ranks); err != nil {
+		if err := p.Preflight(s.withErrorFiles()); err != nil {
 			errs = append(errs, err)
 		}
 	}

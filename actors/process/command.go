@@ -32,6 +32,11 @@ type Command struct {
 	// Dumps tells the worker that Process.Dump may ask for its stacks. With heartbeats it is always told so. A Python script
 	// has a second thread then.
 	Dumps bool `json:"dumps,omitempty"`
+	// ErrorFile gives the process, in TORCHELASTIC_ERROR_FILE, the path of a pipe of ours where programs written for torchrun
+	// (their main is decorated by @record) report what they raised. It counts when the process fails and its worker has said
+	// nothing. A supervisor sets it for every rank that is no function. There is none for a command that names such a file
+	// in Env, or the variable in Unset, none for one with a User or a Group, and none outside of Linux.
+	ErrorFile bool `json:"error_file,omitempty"`
 	// Plain leaves out the socket on descriptor 3.
 	Plain bool `json:"plain,omitempty"`
 	// Stdin is a file for standard input; empty means the null device, /dev/stdin the supervisor's own. On Linux a named

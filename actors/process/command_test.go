@@ -84,6 +84,8 @@ func TestExitJSON(t *testing.T) {
 		{process.Exit{Code: 3, Silent: true}, `{"code":3,"signal":"","core":false,"oom":false,"silent":true,"killed_by":""}`},
 		{process.Exit{Code: -1, Err: errors.New("lost"), Left: []process.Leftover{{PID: 7, Name: "sleep"}}},
 			`{"code":-1,"signal":"","core":false,"oom":false,"killed_by":"","error":"lost","left":[{"pid":7,"name":"sleep"}]}`},
+		{process.Exit{Code: 3, Report: "unparseable"},
+			`{"code":3,"signal":"","core":false,"oom":false,"killed_by":"","report":"unparseable"}`},
 	} {
 		got, err := json.Marshal(test.exit)
 		if err != nil || string(got) != test.want {

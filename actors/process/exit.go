@@ -40,6 +40,7 @@ type Exit struct {
 
 	CPU    time.Duration // user and system time of the process and of those of its children that it waited for
 	Stderr []byte        // the last lines of standard error, at most 8 KiB
+	Report string        // what it wrote to its error file, and why that is no exception: its first 1 KiB; "" for none
 	Left   []Leftover    // processes it left behind in its group or holding its streams, which were ended or cut off
 }
 
@@ -54,6 +55,13 @@ func (e *Exit) Success() bool { return e.Code == 0 && e.Signal == 0 && e.Err == 
 
 // Error says how the process ended: "exit status 3", "signal: aborted (SIGABRT, core dumped)".
 func (e *Exit) Error() string {
+	if e.Report != "" {
+		return e.how() + ", and an " + e.Report
+	}
+	return e.how()
+}
+
+func (e *Exit) how() string {
 	switch {
 	case e.Err != nil:
 		return e.Err.Error()
@@ -81,6 +89,7 @@ type exitDocument struct {
 	Silent   bool       `json:"silent,omitempty"`
 	KilledBy Killer     `json:"killed_by"`
 	Error    string     `json:"error,omitempty"`
+	Report   string     `json:"report,omitempty"`
 	Left     []Leftover `json:"left,omitempty"`
 }
 
@@ -88,7 +97,7 @@ type exitDocument struct {
 func (e Exit) MarshalJSON() ([]byte, error) {
 	d := exitDocument{
 		Code: e.Code, Signal: SignalName(e.Signal), Core: e.Core, OOM: e.OOM, Silent: e.Silent, KilledBy: e.KilledBy(),
-		Left: e.Left,
+		Left: e.Left, Report: e.Report,
 	}
 	if e.Err != nil {
 		d.Error = e.Err.Error()
@@ -108,6 +117,7 @@ func (e *Exit) UnmarshalJSON(text []byte) error {
 	}
 	*e = Exit{
 		Code: d.Code, Signal: s, Core: d.Core, OOM: d.OOM, Silent: d.Silent, Stopped: d.KilledBy == BySupervisor, Left: d.Left,
+		Report: d.Report,
 	}
 	if d.Error != "" {
 		e.Err = errors.New(d.Error)

@@ -91,13 +91,16 @@ func (l local) Launch(id ID, c Command, o Observer) (Process, error) {
 // environment is the supervisor's own, without what is meant for the supervisor alone, and the command's on top.
 func environment(c Command, files *childFiles, mark string) []string {
 	own := append([]string{
-		transport.EnvFD, transport.EnvCrashFD, transport.EnvReadyFD, transport.EnvEntry, transport.EnvTree,
+		transport.EnvFD, transport.EnvCrashFD, transport.EnvReadyFD, transport.EnvEntry, transport.EnvTree, envErrorFile,
 	}, c.Unset...)
 	env := make([]string, 0, len(os.Environ())+len(c.Env)+len(own))
 	for _, kv := range os.Environ() {
 		if !names(kv, own) {
 			env = append(env, kv)
 		}
+	}
+	if files.errors != "" {
+		env = append(env, envErrorFile+"="+files.errors)
 	}
 	env = append(env, c.Env...)
 	if mark != "" {
@@ -128,10 +131,12 @@ func names(kv string, own []string) bool {
 	return false
 }
 
-// childFiles are the descriptors of a process to be, in order; link, crash and ready are their numbers in it, 0 for none.
+// childFiles are the descriptors of a process to be, in order; link, crash and ready are their numbers in it, 0 for none, and
+// errors is the path of its error file.
 type childFiles struct {
 	list               []*os.File
 	link, crash, ready int
+	errors             string
 }
 
 func (f *childFiles) add(file *os.File) int {
@@ -157,11 +162,13 @@ type localProcess struct {
 	release  func()          // of the guard
 
 	stdout, stderr pump
+	errors         pump     // without a file when there is no error file
 	crash, notice  *os.File // nil without
 	ready          *readiness
 	tail           tail
 	dump           dump
 	fatal          fatalLine
+	report         report
 
 	post    post
 	credit  transport.Balance // the worker's
@@ -206,7 +213,23 @@ func (p *localProcess) open(files *childFiles, itself bool) error {
 			return err
 		}
 	}
+	if err := p.openErrors(files); err != nil {
+		return err
+	}
 	return p.openNotice(files)
+}
+
+// openErrors creates the error file of a process that may want to report in one.
+func (p *localProcess) openErrors(files *childFiles) error {
+	if !p.command.wantsErrorFile() {
+		return nil
+	}
+	f, path, err := openErrorFile()
+	if f != nil {
+		p.errors = pump{file: p.keep(f), emit: p.report.Write}
+		files.errors = path
+	}
+	return err
 }
 
 // openNotice creates the pipe of a process that says itself that it is ready.
@@ -274,6 +297,9 @@ func (p *localProcess) run() {
 	}
 	p.readers.Go(p.stdout.run)
 	p.readers.Go(p.stderr.run)
+	if p.errors.file != nil {
+		p.readers.Go(p.errors.run)
+	}
 	if p.crash != nil {
 		p.readers.Go(func() { p.said.crash = collect(&lateReader{File: p.crash}) })
 	}
@@ -290,6 +316,9 @@ func (p *localProcess) run() {
 func (p *localProcess) finish() {
 	exit := p.group.wait()
 	p.ready.stop()
+	if p.errors.file != nil { // it has no end, as we could write to it ourselves
+		_ = p.errors.file.SetReadDeadline(time.Now())
+	}
 	exit.Left = append(exit.Left, p.drain()...)
 	if p.conn != nil {
 		p.conn.Close()
@@ -324,14 +353,11 @@ func (p *localProcess) drain() (held []Leftover) {
 	return held
 }
 
-// lastWords adds what the exit alone does not show: a crash of the Go runtime, a protocol that was broken, a function
-// that never said how it ended.
+// lastWords adds what the exit alone does not show: what a worker did not say on its socket, a protocol that was broken, a
+// function that never said how it ended.
 func (p *localProcess) lastWords(exit *Exit) {
 	if !p.said.raised && !exit.Stopped {
-		if x := transport.ParseCrash(p.said.crash); x != nil {
-			if x.Type == fatalError && p.fatal != "" {
-				x.Message = string(p.fatal)
-			}
+		if x := p.found(exit); x != nil {
 			x.Rank, x.Generation, x.PID = p.id.Rank, p.id.Generation, p.group.pid
 			p.said.raised = true
 			p.observer.Message(x)
@@ -350,6 +376,23 @@ func (p *localProcess) lastWords(exit *Exit) {
 			exit.Err = fmt.Errorf("%w: it never said hello: does its main call worker.Main?", ErrNoResult)
 		}
 	}
+}
+
+// found returns what ended the process as it stands elsewhere than on the socket: in a crash of the Go runtime or, of a
+// process that failed, in its error file.
+func (p *localProcess) found(exit *Exit) *transport.Exception {
+	if x := transport.ParseCrash(p.said.crash); x != nil {
+		if x.Type == fatalError && p.fatal != "" {
+			x.Message = string(p.fatal)
+		}
+		return x
+	}
+	if exit.Success() {
+		return nil
+	}
+	x, unread := p.report.exception()
+	exit.Report = unread
+	return x
 }
 
 // PID returns the process id.

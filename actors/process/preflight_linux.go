@@ -121,7 +121,7 @@ func numberIn(dir, file string) int {
 }
 
 // filesOf counts what is held for a running process: two streams, a pidfd, and what it has of a cgroup, a link, a crash
-// pipe, a probe, and an act on the stage.
+// pipe, a probe, an act on the stage, and an error file.
 func filesOf(c Command, cgroup bool) int {
 	n := 3
 	if cgroup {
@@ -137,6 +137,9 @@ func filesOf(c Command, cgroup bool) int {
 		n++
 	}
 	if !c.Setup.Empty() {
+		n++
+	}
+	if c.wantsErrorFile() {
 		n++
 	}
 	return n

@@ -1,0 +1,45 @@
+package process
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// openErrorFile creates the pipe to which a process reports as to a file, and returns the path that opens it for writing. The
+// process inherits nothing: the path is by our number of the descriptor, so that it opens for a child that was started
+// without descriptors, too, as Python starts its own, and never means another file of that child's. As nobody inherits it and
+// we hold both its ends, a child that goes on holding it holds up nothing.
+//
+// It is no file in memory, which would need no reader: torchelastic removes a regular file before it writes an error on.
+// Where there is no /proc, or ours is closed to other processes, there is none.
+func openErrorFile() (f *os.File, path string, err error) {
+	dumpable, err := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
+	if err != nil || dumpable != 1 {
+		return nil, "", nil
+	}
+	r, w, err := pipe()
+	if err != nil {
+		return nil, "", err
+	}
+	defer r.Close()
+	defer w.Close()
+	conn, err := r.SyscallConn()
+	if err != nil {
+		return nil, "", err
+	}
+	fd := -1
+	cerr := conn.Control(func(n uintptr) {
+		_, _ = unix.FcntlInt(n, unix.F_SETPIPE_SZ, os.Getpagesize()) // of the user's quota it takes one page, not sixteen
+		fd, err = unix.Open(fmt.Sprintf("/proc/self/fd/%d", n), unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	})
+	switch {
+	case err == unix.EMFILE || err == unix.ENFILE || cerr != nil:
+		return nil, "", os.NewSyscallError("open", err)
+	case err != nil:
+		return nil, "", nil
+	}
+	path = fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), fd)
+	return os.NewFile(uintptr(fd), "error file"), path, nil
+}
