@@ -21,7 +21,7 @@ type Command struct {
 	// Entry names a function registered with transport/worker that the binary runs in place of its main: see Reexec.
 	Entry string `json:"entry,omitempty"`
 	// Speaks says that the worker inside reports Ready, as functions and injected Python scripts do: it is started only
-	// then. Any other command is started as soon as its process exists, or when Ready says so.
+	// then. A program in another language does so as docs/protocol.md has it (examples/worker-c is one). Any other command is started as soon as its process exists, or when Ready says so.
 	Speaks bool `json:"speaks,omitempty"`
 	// Ready says how a command that does not speak shows that it is ready; nil means as soon as its process exists. For one
 	// that speaks it takes the place of the worker's own word.

@@ -23,6 +23,7 @@ type flags struct {
 	ranks  string
 	module bool
 	plain  bool
+	speaks bool
 	name   string
 	env    []string
 	unset  []string
@@ -93,6 +94,7 @@ func (f *flags) what() *pflag.FlagSet {
 	s.StringVarP(&f.ranks, "ranks", "n", "1", "world size: a number, or auto for the number of CPUs")
 	s.BoolVarP(&f.module, "module", "m", false, "the command is a Python module, as in python3 -m")
 	s.BoolVar(&f.plain, "plain", false, "run Python like any other command: no SDK, no socket")
+	s.BoolVar(&f.speaks, "speaks", false, "the command says by itself that it is ready, as in docs/protocol.md; Python needs no flag")
 	s.StringVar(&f.name, "name", "", "name of the group, for people")
 	s.StringArrayVar(&f.env, "env", nil, "`KEY=VALUE` for the ranks (may be repeated)")
 	s.StringArrayVar(&f.unset, "unset", nil, "`KEY` that the ranks do not inherit (may be repeated)")
@@ -288,6 +290,9 @@ func (f *flags) command(args []string) (process.Command, error) {
 			return process.Command{}, usage("--env %q: write KEY=VALUE", kv)
 		}
 	}
+	if f.plain && f.speaks {
+		return process.Command{}, usage("--speaks --plain: without a socket nobody speaks: leave one out")
+	}
 	if f.module {
 		args = append([]string{"python3", "-m"}, args...)
 	}
@@ -312,6 +317,7 @@ func (f *flags) command(args []string) (process.Command, error) {
 	if !f.plain {
 		c.Args, c.Speaks = python.Inject(args)
 	}
+	c.Speaks = c.Speaks || f.speaks
 	return c, nil
 }
 

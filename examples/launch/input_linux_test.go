@@ -59,6 +59,7 @@ func TestBadInput(t *testing.T) {
 		"filter backwards":         {[]string{"-n", "9", "--ranks-filter", "5-3", "true"}, 2, "write ranks and ranges"},
 		"filter out of range":      {[]string{"-n", "4", "--ranks-filter", "3-4", "true"}, 2, "the last rank is 3"},
 		"missing --chdir":          {[]string{"--chdir", dir + "/missing", "true"}, 2, "there is no such directory"},
+		"a mute that speaks":       {[]string{"--speaks", "--plain", "true"}, 2, "without a socket nobody speaks"},
 		"a file as --chdir":        {[]string{"--chdir", plain, "true"}, 2, "there is no such directory"},
 		"missing report directory": {[]string{"--report", noFile, "true"}, 2, "--report " + noFile + ": cannot write to its"},
 		"a directory as report":    {[]string{"--report", dir, "true"}, 2, "it is a directory: name a file"},

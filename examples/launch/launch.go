@@ -30,7 +30,7 @@ func launch(f *flags, args []string, stdout, stderr io.Writer) (int, error) {
 		return 0, err
 	}
 	if f.dryRun {
-		dryRun(stdout, spec, launcher, args)
+		dryRun(stdout, f, spec, launcher, args)
 		return 0, nil
 	}
 	sinks, err := openSinks(f, spec, stdout, stderr)
@@ -54,11 +54,14 @@ func launch(f *flags, args []string, stdout, stderr io.Writer) (int, error) {
 }
 
 // dryRun prints what launch would do.
-func dryRun(w io.Writer, s supervisor.Spec, launcher process.Launcher, args []string) {
+func dryRun(w io.Writer, f *flags, s supervisor.Spec, launcher process.Launcher, args []string) {
 	fmt.Fprintf(w, "group        %s\n", s.Name)
 	fmt.Fprintf(w, "world size   %d\n", len(s.Ranks))
 	fmt.Fprintf(w, "command      %v\n", process.Command{Args: args})
-	if s.Ranks[0].Speaks {
+	switch {
+	case f.speaks:
+		fmt.Fprintf(w, "worker       says itself when it is ready\n")
+	case s.Ranks[0].Speaks:
 		fmt.Fprintf(w, "worker       Python, with the SDK in its arguments\n")
 	}
 	if s.Ranks[0].Dir != "" {

@@ -83,3 +83,22 @@ func TestReadyDryRun(t *testing.T) {
 		t.Errorf("exit status %d, %q, %s", code, stderr, stdout)
 	}
 }
+
+// --speaks waits for the word of a command that is neither a function nor Python.
+func TestSpeaks(t *testing.T) {
+	for name, tt := range map[string]struct {
+		script string
+		ready  int
+	}{
+		"it does":     {`printf '\0\0\0\1\3\0\200' >&3`, 1},
+		"it does not": {`:`, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			events := tmp(t, "events")
+			start(t, "--speaks", "--events", events, "sh", "-c", tt.script).wants(0)
+			if n := strings.Count(readText(t, events), `"ready"`); n != tt.ready {
+				t.Errorf("%d ranks were ready:\n%s", n, readText(t, events))
+			}
+		})
+	}
+}
