@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"time"
@@ -96,9 +97,28 @@ func (e *GaveUpError) last() *Failure { return e.History[len(e.History)-1] }
 // ID returns the life that failed.
 func (f *Failure) ID() process.ID { return process.ID{Rank: f.Rank, Generation: f.Generation} }
 
-// Error returns who failed and why in one line: "rank 2@0: ValueError: no learning rate".
+// Error returns who failed and why: "rank 2@0: ValueError: no learning rate". What the best evidence leaves out stands behind
+// it: how a process ended that raised, unless by exit status 0 or 1; that a signal which ended it was not ours; and, of one
+// that only has an exit status to show, the last line of its standard error.
 func (f *Failure) Error() string {
-	return fmt.Sprintf("rank %v: %v", f.ID(), f.cause())
+	text := fmt.Sprintf("rank %v: %v", f.ID(), f.cause())
+	switch x := f.Exit; {
+	case x == nil:
+	case f.Exception != nil && !x.Stopped && (x.Code > 1 || x.Signal != 0):
+		text += fmt.Sprintf(" (%v)", x)
+	case f.cause() == error(x) && x.KilledBy() == process.ByStranger:
+		text += ", not sent by us"
+	case f.cause() == error(x) && x.Code > 0 && lastLine(x.Stderr) != "":
+		text += fmt.Sprintf(", after %q", lastLine(x.Stderr))
+	}
+	return text
+}
+
+// lastLine returns the last line that is not empty, as much of it as fits on one of a terminal.
+func lastLine(text []byte) string {
+	text = bytes.TrimSpace(text)
+	line := bytes.TrimSpace(text[bytes.LastIndexByte(text, '\n')+1:])
+	return string(line[:min(len(line), 160)])
 }
 
 // cause is the best evidence there is.

@@ -58,11 +58,7 @@ func hintDumps(w io.Writer, r supervisor.Report) {
 // headline says in one line what a failure is.
 func headline(f *supervisor.Failure) string {
 	line, _, _ := strings.Cut(f.Error(), "\n")
-	line = strings.TrimPrefix(line, fmt.Sprintf("rank %v: ", f.ID()))
-	if f.Exception != nil && f.Exit != nil && (f.Exit.Code > 1 || f.Exit.Signal != 0) {
-		line += fmt.Sprintf(" (%v)", f.Exit)
-	}
-	return line
+	return strings.TrimPrefix(line, fmt.Sprintf("rank %v: ", f.ID()))
 }
 
 // evidence is the traceback, the stacks of a rank that hung or crashed, or else the end of its standard error.

@@ -52,7 +52,7 @@ func TestRulesForStrangers(t *testing.T) {
 	}
 	c.wants(0)
 	const decided = "rule 4, killed from outside: restart 1 of 5"
-	if says := "signal: killed (SIGKILL); " + decided; !strings.Contains(c.stderr.String(), says) {
+	if says := "signal: killed (SIGKILL), not sent by us; " + decided; !strings.Contains(c.stderr.String(), says) {
 		t.Errorf("no %q", says)
 	}
 	code, stdout, stderr := here(t, "--rules", "rules.yaml", "--explain", report)
