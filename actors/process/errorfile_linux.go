@@ -3,6 +3,8 @@ package process
 import (
 	"fmt"
 	"os"
+	"strconv"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,10 +15,9 @@ import (
 // we hold both its ends, a child that goes on holding it holds up nothing.
 //
 // It is no file in memory, which would need no reader: torchelastic removes a regular file before it writes an error on.
-// Where there is no /proc, or ours is closed to other processes, there is none.
+// Where our descriptors have no such path there is none.
 func openErrorFile() (f *os.File, path string, err error) {
-	dumpable, err := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
-	if err != nil || dumpable != 1 {
+	if !reachable() {
 		return nil, "", nil
 	}
 	r, w, err := pipe()
@@ -43,3 +44,11 @@ func openErrorFile() (f *os.File, path string, err error) {
 	path = fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), fd)
 	return os.NewFile(uintptr(fd), "error file"), path, nil
 }
+
+// reachable reports whether /proc/PID/fd is ours, and open to other processes of our user: there may be no /proc, or that of
+// another pid namespace, where the number is a stranger's; and a program with capabilities of its own is closed.
+var reachable = sync.OnceValue(func() bool {
+	self, err := os.Readlink("/proc/self")
+	dumpable, derr := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
+	return err == nil && self == strconv.Itoa(os.Getpid()) && derr == nil && dumpable == 1
+})

@@ -13,6 +13,7 @@ import (
 	"github.com/go-muster/muster/actors/process"
 	"github.com/go-muster/muster/actors/process/processtest"
 	"github.com/go-muster/muster/transport"
+	inject "github.com/go-muster/muster/transport/worker/python"
 )
 
 // reporting is a shell that has an error file, in $f. $1 is a report.
@@ -175,19 +176,26 @@ from torch.distributed.elastic.multiprocessing.errors import record
 def main(): raise ValueError("no learning rate")
 main()`
 	const parent = `import subprocess, sys; sys.exit(subprocess.call([sys.executable, "-c", sys.argv[1]]))`
-	for name, args := range map[string][]string{
-		"the rank itself": {python, "-c", main},
-		"a child of it":   {python, "-c", parent, main},
+	injected := func(args ...string) process.Command {
+		argv, speaks := inject.Inject(args)
+		return process.Command{Args: argv, Speaks: speaks, ErrorFile: true}
+	}
+	for name, c := range map[string]process.Command{
+		"the rank itself":             {Args: []string{python, "-c", main}, ErrorFile: true, Plain: true},
+		"a child of it":               {Args: []string{python, "-c", parent, main}, ErrorFile: true, Plain: true},
+		"the rank, with the SDK":      injected(python, "-c", main),
+		"a child of one with the SDK": injected(python, "-c", parent, main),
 	} {
 		t.Run(name, func(t *testing.T) {
 			processtest.Check(t)
 			before := time.Now().Truncate(time.Second)
-			l, exit := run(t, process.Command{Args: args, ErrorFile: true, Plain: true})
+			l, exit := run(t, c)
 			all := l.exceptions()
 			if len(all) != 1 || all[0].Error() != "ValueError: no learning rate" || exit.Error() != "exit status 1" {
 				t.Fatalf("%v, exit %v\n%s", all, &exit, exit.Stderr)
 			}
-			if x := all[0]; !strings.Contains(x.Traceback, "in main\n") || time.Unix(0, x.Time).Before(before) || x.PID != l.PID() {
+			if x := all[0]; !strings.Contains(x.Traceback, "in main\n") || time.Unix(0, x.Time).Before(before) || x.PID != l.PID() ||
+				(x.Module == "builtins") != (name == "the rank, with the SDK") {
 				t.Errorf("%+v", x)
 			}
 		})
