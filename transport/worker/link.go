@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/go-muster/muster/transport"
@@ -67,6 +68,9 @@ func inherited(name string) (*os.File, error) {
 func (l *link) listen() {
 	for {
 		m, err := l.conn.Recv()
+		if errors.Is(err, syscall.EBADF) {
+			return // the program has closed the socket: its end is its own
+		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "muster: the supervisor is gone:", err)
 			os.Exit(exitError)
