@@ -22,8 +22,9 @@ type root struct {
 	start   time.Time
 	port    *process.Port
 	ranks   map[int]*actor.PID
-	mail    *actor.PID // the mailroom; nil where no rank speaks
-	ended   []int      // ranks whose lives are over, and that may be started again
+	dumps   map[process.ID][]chan<- stacksOf // who waits for stacks
+	mail    *actor.PID                       // the mailroom; nil where no rank speaks
+	ended   []int                            // ranks whose lives are over, and that may be started again
 	cast    *cast
 	timers  [timers]*time.Timer
 
@@ -57,7 +58,7 @@ func newRoot(g *Group, s Spec, o options) *root {
 	c.random = rand.Float64
 	start := time.Now()
 	return &root{
-		spec: s, options: o, group: g, start: start, ranks: map[int]*actor.PID{}, cast: newCast(),
+		spec: s, options: o, group: g, start: start, ranks: map[int]*actor.PID{}, dumps: map[process.ID][]chan<- stacksOf{}, cast: newCast(),
 		journal: newJournal(o.journal, s, start), machine: newMachine(c),
 	}
 }
@@ -85,7 +86,12 @@ func (r *root) Receive(ctx actor.Context) {
 		r.signal(ctx, m.signal)
 	case *outgoing, *withdrawn, *addressRequest:
 		r.forward(ctx, m)
+	case *dumpRequest:
+		r.dump(ctx, m)
 	default:
+		if d, is := m.(*actors.Dumped); is {
+			r.dumped(stacksOf{id: d.ID, text: d.Text})
+		}
 		if ev := translate(m); ev != nil && !r.closing {
 			r.step(ctx, ev)
 		}
@@ -164,6 +170,9 @@ func (r *root) perform(ctx actor.Context, e effect) {
 	case efEvent:
 		r.tellOf(ctx, e.event)
 		r.tellEnded(ctx, e.event)
+		if e.event.Kind == EventExited {
+			r.dumped(stacksOf{id: process.ID{Rank: e.event.Rank, Generation: e.event.Generation}, err: ErrRankEnded})
+		}
 	case efDump:
 		r.tell(ctx, e.ids, &actors.Dump{})
 	case efAsk:

@@ -318,6 +318,7 @@ func (f *flags) command(args []string) (process.Command, error) {
 		c.Args, c.Speaks = python.Inject(args)
 	}
 	c.Speaks = c.Speaks || f.speaks
+	c.Dumps = c.Speaks // launch dump asks for stacks
 	return c, nil
 }
 
