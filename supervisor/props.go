@@ -8,7 +8,7 @@ import (
 
 // Props returns the props of a group that is an actor among the caller's own: spawned as a child, it starts its ranks,
 // and when it has ended, however that was, it sends its parent *[Ended] and stops. It understands *[StopGroup],
-// *[SignalGroup] and *[ReportRequest].
+// *[SignalGroup], *[ReportRequest] and *[GroupRequest].
 //
 // A parent that stops it, by the engine's Stop or Poison, kills its ranks, and hears Ended when they are gone; the
 // engine's Terminated may overtake that, and tells no more than that the actor is no more. A parent whose strategy
@@ -52,6 +52,9 @@ type (
 	SignalGroup struct{ Signal process.Signal }
 	// ReportRequest is answered with a *[Report].
 	ReportRequest struct{}
+	// GroupRequest is answered with the *[Group], for all else that can be done with one: change its strategy or its ranks, talk
+	// to them, watch its events. It is that group until its end: one that its parent's strategy restarts is another.
+	GroupRequest struct{}
 )
 
 // An embedded group is a root actor with a parent.
@@ -62,7 +65,7 @@ type embedded struct {
 
 func newEmbedded(s Spec, o options, before *embedded) *embedded {
 	s = s.withDefaults()
-	return &embedded{newRoot(&Group{done: make(chan struct{})}, s, o), before}
+	return &embedded{newRoot(&Group{launcher: o.launcher, done: make(chan struct{})}, s, o), before}
 }
 
 // Receive translates what only a parent says, and tells it the end.
@@ -98,6 +101,8 @@ func (e *embedded) parental(ctx actor.Context, message any) bool {
 	case *ReportRequest:
 		report := e.report()
 		ctx.Respond(&report)
+	case *GroupRequest:
+		ctx.Respond(e.group)
 	default:
 		return false
 	}

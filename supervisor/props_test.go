@@ -126,6 +126,46 @@ func TestGroupsOfOneParent(t *testing.T) {
 	f.ended(two)
 }
 
+// Whoever asks for the group of an actor can do with it what can be done with any.
+func TestGroupOfAnActor(t *testing.T) {
+	processtest.Check(t)
+	f := newFamily(t)
+	pid := f.spawn(spec(2))
+	first, second := f.rank(0, 0), f.rank(1, 0)
+	answer, err := f.system.Root.RequestFuture(pid, &supervisor.GroupRequest{}, time.Minute).Result()
+	g, is := answer.(*supervisor.Group)
+	if !is {
+		t.Fatalf("the answer is %v, %v", answer, err)
+	}
+	for e := range g.Events() {
+		if e.Kind == supervisor.EventRunning {
+			break
+		}
+	}
+	if err := g.SetStrategy(supervisor.OneForOne{Restarts: 1}); err != nil {
+		t.Error(err)
+	}
+	added, err := g.Add(spec(1).Ranks, "more to do")
+	if err != nil || len(added) != 1 || added[0] != 2 {
+		t.Errorf("added %v, %v", added, err)
+	}
+	third := f.rank(2, 1)
+	if g.PID(0) == nil || !g.Root().Equal(pid) {
+		t.Error("it has no address")
+	}
+	g.Stop("enough")
+	for _, p := range []*actorstest.Process{first, second, third} {
+		obey(p)
+	}
+	f.ended(pid)
+	if err := g.Wait(); !errors.Is(err, supervisor.ErrStopped) {
+		t.Errorf("it ended with %v", err)
+	}
+	if err := g.SetStrategy(supervisor.OneForOne{}); !errors.Is(err, supervisor.ErrStopped) {
+		t.Errorf("after the end: %v", err)
+	}
+}
+
 // A parent that stops a group by the engine's means kills its ranks, and hears of it when they are gone.
 func TestGroupStoppedByItsParent(t *testing.T) {
 	processtest.Check(t)
