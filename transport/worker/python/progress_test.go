@@ -176,15 +176,15 @@ works()
 	})
 }
 
-// TestNoThreads: a program that is asked for nothing has one thread.
+// TestNoThreads: a program that is asked for nothing, and asks for nothing, has one thread, whatever it tells.
 func TestNoThreads(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("threads are counted in /proc, and elsewhere one listens in any case")
 	}
-	const script = "import muster, os\nmuster.progress(1)\nprint(len(os.listdir('/proc/self/task')))"
+	const script = "import muster, os\nmuster.progress(1)\nmuster.tell('x')\nmuster.report(2)\nprint(len(os.listdir('/proc/self/task')))"
 	eachPython(t, func(t *testing.T, p executable) {
 		for welcome, threads := range map[transport.Welcome]int{
-			{Version: 1}: 1, {Version: 1, Dumps: true}: 2, {Version: 1, Heartbeat: 3600e9}: 3,
+			{Version: 1, Credit: 100}: 1, {Version: 1, Credit: 100, Dumps: true}: 2, {Version: 1, Credit: 100, Heartbeat: 3600e9}: 3,
 		} {
 			w := startScript(t, p, script)
 			w.greet(t, welcome)

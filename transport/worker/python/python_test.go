@@ -143,7 +143,7 @@ func TestShimTravels(t *testing.T) {
 	if len(shim) > 64<<10 {
 		t.Errorf("shim.py has %d bytes", len(shim))
 	}
-	if strings.Count(shim, "\f") != 1 {
-		t.Error("shim.py does not have two pages")
+	if strings.Count(shim, "\f") != 3 {
+		t.Error("shim.py does not have four pages")
 	}
 }

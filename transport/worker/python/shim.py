@@ -10,7 +10,8 @@ compiles it under the name "<muster>" and runs it in a namespace of its own. The
 
 The socket that MUSTER_FD names carries frames (docs/protocol.md): Hello; Ready, just before the program's first line;
 one Exception for what escapes it, or one Result when its main body came to a good end. A program that calls
-sys.exit(3) or os._exit says nothing: its exit status does. Without MUSTER_FD the program simply runs.
+sys.exit(3) or os._exit says nothing: its exit status does. Without MUSTER_FD the program simply runs. One that imports the
+module muster, which is no file either, talks to the supervisor and, through it, to the other ranks: docs/python.md.
 
 What must hold:
   - The link never changes the program: a supervisor that is gone costs it no exception and no exit status. Only the
@@ -18,14 +19,17 @@ What must hold:
   - Python ends as always. What escapes is raised again, so that Python itself prints it, runs atexit handlers, joins
     threads and dies of SIGINT. We only stand in for sys.excepthook, once, to take our own frames off the traceback,
     by file name, and to tell the exception before the exit, which may hang.
-  - There is no thread unless the supervisor asks for heartbeats or for the right to ask for stacks: Python 3.12 warns of
-    os.fork beside a second thread. Where no parent-death signal exists, off Linux, one thread listens in any case, to
-    end the process when the supervisor is gone. Progress that is held back is told by a thread that lives a moment.
+  - There is no thread unless the supervisor asks for heartbeats or for the right to ask for stacks, or the program waits for
+    something that the supervisor is to say: Python 3.12 warns of os.fork beside a second thread. One thread at most reads
+    the socket. Where no parent-death signal exists, off Linux, it does in any case, to end the process when the supervisor is
+    gone. Progress that is held back is told by a thread that lives a moment.
+  - Who waits, waits for a lock, which a signal interrupts: a handler runs soon, and Ctrl-C ends the wait.
   - SIGQUIT writes the stacks of all threads to standard error, and a crash (SIGSEGV, SIGABRT and so on) writes them before it
     ends the process: faulthandler's work. Who chose otherwise is left alone: an ignored or taken SIGQUIT,
     PYTHONFAULTHANDLER=0, a program that enables or registers its own.
-  - The way to the program's first line is short: this file has two pages, parted by a form feed, and BOOT compiles the
-    first alone. The second, and the modules it imports, is for exceptions, and for the stacks of threads.
+  - The way to the program's first line is short: this file has four pages, parted by form feeds, and BOOT compiles the
+    first alone. The second, and the modules it imports, is for exceptions, and for the stacks of threads; the third is the
+    module muster with progress, and the fourth the rest of that module.
   - Local variables are told, and asked for their repr, under MUSTER_LOCALS=1 only: they may hold secrets.
 
 It differs from plain Python where Python leaves no choice: a few frames more are on the stack, sys.meta_path has an
@@ -41,10 +45,11 @@ import time
 
 NAME = "<muster>"
 VERSION = 1
-HELLO, WELCOME, READY, EXCEPTION, RESULT, HEARTBEAT, PROGRESS, DUMP = 1, 2, 3, 4, 5, 6, 7, 10
+HELLO, WELCOME, READY, EXCEPTION, RESULT, HEARTBEAT, PROGRESS, MAIL, STOP, DUMP, CREDIT, PART = *range(1, 11), 12, 13
 MORE = 1  # the flag of every chunk but the last
 FRAME, MESSAGE, TEXT, ATTRIBUTE, STACKS, NOTE = 1 << 20, 64 << 20, 64 << 10, 1 << 10, 256 << 10, 256  # limits in bytes
 FRAMES, DEPTH, EXCEPTIONS, NOTES, BASES, LOCALS = 128, 16, 128, 64, 32, 1024  # limits in pieces
+NESTED = 64  # containers in one another, in a message or a value
 MARK = "\n\u2026 left out \u2026\n"
 PACE = 0.1  # seconds between two messages about progress
 PATIENCE = 5  # seconds to wait for Welcome, which the supervisor sends at once
@@ -93,8 +98,8 @@ def pack_negative(value):
     return bytes((code,)) + value.to_bytes(width, "big", signed=True)
 
 
-def unpack(data, at=0):
-    """Return the msgpack value at a place in data, and the place after it."""
+def unpack(data, at=0, depth=NESTED):
+    """Return the msgpack value at a place in data, and the place after it. LookupError: it is cut short, or nested too deep."""
     code, at = data[at], at + 1
     if code < 0x80 or code >= 0xE0:
         return code if code < 0x80 else code - 256, at
@@ -102,23 +107,35 @@ def unpack(data, at=0):
         return {0xC0: None, 0xC2: False, 0xC3: True}[code], at
     if code < 0xC0:
         form, size = (MAP, code & 15) if code < 0x90 else (LIST, code & 15) if code < 0xA0 else (STR, code & 31)
-        return unpack_sized(data, at, form, size)
+        return unpack_sized(data, at, form, size, depth)
     form, width = CODES[code]
-    size = int.from_bytes(data[at:at + width], "big", signed=form is INT)
-    return unpack_sized(data, at + width, form, size)
+    head = part(data, at, width)
+    if form is FLOAT:
+        import struct
+
+        return struct.unpack(">f" if width == 4 else ">d", head)[0], at + width
+    return unpack_sized(data, at + width, form, int.from_bytes(head, "big", signed=form is INT), depth)
 
 
-def unpack_sized(data, at, form, size):
-    if form in (UINT, INT, FLOAT):  # no message has a float: its bits will do for a key that is not known
+def unpack_sized(data, at, form, size, depth):
+    if form is UINT or form is INT:
         return size, at
     if form is STR or form is BIN:
-        piece = data[at:at + size]
+        piece = part(data, at, size)
         return piece.decode() if form is STR else piece, at + size
+    if not depth:
+        raise IndexError("nested deeper than %d" % NESTED)
     values = []
     for _ in range(size if form is LIST else 2 * size):
-        value, at = unpack(data, at)
+        value, at = unpack(data, at, depth - 1)
         values.append(value)
     return values if form is LIST else dict(zip(values[::2], values[1::2])), at
+
+
+def part(data, at, size):
+    if size > len(data) - at:
+        raise IndexError("it ends too early")
+    return data[at:at + size]
 
 
 def frames(kind, body):
@@ -133,8 +150,10 @@ def messages(read):
     parts = {}
     while True:
         head = read(6)
-        kind = head[4]
-        parts[kind] = parts.get(kind, b"") + read(int.from_bytes(head[:4], "big"))
+        size, kind = int.from_bytes(head[:4], "big"), head[4]
+        if size > FRAME or size + sum(map(len, parts.values())) > MESSAGE:
+            raise OSError("a frame or a message of more bytes than the protocol allows")
+        parts[kind] = parts.get(kind, b"") + read(size)
         if not head[5] & MORE:
             yield kind, parts.pop(kind)
 
@@ -144,9 +163,14 @@ class Link(_socket.socket):
 
     def __init__(self, environ):
         self.pid = 0  # of the process that may write; 0 for none
+        self.home = 0  # what pid was at first
+        self.credit = 0  # that Welcome gave, in bytes
+        self.office = None
+        self.listening = self.deaf = False  # a thread reads; the last of it was read
+        self.stopping = False  # the supervisor has asked the program to stop
         self.lock = _thread.allocate_lock()  # held for one frame
         self.over = False  # the last word was said
-        self.progress = Progress(self)
+        self.progress = None  # of the program that has imported muster, as is the office
         self.who = {"rank": integer(environ.get("RANK")), "generation": integer(environ.get("MUSTER_GENERATION"))}
         fd = environ.pop("MUSTER_FD", None)
         try:
@@ -159,7 +183,7 @@ class Link(_socket.socket):
             return
         if sys.platform == "darwin":
             self.setsockopt(_socket.SOL_SOCKET, 0x1022, 1)  # SO_NOSIGPIPE: there is no MSG_NOSIGNAL
-        self.pid = os.getpid()
+        self.pid = self.home = os.getpid()
         os.register_at_fork(after_in_child=self.drop)
 
     def __del__(self):
@@ -180,6 +204,12 @@ class Link(_socket.socket):
         except OSError:
             pass
         self.detach()
+        self.ring()
+
+    def ring(self):
+        """Have who waits for something look again."""
+        if self.office:
+            self.office.ring()
 
     def send(self, kind, **body):
         self.write(kind, pack(body))
@@ -218,6 +248,7 @@ class Link(_socket.socket):
         welcome = self.welcome()
         if welcome.get("version", VERSION) != VERSION:
             raise SystemExit("muster: the supervisor does not speak version %d of the protocol" % VERSION)
+        self.credit = welcome.get("credit", 0)
         if welcome.get("heartbeat", 0) > 0:
             _thread.start_new_thread(self.beat, (welcome["heartbeat"] / 1e9,))
         if self.pid and (welcome.get("heartbeat", 0) > 0 or welcome.get("dumps") or sys.platform != "linux"):
@@ -230,7 +261,10 @@ class Link(_socket.socket):
             return {}
         self.settimeout(PATIENCE)
         try:
-            return dict(unpack(next(body for kind, body in messages(self.read) if kind == WELCOME))[0])
+            for kind, body in messages(self.read):
+                if kind == WELCOME:
+                    return dict(unpack(body)[0])
+                self.stopping = self.stopping or kind == STOP
         except Exception:
             return {}
         finally:
@@ -260,21 +294,37 @@ class Link(_socket.socket):
         Off Linux, end the process when the supervisor is gone.
         """
         _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
+        with self.lock:
+            if self.listening:
+                return
+            self.listening = True
         try:
-            for kind, _ in messages(self.read):
+            for kind, body in messages(self.read):
+                self.stopping = self.stopping or kind == STOP
                 if kind == DUMP:
                     second_page()
                     self.send(DUMP, text=stacks())
+                elif self.office:
+                    self.office.receive(kind, body)
         except EOFError:
             if self.pid and not self.over and sys.platform != "linux":
                 os._exit(1)
-        except OSError:  # the program has closed the socket
-            pass
+        except OSError:  # the program has closed the socket, or the supervisor breaks the protocol
+            self.drop()
+        finally:
+            self.deaf = True
+            self.ring()
+
+    def flush(self):
+        if self.progress:
+            self.progress.flush()
 
     def result(self):
-        self.progress.flush()
+        """Tell that the program came to a good end, and what it has reported."""
+        self.flush()
+        value = self.office.rest() if self.office else b""
         self.over = True
-        self.send(RESULT)
+        self.send(RESULT, **({"value": value} if value else {}))
 
     def describe(self, error):
         """Return an exception as a message: all of it, or as much as can be told."""
@@ -290,69 +340,16 @@ class Link(_socket.socket):
     def raised(self, body):
         """Tell an exception, once."""
         if not self.over:
-            self.progress.flush()
+            self.flush()
             self.over = True
             self.write(EXCEPTION, body)
-
-
-class Progress:
-    """The newest that the program said of how far it is, told at a bounded pace, and the last in any case."""
-
-    def __init__(self, link):
-        self.link = link
-        self.lock = _thread.RLock()  # a signal handler may say something, too
-        self.count, self.text = -1, ""
-        self.unsent = False  # they were not told yet
-        self.waiting = False  # there is a thread that will tell it
-        self.last = 0.0  # when something was told
-
-    def __call__(self, count, text=""):
-        """Tell the supervisor a count that only grows (steps, rows, bytes), and a short text."""
-        count, text = int(count), str(text)
-        if not self.link.pid:
-            return  # before the lock: see write
-        with self.lock:
-            if count < self.count or count == self.count and text == self.text:
-                return
-            self.count, self.text, self.unsent = count, text, True
-            if self.waiting:
-                return
-            wait = PACE - (time.monotonic() - self.last)
-            if wait > 0:
-                self.waiting = True
-                try:
-                    _thread.start_new_thread(self.later, (wait,))
-                except RuntimeError:  # no more threads, or the interpreter ends: the next call will do, or the end
-                    self.waiting = False
-                return
-        self.flush()
-
-    def later(self, wait):
-        _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
-        time.sleep(wait)
-        with self.lock:
-            self.waiting = False
-        self.flush()
-
-    def flush(self):
-        """Tell what is unsent, with the lock, so that a last word that follows is the last."""
-        if self.link.pid != os.getpid():
-            return
-        with self.lock:
-            if not self.unsent:
-                return
-            count, text, self.unsent, self.last = self.count, self.text, False, time.monotonic()
-            data = text.encode("utf-8", "backslashreplace")
-            if len(data) > NOTE:
-                text = data[:NOTE - 3].decode("utf-8", "ignore") + "\u2026"
-            self.link.send(PROGRESS, count=min(count, (1 << 63) - 1), **({"text": text} if text else {}))
 
 
 class Finder:
     """Finds the module muster, which programs import to speak to the supervisor: the last to be asked, they may have one."""
 
-    def __init__(self, progress):
-        self.progress = progress
+    def __init__(self, link):
+        self.link = link
 
     def find_spec(self, name, path=None, target=None):
         if name != "muster":
@@ -365,7 +362,8 @@ class Finder:
         return None
 
     def exec_module(self, module):
-        module.progress = self.progress
+        third_page()
+        furnish(module, self.link)
 
 
 def integer(text):
@@ -549,14 +547,14 @@ def main():
     try:
         link.hello()
         show_stacks()
-        sys.meta_path.append(Finder(link.progress))
+        sys.meta_path.append(Finder(link))
         forget_boot()
         run = globals()["run_" + mode](target, link)
         link.ready()
         run()
         link.result()
     except SystemExit as end:
-        link.progress.flush()
+        link.flush()
         if missing(end):
             link.raised(link.describe(missing(end)))
         elif end.code is None or isinstance(end.code, int) and end.code == 0:
@@ -567,9 +565,18 @@ def main():
         raise
 
 
+def page(number, name):
+    """Compile another page of this file, unless what it defines is there."""
+    if name not in globals():
+        exec(compile(SOURCE.split("\f")[number - 1], NAME, "exec"), globals())
+
+
 def second_page():
-    if "report" not in globals():
-        exec(compile(SOURCE.partition("\f")[2], NAME, "exec"), globals())
+    page(2, "stacks")
+
+
+def third_page():
+    page(3, "furnish")
 
 
 if __name__ == NAME:
@@ -849,3 +856,552 @@ def short(value):
         return brief.repr(value[:ATTRIBUTE] if isinstance(value, (bytes, bytearray)) else value)
     except BaseException:
         return "<repr() failed>"
+
+
+
+# ---- The module muster, and how far the program is
+
+CALLS = "info", "report", "tell", "request", "messages", "barrier", "broadcast", "all_gather", "set", "get", "lookup"
+KINDS = "Message", "NoSupervisor", "Refused"
+
+
+def furnish(module, link):
+    """Fill the module muster: with progress, and with what is on the fourth page once somebody asks for it."""
+    link.progress = link.progress or Progress(link)
+    module.progress = link.progress
+    module.__all__ = ["progress", *CALLS, *KINDS]
+    module.__dir__ = lambda: sorted({*vars(module), *CALLS, *KINDS})
+
+    def find(name):
+        if name not in CALLS and name not in KINDS:
+            raise AttributeError("module 'muster' has no attribute %r" % name)
+        page(4, "Office")
+        link.office = link.office or Office(link)
+        vars(module).update({name: globals()[name] for name in KINDS}, **{name: getattr(link.office, name) for name in CALLS})
+        return vars(module)[name]
+
+    module.__getattr__ = find
+
+
+class Progress:
+    """The newest that the program said of how far it is, told at a bounded pace, and the last in any case."""
+
+    def __init__(self, link):
+        self.link = link
+        self.lock = _thread.RLock()  # a signal handler may say something, too
+        self.count, self.text = -1, ""
+        self.unsent = False  # they were not told yet
+        self.waiting = False  # there is a thread that will tell it
+        self.last = 0.0  # when something was told
+
+    def __call__(self, count, text=""):
+        """Tell the supervisor a count that only grows (steps, rows, bytes), and a short text."""
+        count, text = int(count), str(text)
+        if not self.link.pid:
+            return  # before the lock: see write
+        with self.lock:
+            if count < self.count or count == self.count and text == self.text:
+                return
+            self.count, self.text, self.unsent = count, text, True
+            if self.waiting:
+                return
+            wait = PACE - (time.monotonic() - self.last)
+            if wait > 0:
+                self.waiting = True
+                try:
+                    _thread.start_new_thread(self.later, (wait,))
+                except RuntimeError:  # no more threads, or the interpreter ends: the next call will do, or the end
+                    self.waiting = False
+                return
+        self.flush()
+
+    def later(self, wait):
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
+        time.sleep(wait)
+        with self.lock:
+            self.waiting = False
+        self.flush()
+
+    def flush(self):
+        """Tell what is unsent, with the lock, so that a last word that follows is the last."""
+        if self.link.pid != os.getpid():
+            return
+        with self.lock:
+            if not self.unsent:
+                return
+            count, text, self.unsent, self.last = self.count, self.text, False, time.monotonic()
+            data = text.encode("utf-8", "backslashreplace")
+            if len(data) > NOTE:
+                text = data[:NOTE - 3].decode("utf-8", "ignore") + "\u2026"
+            self.link.send(PROGRESS, count=min(count, (1 << 63) - 1), **({"text": text} if text else {}))
+
+
+
+# ---- Messages, meetings and the result
+
+import struct
+from _collections import deque
+
+LETTER, TOPIC, REASON, PIECE, WINDOW, COST = (1 << 20) - (8 << 10), 256, 4 << 10, 256 << 10, 1 << 20, 64  # bytes
+PULSE = 0.5  # seconds after which who waits looks in any case: Python may miss a signal that comes just before
+RESERVED = "muster."
+SENDABLE = "None, bool, int, float, str, bytes, list, tuple, and dict with str keys, can be sent"
+
+
+class NoSupervisor(RuntimeError):
+    """No supervisor started this process, or it is gone, or this process was forked off the one that it started."""
+
+    __module__ = "muster"
+
+
+class Refused(RuntimeError):
+    """The answer to a request is an error, in the words of whoever was asked."""
+
+    __module__ = "muster"
+
+
+class Office:
+    """What a rank says to its supervisor and, through it, to the other ranks of its group: see docs/python.md.
+
+    Times to wait are in seconds, None for no bound; what does not come in time is a TimeoutError. A signal interrupts every
+    wait. Any thread may call; a forked process may not: NoSupervisor.
+    """
+
+    # A rank has one, in its shim. The functions of the module are its methods.
+
+    def __init__(self, link):
+        self.link = link
+        self.lock = _thread.RLock()  # for a moment each time; a signal handler may call us, too
+        self.bells = set()  # a lock for each who waits, released when it is worth looking again
+        self.credit = link.credit  # bytes that we may send
+        self.granted = 0  # bytes that the supervisor may send
+        self.taken = 0  # bytes that the program took, not yet granted again
+        self.opened = False  # the program wants messages
+        self.queue = deque()  # of messages that it did not take: what was granted bounds it
+        self.last = 0  # number of a request
+        self.answers = {}  # by that number, None until they come
+        self.value = None  # the result, encoded
+        self.who = None
+
+    # What the program calls
+
+    def info(self):
+        """Return who this process is in its group: rank, world_size, local_rank, local_world_size, generation, run_id."""
+        if not self.who:
+            from collections import namedtuple
+
+            names = "rank world_size local_rank local_world_size generation run_id"
+            get = os.environ.get
+            self.who = namedtuple("Info", names, module="muster")(
+                self.link.who["rank"], integer(get("WORLD_SIZE", 1)), integer(get("LOCAL_RANK")),
+                integer(get("LOCAL_WORLD_SIZE", 1)), self.link.who["generation"], get("MUSTER_RUN_ID", ""))
+        return self.who
+
+    def report(self, value):
+        """Make a value this rank's result, which is sent once the main program has come to a good end. The last one counts.
+
+        TypeError, ValueError: the value cannot be sent.
+        """
+        data = encode(value)
+        if self.link.home and self.link.home != os.getpid():
+            raise NoSupervisor("a forked process has no result of its own")
+        self.value = data
+
+    def tell(self, topic, value=None, timeout=None):
+        """Tell who listens beside the supervisor something. It waits while they do not keep up.
+
+        TypeError, ValueError: the topic or the value cannot be sent. TimeoutError, NoSupervisor.
+        """
+        self.post(checked(topic), encode(value, LETTER), deadline(timeout))
+
+    def request(self, topic, value=None, timeout=None):
+        """Ask who listens beside the supervisor something, and return the answer.
+
+        Refused: it is an error. TypeError, ValueError: topic or value cannot be sent. TimeoutError, NoSupervisor.
+        """
+        return decode(self.ask(checked(topic), encode(value, LETTER), timeout))
+
+    def messages(self, timeout=None):
+        """Iterate over the messages to this rank, in order, until it is asked to stop, or until none has come for the time.
+
+        Who never calls it gets none, and who does not take them holds their senders back. NoSupervisor.
+        """
+        if not self.linked():
+            return iter(())
+        self.hear()
+        with self.lock:
+            first, self.opened = not self.opened, True
+            self.granted += WINDOW * first
+        if first:
+            self.link.send(CREDIT, bytes=WINDOW)
+        return self.each(timeout)
+
+    def barrier(self, timeout=None):
+        """Return when every rank of the group has called it.
+
+        Refused: one has ended for good, or calls something else. TimeoutError, NoSupervisor.
+        """
+        if self.linked():
+            self.ask(RESERVED + "barrier", encode(None), timeout)
+
+    def broadcast(self, value=None, source=0, timeout=None):
+        """Meet as in barrier, and return the value that the rank source brings."""
+        if not self.linked():
+            return decode(encode(value, LETTER))
+        body = {"from": source}
+        if source == self.link.who["rank"]:
+            body["value"] = encode(value)
+        return decode(self.open_up(self.ask(RESERVED + "broadcast", encode(body, LETTER), timeout)))
+
+    def all_gather(self, value, timeout=None):
+        """Meet as in barrier, and return the list of the values that all ranks bring, by rank."""
+        data = encode(value, LETTER)
+        if not self.linked():
+            return [decode(data)]
+        return [decode(each) for each in self.open_up(self.ask(RESERVED + "gather", data, timeout))]
+
+    def set(self, key, value, timeout=None):
+        """Keep a value under a key for all ranks to get, until this rank is started again.
+
+        Refused: there is no room. TypeError, ValueError: key or value cannot be sent. TimeoutError, NoSupervisor.
+        """
+        self.ask(RESERVED + "set", encode({"key": text(key, "key"), "value": encode(value)}, LETTER), timeout)
+
+    def get(self, key, timeout=None):
+        """Return the value that some rank has set under a key, and wait until one has."""
+        return decode(self.open_up(self.ask(RESERVED + "get", encode({"key": text(key, "key"), "wait": True}), timeout)))
+
+    def lookup(self, key, default=None, timeout=None):
+        """Return the value that some rank has set under a key, or the default when none has."""
+        data = self.open_up(self.ask(RESERVED + "get", encode({"key": text(key, "key")}), timeout))
+        return default if data is None else decode(data)
+
+    # Sending
+
+    def linked(self):
+        """Report whether there is a supervisor, or none ever. NoSupervisor: there was one.
+
+        It comes before any lock: in a forked child a thread may hold it that does not exist there.
+        """
+        link = self.link
+        if link.home and link.home != os.getpid():
+            raise NoSupervisor("the supervisor does not know this process: it was forked off the rank")
+        if link.home and (link.deaf or not link.pid):
+            raise NoSupervisor("the supervisor is gone")
+        return bool(link.home)
+
+    def need(self):
+        if not self.linked():
+            raise NoSupervisor("no supervisor started this process")
+
+    def post(self, topic, data, end):
+        """Send a message that wants no answer once there is credit for it."""
+        self.pay(COST + len(topic.encode()) + len(data), end)
+        self.link.send(MAIL, **mail(topic=topic, value=data))
+
+    def pay(self, cost, end):
+        self.need()
+        if not self.spend(cost):
+            self.hear()
+            self.wait(lambda: self.spend(cost) or None, end, "the supervisor has no room for a message")
+
+    def spend(self, cost):
+        with self.lock:
+            if self.credit <= 0:
+                return False
+            self.credit -= cost
+            return True
+
+    def ask(self, topic, data, timeout):
+        """Send a request and return its answer, encoded. One that is not awaited to its end is withdrawn."""
+        self.need()
+        end, sent = deadline(timeout), False
+        with self.lock:
+            self.last += 1
+            number = self.last
+            self.answers[number] = None
+        try:
+            self.hear()
+            self.pay(COST + len(topic.encode()) + len(data), end)
+            sent = True  # before it is: a signal that comes meanwhile is handled right after
+            self.link.send(MAIL, **mail(id=number, topic=topic, value=data))
+            answer = self.wait(lambda: self.answers[number], end, "no answer to %r" % topic)
+        except BaseException:
+            if sent:
+                self.cancel(number, time.monotonic())
+            raise
+        finally:
+            with self.lock:
+                del self.answers[number]
+        if answer.get("error"):
+            raise Refused(answer["error"])
+        return answer.get("value", b"")
+
+    def cancel(self, number, end):
+        """Withdraw a request: at once, or in a thread that waits for credit."""
+        try:
+            self.post(RESERVED + "cancel", pack(number), end)
+        except TimeoutError:
+            beside(self.cancel, number, None)
+        except NoSupervisor:
+            pass
+
+    def rest(self):
+        """Send all but the last piece of the result, which is returned."""
+        value = self.value or b""
+        last = max(0, (len(value) - 1) // PIECE * PIECE)
+        try:
+            for at in range(0, last, PIECE):
+                self.pay(COST + PIECE, None)
+                self.link.send(PART, value=value[at:at + PIECE])
+        except NoSupervisor:
+            pass
+        return value[last:]
+
+    # Receiving, and waiting for it
+
+    def hear(self):
+        """Have somebody read the socket."""
+        if not self.link.listening:
+            beside(self.link.listen)  # of two, the second ends at once
+
+    def receive(self, kind, body):
+        """Take what came, in the thread that reads. What is not as it should be is dropped."""
+        try:
+            body = unpack(body)[0]
+            if kind == WELCOME or kind == CREDIT:
+                self.grant(body.get("bytes", body.get("credit", 0)))
+            elif kind == MAIL:
+                self.deliver(body.get("reply", 0), body)
+        except (LookupError, TypeError, ValueError, AttributeError):
+            return
+        self.ring()
+
+    def grant(self, count):
+        if 0 <= count <= MESSAGE:
+            with self.lock:
+                self.credit = min(self.credit + count, MESSAGE)
+
+    def deliver(self, number, body):
+        if not number:
+            message = Message(self, body)
+            if self.granted <= 0:
+                raise OSError("the supervisor sends without credit")  # which breaks the link
+        with self.lock:
+            if not number:
+                self.granted -= message._cost
+                self.queue.append(message)
+            elif number in self.answers:
+                self.answers[number] = body
+
+    def each(self, timeout):
+        while True:
+            try:
+                message = self.wait(self.take, deadline(timeout), "no message")
+            except TimeoutError:
+                return
+            if not message:
+                return
+            yield message
+
+    def take(self):
+        """Return the next message; False when the rank is to stop, None when there is none yet."""
+        if self.link.stopping:
+            return False
+        with self.lock:
+            if not self.queue:
+                return None
+            message = self.queue.popleft()
+            self.taken += message._cost
+            again = self.taken if self.taken >= WINDOW // 4 else 0
+            self.taken -= again
+            self.granted += again
+        if again:
+            self.link.send(CREDIT, bytes=again)
+        return message
+
+    def wait(self, look, end, what):
+        """Return what look returns once that is not None."""
+        bell = _thread.allocate_lock()
+        bell.acquire()
+        self.bells.add(bell)
+        try:
+            while True:
+                found = look()
+                if found is not None:
+                    return found
+                self.need()
+                left = PULSE if end is None else min(end - time.monotonic(), PULSE)
+                if left <= 0:
+                    raise TimeoutError("muster: %s within the time" % what)
+                bell.acquire(True, left)
+        finally:
+            self.bells.discard(bell)
+
+    def ring(self):
+        for bell in list(self.bells):
+            try:
+                bell.release()
+            except RuntimeError:  # it was released, and nobody looked yet
+                pass
+
+    @staticmethod
+    def open_up(data):
+        return unpack(data)[0]
+
+
+class Message:
+    """What somebody beside the supervisor tells this rank: a topic and a value and, where it is wanted, an answer."""
+
+    __module__ = "muster"
+    __slots__ = ("topic", "wanted", "_office", "_number", "_data", "_cost")
+
+    def __init__(self, office, body):
+        self.topic, self._data = body.get("topic", ""), body.get("value", b"")
+        self._office, self._number = office, body.get("id", 0)
+        self.wanted = self._number > 0
+        self._cost = COST + len(self.topic.encode()) + len(self._data)
+
+    def __repr__(self):
+        return "<muster.Message %r of %d bytes>" % (self.topic, len(self._data))
+
+    @property
+    def value(self):
+        """The value, decoded anew each time. TypeError, ValueError: it has no Python form."""
+        return decode(self._data)
+
+    def reply(self, value=None):
+        """Answer, once. RuntimeError: nobody waits for an answer. TypeError, ValueError: the value cannot be sent, another can."""
+        self._answer(value=encode(value, LETTER))
+
+    def fail(self, why):
+        """Answer with an error, or a text, of which the first and the last 2 KiB are told. RuntimeError as in reply."""
+        second_page()
+        self._answer(error=bounded(str(why) or type(why).__name__, REASON)[0])
+
+    def _answer(self, **body):
+        self._office.need()
+        with self._office.lock:
+            number, self._number = self._number, 0
+        if not number:
+            raise RuntimeError("nobody waits for an answer to this message (any more)")
+        self._office.link.send(MAIL, **mail(reply=number, **body))
+
+
+def mail(**body):
+    """Return the body of a Mail, whose keys come in the order of the protocol."""
+    return {key: value for key, value in body.items() if value}
+
+
+def beside(function, *arguments):
+    """Start a thread that leaves signals to the others, from its first moment on."""
+    mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
+    try:
+        _thread.start_new_thread(function, arguments)
+    finally:
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
+
+
+def deadline(timeout):
+    return None if timeout is None else time.monotonic() + timeout
+
+
+def text(value, what):
+    if not isinstance(value, str):
+        raise TypeError("a %s is a str, not %s" % (what, type(value).__name__))
+    return value
+
+
+def checked(topic):
+    if len(text(topic, "topic").encode()) > TOPIC:
+        raise ValueError("a topic has at most %d bytes: %.300r" % (TOPIC, topic))
+    if topic.startswith(RESERVED):
+        raise ValueError("topics that begin with %r are the supervisor's: %r" % (RESERVED, topic))
+    return topic
+
+
+# ---- Values
+
+def encode(value, limit=None):
+    """Return a value in msgpack. TypeError, ValueError: it cannot be sent, and where in it that is."""
+    out = bytearray()
+    put(out, value, None, NESTED)
+    if limit and len(out) > limit:
+        raise ValueError("the value has %d bytes in msgpack, the most is %d" % (len(out), limit))
+    return bytes(out)
+
+
+def put(out, value, place, depth):
+    """Append a value; its place is the key that leads to it, and the place of what holds it."""
+    if value is None:
+        out.append(0xC0)
+    elif isinstance(value, int):
+        if not -1 << 63 <= value < 1 << 64:
+            raise ValueError("%s has more than 64 bits" % named(place))
+        out += pack(value)
+    elif isinstance(value, float):
+        out += b"\xcb" + struct.pack(">d", value)
+    elif isinstance(value, str):
+        put_text(out, value, place)
+    elif isinstance(value, (bytes, bytearray, memoryview)):
+        out += pack(bytes(value))
+    elif isinstance(value, (list, tuple, dict)):
+        if not depth:
+            raise ValueError("%s is nested deeper than %d, or holds itself" % (named(place), NESTED))
+        (put_map if isinstance(value, dict) else put_list)(out, value, place, depth - 1)
+    elif isinstance(number(value), (int, float)):
+        put(out, number(value), place, depth)
+    else:
+        hint = ": use its tolist()" if hasattr(value, "tolist") else ""
+        raise TypeError("%s is of type %s%s: %s" % (named(place), type(value).__name__, hint, SENDABLE))
+
+
+def number(value):
+    """Return what is in a scalar of NumPy's or PyTorch's, None for anything else."""
+    return value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else None
+
+
+def put_text(out, value, place):
+    try:
+        data = value.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("%s is no text in UTF-8: %s" % (named(place), error)) from None
+    out += pack_size(STR, len(data), 0xA0, 32) + data
+
+
+def put_list(out, value, place, depth):
+    value = tuple(value)  # another thread may change it
+    out += pack_size(LIST, len(value), 0x90, 16)
+    for n, item in enumerate(value):
+        put(out, item, (n, place), depth)
+
+
+def put_map(out, value, place, depth):
+    value = dict(value)
+    out += pack_size(MAP, len(value), 0x80, 16)
+    for key, item in value.items():
+        if not isinstance(key, str):
+            raise TypeError("%s has the key %.100r, of type %s: %s" % (named(place), key, type(key).__name__, SENDABLE))
+        put_text(out, key, place)
+        put(out, item, (key, place), depth)
+
+
+def named(place):
+    """Return what a place is called: value['loss'][3]."""
+    path = ""
+    while place:
+        path, place = "[%.100r]%s" % (place[0], path), place[1]
+    return "value" + path
+
+
+def decode(data):
+    """Return the value of msgpack from elsewhere; None for no bytes. TypeError, ValueError: there is no such value in Python."""
+    try:
+        value, end = unpack(data) if data else (None, 0)
+    except KeyError as error:
+        raise TypeError("msgpack's code 0x%02x, as of a time or another extension, has no Python form" % error.args) from None
+    except (IndexError, TypeError, ValueError) as error:  # TypeError: a list cannot be a key
+        raise ValueError("the value is not msgpack: %s" % error) from None
+    if end != len(data):
+        raise ValueError("the value is not msgpack: %d bytes follow it" % (len(data) - end))
+    return value

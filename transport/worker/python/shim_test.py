@@ -95,6 +95,95 @@ class Wire(unittest.TestCase):
         self.assertEqual(first(4, chunks[0] + beat + chunks[1] + beat + chunks[2]), body)
 
 
+class Values(unittest.TestCase):
+    def test_round_trip(self):
+        for value in (
+            None, True, False, 0, 127, 128, 1 << 16, 1 << 32, (1 << 64) - 1, -1, -32, -33, -(1 << 15) - 1, -(1 << 63),
+            0.0, -1.5, 1e300, float("inf"), "", "\u5b66" * 100, b"", bytes(70000), [], list(range(100000)), {}, {"": {"a": [None]}},
+        ):
+            self.assertEqual(shim.decode(shim.encode(value)), value)
+        self.assertEqual(shim.decode(shim.encode((1, bytearray(b"x"), memoryview(b"y")))), [1, b"x", b"y"])
+        self.assertNotEqual(*[shim.decode(shim.encode(float("nan")))] * 2)
+
+    def test_floats(self):
+        self.assertEqual(shim.decode(bytes.fromhex("cb3fb999999999999a")), 0.1)
+        self.assertEqual(shim.decode(bytes.fromhex("ca3e800000")), 0.25)
+        self.assertEqual(shim.encode(0.1).hex(), "cb3fb999999999999a")
+
+    def test_subclasses_are_sent_as_what_they_are(self):
+        class Kind(int):
+            pass
+
+        class Name(str):
+            pass
+
+        self.assertEqual(shim.encode({Name("n"): Kind(7)}), shim.encode({"n": 7}))
+
+    def test_scalars_of_other_packages(self):
+        class Scalar:
+            shape = ()
+
+            def __init__(self, value):
+                self.item = lambda: value
+
+        self.assertEqual(shim.encode([Scalar(1), Scalar(True), Scalar(0.5)]), shim.encode([1, True, 0.5]))
+        for value in (Scalar(1j), Scalar(None), mock.Mock(shape=(1,))):
+            with self.assertRaisesRegex(TypeError, r"^value\[0\] is of type "):
+                shim.encode([value])
+
+    def test_numpy(self):
+        try:
+            import numpy
+        except ImportError:
+            self.skipTest("there is no NumPy here")
+        self.assertEqual(shim.encode([numpy.float32(0.5), numpy.int64(3), numpy.bool_(True), numpy.array(2)]), shim.encode([0.5, 3, True, 2]))
+        with self.assertRaisesRegex(TypeError, "is of type ndarray: use its tolist"):
+            shim.encode(numpy.array([1]))
+
+    def test_depth(self):
+        value = 1
+        for _ in range(shim.NESTED):
+            value = [value]
+        self.assertEqual(shim.decode(shim.encode(value)), value)
+        with self.assertRaisesRegex(ValueError, "nested deeper than 64"):
+            shim.encode({"a": value})
+        with self.assertRaisesRegex(ValueError, "nested deeper than 64"):
+            shim.decode(b"\x91" + shim.encode(value))
+        value = []
+        value.append(value)
+        with self.assertRaisesRegex(ValueError, "or holds itself"):
+            shim.encode(value)
+
+    def test_what_is_no_value(self):
+        for data in ("c1", "d4ff00", "c70001", "d6ff00000000"):
+            with self.assertRaises(TypeError):
+                shim.decode(bytes.fromhex(data))
+        for data in ("91", "dcffff", "ddffffffff", "a3e5ad", "a1ff", "c4", "c402ff", "cd01", "81", "819001", "0000", "cb00", "df7fffffff01"):
+            with self.assertRaises(ValueError, msg=data):
+                shim.decode(bytes.fromhex(data))
+
+    def test_messages_are_those_of_go(self):
+        with open(GOLDEN, encoding="utf-8") as file:
+            entries = {e["name"]: e for e in json.load(file) if e["kind"] in (shim.MAIL, shim.CREDIT, shim.PART)}
+        self.assertEqual(len(entries), 10)
+        for name, body in {
+            "mail, an answer is awaited": shim.mail(id=7, topic="score \u2014 \u70b9", value=shim.encode(42)),
+            "mail, no answer is awaited": shim.mail(id=0, topic="lr", value=shim.encode(0.1)),
+            "mail, an answer": shim.mail(reply=7, value=shim.encode(None)),
+            "mail, an error in place of an answer": shim.mail(reply=7, error="no such shard"),
+        }.items():
+            wire = b"".join(shim.frames(shim.MAIL, shim.pack(body)))
+            self.assertEqual(wire.hex(), entries[name]["hex"])
+
+
+class Frames(unittest.TestCase):
+    def test_what_is_too_long_breaks_the_link(self):
+        long, chunk = (shim.FRAME + 1).to_bytes(4, "big") + b"\x08\x00", shim.FRAME.to_bytes(4, "big") + b"\x08\x01" + bytes(shim.FRAME)
+        for data in (long, chunk * 4):
+            with mock.patch.object(shim, "MESSAGE", 3 << 20), self.assertRaises(OSError):
+                list(shim.messages(reader(data)))
+
+
 def raised(code):
     """Return what a line of code raises."""
     try:
