@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -25,6 +26,16 @@ var supported = regexp.MustCompile(`^3\.(9|[1-9][0-9])\.`)
 // eachPython runs a test with the Python on the PATH, and with one of each version of pyenv's.
 func eachPython(t *testing.T, test func(t *testing.T, rank func(source string) process.Command)) {
 	t.Helper()
+	eachInterpreter(t, func(t *testing.T, path string) {
+		test(t, func(source string) process.Command {
+			argv, _ := python.Inject([]string{path, "-c", source})
+			return process.Command{Args: argv, Speaks: true}
+		})
+	})
+}
+
+func eachInterpreter(t *testing.T, test func(t *testing.T, path string)) {
+	t.Helper()
 	paths := map[string]string{"PATH": interpreter()}
 	versions, _ := filepath.Glob(filepath.Join(os.Getenv("HOME"), ".pyenv/versions/3.*"))
 	for _, v := range versions {
@@ -35,10 +46,7 @@ func eachPython(t *testing.T, test func(t *testing.T, rank func(source string) p
 	for name, path := range paths {
 		t.Run(name, func(t *testing.T) {
 			processtest.Check(t)
-			test(t, func(source string) process.Command {
-				argv, _ := python.Inject([]string{path, "-c", source})
-				return process.Command{Args: argv, Speaks: true}
-			})
+			test(t, path)
 		})
 	}
 }
@@ -233,6 +241,39 @@ if muster.info().rank == 0:
 		var why string
 		if err := transport.Unmarshal(g.Results()[0], &why); err != nil || why != "barrier: rank 1 has ended, and will not come" {
 			t.Errorf("%q, %v", why, err)
+		}
+	})
+}
+
+const examplePi = "../../examples/pi/pi.py"
+
+// The example's ranks agree on the result, also after one of them failed, and a rank alone agrees with itself.
+func TestPythonExample(t *testing.T) {
+	type outcome struct {
+		Pi   float64 `msgpack:"pi"`
+		Seed uint32  `msgpack:"seed"`
+	}
+	eachInterpreter(t, func(t *testing.T, path string) {
+		argv, _ := python.Inject([]string{path, examplePi, "--darts", "2000", "--fail-rank", "1"})
+		g, err := supervisor.Start(t.Context(), supervisor.Spec{
+			Ranks:    supervisor.Repeat(3, process.Command{Args: argv, Speaks: true}),
+			Strategy: supervisor.AllForOne{Restarts: 1},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := g.Wait(); err != nil || g.Report().Restarts != 1 {
+			t.Fatalf("%d restarts, %v", g.Report().Restarts, err)
+		}
+		var got [3]outcome
+		for rank, value := range g.Results() {
+			if err := transport.Unmarshal(value, &got[rank]); err != nil || got[rank] != got[0] || got[rank].Pi < 3 || got[rank].Pi > 3.3 {
+				t.Errorf("rank %d: %+v, %v", rank, got[rank], err)
+			}
+		}
+		out, err := exec.CommandContext(t.Context(), path, examplePi, "--darts", "2000", "--rounds", "2").CombinedOutput()
+		if err != nil || strings.Count(string(out), "pi is about 3.") != 2 {
+			t.Errorf("alone: %v\n%s", err, out)
 		}
 	})
 }
