@@ -277,3 +277,30 @@ func TestPythonExample(t *testing.T) {
 		}
 	})
 }
+
+// The first script of docs/python.md does what is said there.
+func TestPythonDocs(t *testing.T) {
+	text, err := os.ReadFile("../../docs/python.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, script, _ := strings.Cut(string(text), "```python\n")
+	script, _, _ = strings.Cut(script, "```")
+	eachPython(t, func(t *testing.T, rank func(string) process.Command) {
+		g, err := supervisor.Start(t.Context(), supervisor.Spec{Ranks: []process.Command{rank(script), rank(script)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := g.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		for rank, value := range g.Results() {
+			var got struct {
+				Sizes []int `msgpack:"sizes"`
+			}
+			if err := transport.Unmarshal(value, &got); err != nil || !reflect.DeepEqual(got.Sizes, []int{2, 1}) {
+				t.Errorf("rank %d: %v, %v", rank, got, err)
+			}
+		}
+	})
+}

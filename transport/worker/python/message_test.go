@@ -472,3 +472,23 @@ func TestMessageValues(t *testing.T) {
 		})
 	}
 }
+
+// TestModule: the module shows all it has before any of it is used, and no more than it has.
+func TestModule(t *testing.T) {
+	const script = `
+import muster
+names = {*muster.__all__}
+assert names <= {*dir(muster)} and {"progress", "barrier", "Refused"} <= names, names
+from muster import *
+assert tell == muster.tell and NoSupervisor.__module__ == "muster" and muster.info() is muster.info()
+import importlib
+importlib.reload(muster)
+assert tell == muster.tell and progress is muster.progress
+`
+	eachPython(t, func(t *testing.T, p executable) {
+		w := startRank(t, p, script)
+		if got := kinds(w.rest(t)); got != "Result" {
+			t.Errorf("got %s; %s", got, w.wait().stderr)
+		}
+	})
+}

@@ -21,6 +21,9 @@
 // the last one before the script ends, unless that is by os._exit or a signal. A process that the script forks says nothing.
 // A script that has a module muster of its own keeps it.
 //
+// The module has what package worker has, besides: messages, meetings of ranks, values under keys, and the script's result
+// (docs/python.md). A script may thus be a rank that answers, or one of a [supervisor.Group] whose Results are wanted.
+//
 // With MUSTER_LOCALS=1 in its environment ([transport.EnvLocals]) an exception has the local variables of each frame, as repr
 // writes them: the innermost frames' first, 64 of a frame and 1024 in all, 1 KiB each, and a module's without what it has
 // imported and defined. They stand under the frames of Exception.Traceback, too; what Python itself prints stays as it is.
@@ -37,6 +40,7 @@
 //
 // [shim.py]: https://github.com/go-muster/muster/blob/main/transport/worker/python/shim.py
 // [transport.Exception]: https://pkg.go.dev/github.com/go-muster/muster/transport#Exception
+// [supervisor.Group]: https://pkg.go.dev/github.com/go-muster/muster/supervisor#Group
 // [transport.EnvLocals]: https://pkg.go.dev/github.com/go-muster/muster/transport#EnvLocals
 package python
 
