@@ -218,8 +218,9 @@ class Link(_socket.socket):
         """Write one message. What keeps a frame from being written whole breaks the link."""
         if self.pid != os.getpid():
             return  # before the lock: in a forked child a thread may hold it that does not exist there
-        mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())  # no handler raises in between
+        mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, ())  # a call of its own: each of them may run a handler that raises
         try:
+            _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())  # no handler raises in between
             for frame in frames(kind, body):
                 with self.lock:
                     self.write_frame(frame)
@@ -1295,8 +1296,9 @@ def mail(**body):
 
 def beside(function, *arguments):
     """Start a thread that leaves signals to the others, from its first moment on."""
-    mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
+    mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, ())
     try:
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
         _thread.start_new_thread(function, arguments)
     finally:
         _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
@@ -1396,8 +1398,10 @@ def named(place):
 
 def decode(data):
     """Return the value of msgpack from elsewhere; None for no bytes. TypeError, ValueError: there is no such value in Python."""
+    if not data:
+        return None
     try:
-        value, end = unpack(data) if data else (None, 0)
+        value, end = unpack(data)
     except KeyError as error:
         raise TypeError("msgpack's code 0x%02x, as of a time or another extension, has no Python form" % error.args) from None
     except (IndexError, TypeError, ValueError) as error:  # TypeError: a list cannot be a key
