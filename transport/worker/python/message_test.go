@@ -352,7 +352,7 @@ var calls = map[string]string{
 func TestInterruptedWait(t *testing.T) {
 	const script = `
 import muster, signal
-signal.signal(signal.SIGUSR1, lambda *_: muster.progress(1, "handled"))
+signal.signal(signal.SIGHUP, lambda *_: muster.progress(1, "handled"))
 %s
 `
 	for call, topic := range calls {
@@ -366,11 +366,11 @@ signal.signal(signal.SIGUSR1, lambda *_: muster.progress(1, "handled"))
 				} else if m := expect[*transport.Mail](t, w); m.Topic != topic {
 					t.Fatalf("got %+v", m)
 				}
-				for _, signal := range []os.Signal{syscall.SIGUSR1, os.Interrupt} {
+				for _, signal := range []os.Signal{syscall.SIGHUP, os.Interrupt} {
 					if err := w.Process.Signal(signal); err != nil {
 						t.Fatal(err)
 					}
-					if signal == syscall.SIGUSR1 {
+					if signal == syscall.SIGHUP {
 						for m := w.recv(t); m.Kind() != transport.KindProgress; m = w.recv(t) {
 						}
 					}
@@ -445,23 +445,26 @@ for call in ("tell('x')", "request('x')", "set('k', 1)", "get('k')", "lookup('k'
 
 // TestMessageValues: what cannot be sent is refused where it is said, and says where in the value that is.
 func TestMessageValues(t *testing.T) {
+	const sendable = "None, bool, int, float, str, bytes, list, tuple, and dict with str keys, can be sent"
 	for call, want := range map[string]string{
-		"report({'a': [1, {2}]})":                "TypeError: value['a'][1] is of type set: None, bool, int, float, str, bytes, list, tuple, and dict with str keys, can be sent",
-		"report({'a': {1: 2}})":                  "TypeError: value['a'] has the key 1, of type int: None, bool, int, float, str, bytes, list, tuple, and dict with str keys, can be sent",
-		"report([1 << 64])":                      "ValueError: value[0] has more than 64 bits",
-		"report(['\\udcff'])":                    "ValueError: value[0] is no text in UTF-8: 'utf-8' codec can't encode character '\\udcff' in position 0: surrogates not allowed",
+		"report({'a': [1, {2}]})": "TypeError: value['a'][1] is of type set: " + sendable,
+		"report({'a': {1: 2}})":   "TypeError: value['a'] has the key 1, of type int: " + sendable,
+		"report([1 << 64])":       "ValueError: value[0] has more than 64 bits",
+		"report(['\\udcff'])": "ValueError: value[0] is no text in UTF-8: " +
+			"'utf-8' codec can't encode character '\\udcff' in position 0: surrogates not allowed",
 		"tell('x', bytes(1040384))":              "ValueError: the value has 1040389 bytes in msgpack, the most is 1040384",
 		"tell('muster.barrier')":                 "ValueError: topics that begin with 'muster.' are the supervisor's: 'muster.barrier'",
 		"tell('x' * 257)":                        "ValueError: a topic has at most 256 bytes: '" + strings.Repeat("x", 257) + "'",
 		"tell(1)":                                "TypeError: a topic is a str, not int",
 		"set(1, 2)":                              "TypeError: a key is a str, not int",
-		"all_gather(muster)":                     "TypeError: value is of type module: None, bool, int, float, str, bytes, list, tuple, and dict with str keys, can be sent",
+		"all_gather(muster)":                     "TypeError: value is of type module: " + sendable,
 		"no_such_thing":                          "AttributeError: module 'muster' has no attribute 'no_such_thing'",
-		"report(__import__('array').array('d'))": "TypeError: value is of type array: use its tolist(): None, bool, int, float, str, bytes, list, tuple, and dict with str keys, can be sent",
+		"report(__import__('array').array('d'))": "TypeError: value is of type array: use its tolist(): " + sendable,
 	} {
 		t.Run(call, func(t *testing.T) {
 			eachPython(t, func(t *testing.T, p executable) {
-				w := startRank(t, p, "import muster\ntry: muster."+call+"\nexcept Exception as e: print('%s: %s' % (type(e).__name__, e))")
+				const rest = "\nexcept Exception as e: print('%s: %s' % (type(e).__name__, e))"
+				w := startRank(t, p, "import muster\ntry: muster."+call+rest)
 				if got := kinds(w.rest(t)); got != "Result" {
 					t.Errorf("got %s", got)
 				}
@@ -489,6 +492,29 @@ assert tell == muster.tell and progress is muster.progress
 		w := startRank(t, p, script)
 		if got := kinds(w.rest(t)); got != "Result" {
 			t.Errorf("got %s; %s", got, w.wait().stderr)
+		}
+	})
+}
+
+// TestMessagesBesideDumps: one thread hears everything, while the program waits for some of it; and SIGTERM, which the program
+// did not take, ends it in the middle of that.
+func TestMessagesBesideDumps(t *testing.T) {
+	eachPython(t, func(t *testing.T, p executable) {
+		w := startScript(t, p, "import muster\nmuster.request('ask')\nnext(muster.messages())")
+		w.greet(t, transport.Welcome{Version: 1, Credit: 100, Dumps: true})
+		expect[*transport.Ready](t, w)
+		asked := expect[*transport.Mail](t, w)
+		w.say(t, &transport.Dump{})
+		if text := expect[*transport.Dump](t, w).Text; !strings.Contains(text, "script.py\", line 2 in <module>\n") || strings.Contains(text, "<muster>") {
+			t.Errorf("the stacks are\n%s", text)
+		}
+		w.say(t, &transport.Mail{Reply: asked.ID})
+		expect[*transport.Credit](t, w)
+		if err := w.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		if got := kinds(w.rest(t)); got != "" || w.wait() != (end{"signal: terminated", "", ""}) {
+			t.Errorf("then %s; %+v", got, w.wait())
 		}
 	})
 }

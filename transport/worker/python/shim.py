@@ -1272,7 +1272,7 @@ class Message:
         return decode(self._data)
 
     def reply(self, value=None):
-        """Answer, once. RuntimeError: nobody waits for an answer. TypeError, ValueError: the value cannot be sent, another can."""
+        """Answer, once. RuntimeError: nobody waits for it. TypeError, ValueError: the value cannot be sent, another can."""
         self._answer(value=encode(value, LETTER))
 
     def fail(self, why):
@@ -1397,7 +1397,7 @@ def named(place):
 
 
 def decode(data):
-    """Return the value of msgpack from elsewhere; None for no bytes. TypeError, ValueError: there is no such value in Python."""
+    """Return the value of msgpack from elsewhere; None for no bytes. TypeError, ValueError: Python has no such value."""
     if not data:
         return None
     try:
