@@ -91,5 +91,5 @@ func (m *machine) dismiss() {
 // onChange: what was decided is carried out, and a question that is being thought about stays that of who was asked.
 func (m *machine) onChange(ev event) {
 	m.strategy = ev.(evChange).strategy
-	m.emitGroup(Event{Kind: EventChanged, Reason: fmt.Sprintf("the strategy is now %T", m.strategy)})
+	m.emitGroup(Event{Kind: EventChanged, Reason: "the strategy is now " + Describe(m.strategy)})
 }

@@ -121,7 +121,7 @@ func headerOf(j *journal) header {
 	s := j.spec
 	h := header{
 		Journal: journalVersion, Run: s.RunID, Name: s.Name, Host: j.host, PID: os.Getpid(), Time: j.start,
-		WorldSize: len(s.Ranks), MinRanks: s.MinRanks, MaxRanks: s.MaxRanks, Strategy: cut(fmt.Sprintf("%T%+v", s.Strategy, s.Strategy)),
+		WorldSize: len(s.Ranks), MinRanks: s.MinRanks, MaxRanks: s.MaxRanks, Strategy: cut(Describe(s.Strategy)),
 		Grace: s.Grace.Seconds(), StartTimeout: s.StartTimeout.Seconds(), Timeout: s.Timeout.Seconds(),
 		Lifetime: s.Lifetime.Seconds(),
 		Ordered:  s.Ordered, Success: s.Success, Significant: s.Significant, AutoShutdown: shutdownNames[s.AutoShutdown],

@@ -188,7 +188,7 @@ func TestDryRun(t *testing.T) {
 			t.Errorf("no line %q in\n%s", line, stdout)
 		}
 	}
-	if !strings.Contains(stdout, "\ncontainment  ") || !strings.Contains(stdout, "AllForOne{Restarts:2") {
+	if !strings.Contains(stdout, "\ncontainment  ") || !strings.Contains(stdout, "\nstrategy     all-for-one, 2 restarts") {
 		t.Errorf("%s", stdout)
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {

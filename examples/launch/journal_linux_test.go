@@ -86,7 +86,7 @@ func TestReplayJournal(t *testing.T) {
 	c.wants(0)
 	for args, want := range map[string][]string{
 		"--max-restarts 2": {
-			"world size 2, recorded for ", "then supervisor.AllForOne{Restarts:2 ", ", now AllForOne{Restarts:2 ",
+			"world size 2, recorded for ", "strategy\n    then  all-for-one, 2 restarts\n    now   all-for-one, 2 restarts\n",
 			"rank 1@0: exit status 3: restart (restart 1 of 2)\n    now   the same\n",
 			"rank 1@1: exit status 3: restart (restart 2 of 2)\n    now   the same\n",
 			"end\n    then  after ", ": success\n    now   after ",

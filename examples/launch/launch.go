@@ -9,7 +9,6 @@ import (
 
 	"github.com/go-muster/muster/actors/process"
 	"github.com/go-muster/muster/supervisor"
-	"github.com/go-muster/muster/supervisor/rules"
 )
 
 // launch runs the group and returns the exit status. An error means that nothing was started.
@@ -67,7 +66,7 @@ func dryRun(w io.Writer, f *flags, s supervisor.Spec, launcher process.Launcher,
 	if s.Ranks[0].Dir != "" {
 		fmt.Fprintf(w, "directory    %s\n", s.Ranks[0].Dir)
 	}
-	fmt.Fprintf(w, "strategy     %s\n", describe(s.Strategy))
+	fmt.Fprintf(w, "strategy     %s\n", supervisor.Describe(s.Strategy))
 	fmt.Fprintf(w, "grace        %v\n", s.Grace)
 	fmt.Fprintf(w, "containment  %s\n", launcher.Containment())
 	for rank, c := range s.Ranks {
@@ -77,14 +76,6 @@ func dryRun(w io.Writer, f *flags, s supervisor.Spec, launcher process.Launcher,
 		}
 	}
 	fmt.Fprintln(w, "nothing was started; MASTER_PORT is chosen at the start")
-}
-
-func describe(s supervisor.Strategy) string {
-	if list, ok := s.(*rules.List); ok {
-		return fmt.Sprintf("%d rules, else %s", len(list.Rules), describe(list.Else))
-	}
-	text := fmt.Sprintf("%T%+v", s, s)
-	return text[len("supervisor."):]
 }
 
 func newRunID() string {

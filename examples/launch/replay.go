@@ -73,7 +73,7 @@ func (f *flags) replayJournal(w io.Writer, path string) error {
 	}
 	fmt.Fprintf(w, "run %s, %s, world size %d, recorded for %v%s\n", j.Run, j.Name, len(j.Spec.Ranks), rounded(j.Duration()),
 		torn)
-	fmt.Fprintf(w, "then %s, now %s\n", j.Strategy, describe(strategy))
+	fmt.Fprintf(w, "strategy\n    then  %s\n    now   %s\n", j.Strategy, supervisor.Describe(strategy))
 	printPairs(w, tell(j.Decisions(), j.Start), tell(now.Decisions(), j.Start))
 	then := "the journal ends before the group does"
 	if ended, err := j.End(); ended {

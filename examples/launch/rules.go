@@ -96,7 +96,7 @@ func (f *flags) printVerdict(w io.Writer, list *rules.List, start time.Time, v r
 	x := v.Failure
 	fmt.Fprintf(w, "failure %d, %v after the start: rank %v, up for %v: %s\n", x.Seq, rounded(x.At.Sub(start)), x.ID(),
 		rounded(x.Uptime), headline(x))
-	matched := "no rule: --strategy " + f.strategy + " decides"
+	matched := "no rule: else " + supervisor.Describe(list.Else)
 	if v.Rule >= 0 {
 		matched = fmt.Sprintf("rule %d, %s:%d", v.Rule+1, f.rules, list.Rules[v.Rule].Line)
 	}

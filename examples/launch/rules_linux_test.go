@@ -92,7 +92,7 @@ func TestBudgetOfRules(t *testing.T) {
 		}
 	}
 	_, stdout, _ := here(t, "--rules", bare, "--strategy", "fail-fast", "--dry-run", "true")
-	if !strings.Contains(stdout, "\nstrategy     1 rules, else FailFast{") {
+	if !strings.Contains(stdout, "\nstrategy     1 rule (no restarts), else fail-fast\n") {
 		t.Error(stdout)
 	}
 	_, stdout, _ = here(t, "--rules", own, "--dry-run", "true")

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/go-muster/muster/supervisor"
@@ -82,6 +83,28 @@ func (l List) Decide(s supervisor.State, f *supervisor.Failure) supervisor.Direc
 	return supervisor.FailFast{}.Decide(s, f)
 }
 
+// String returns the list in a few words: "2 rules (3 restarts within 1h0m0s), else fail-fast".
+func (l List) String() string {
+	rules, budget := "1 rule", Budget{}
+	if len(l.Rules) != 1 {
+		rules = fmt.Sprintf("%d rules", len(l.Rules))
+	}
+	if l.Budget != nil {
+		budget = *l.Budget
+	}
+	return fmt.Sprintf("%s (%v), else %s", rules, budget, supervisor.Describe(l.Else))
+}
+
+// String returns the budget in a few words: "3 restarts within 1h0m0s".
+func (b Budget) String() string { return strings.TrimPrefix(b.strategy().String(), "all-for-one, ") }
+
+// strategy is the one that everybody knows, with this budget.
+func (b Budget) strategy() supervisor.AllForOne {
+	return supervisor.AllForOne{
+		Restarts: b.Restarts, Within: b.Within, Decay: b.Decay, MinUptime: b.MinUptime, Backoff: b.Backoff,
+	}
+}
+
 // MaxRestarts returns the restarts of the budget: ranks find it in their environment.
 func (l List) MaxRestarts() int {
 	if l.Budget == nil {
@@ -141,9 +164,9 @@ func (r *Rule) restart(b *Budget, s supervisor.State, f *supervisor.Failure) sup
 			After: backoff.Delay(s.Generation, s.Random), // free restarts are known by the generations that they made
 		}
 	}
-	return supervisor.AllForOne{
-		Restarts: b.Restarts, Within: b.Within, Decay: b.Decay, MinUptime: b.MinUptime, Backoff: backoff, Linger: r.Linger,
-	}.Decide(s, f)
+	all := b.strategy()
+	all.Backoff, all.Linger = backoff, r.Linger
+	return all.Decide(s, f)
 }
 
 // scope returns the ranks that a restart means; nil means all.

@@ -289,3 +289,20 @@ func TestActionNames(t *testing.T) {
 		}
 	}
 }
+
+func TestListInWords(t *testing.T) {
+	budget := &Budget{Restarts: 3, Within: time.Hour, Backoff: supervisor.Backoff{Min: time.Second}}
+	for want, l := range map[string]List{
+		"0 rules (no restarts), else fail-fast": {},
+		"1 rule (3 restarts within 1h0m0s, back-off 1s), else one-for-one, 2 restarts": {
+			Rules: make([]Rule, 1), Budget: budget, Else: supervisor.OneForOne{Restarts: 2},
+		},
+	} {
+		if got := supervisor.Describe(l); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+		if got := supervisor.Describe(&l); got != want {
+			t.Errorf("of a pointer %q, want %q", got, want)
+		}
+	}
+}
