@@ -52,12 +52,14 @@ type (
 	Raised struct {
 		ID        process.ID
 		Exception *transport.Exception
+		Seen      time.Time // when it was read from the link, by the monotonic clock
 	}
 	// Broken says that a worker broke the protocol: it can no longer tell what becomes of it, or (process.ErrNotReady) that
 	// it is ready.
 	Broken struct {
-		ID  process.ID
-		Err error
+		ID   process.ID
+		Err  error
+		Seen time.Time // when that was noticed, by the monotonic clock
 	}
 	// Returned carries the result of a rank's work, nil for none, and for one that Config.Result has taken.
 	Returned struct {

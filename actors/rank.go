@@ -84,9 +84,16 @@ type told struct{ hello, ready, raised, returned, broken, exited bool }
 // exit travels from the process's goroutine to the actor.
 type exit struct{ process.Exit }
 
-// broken and probed likewise.
+// raised, broken and probed likewise.
 type (
-	broken struct{ err error }
+	raised struct {
+		exception *transport.Exception
+		seen      time.Time
+	}
+	broken struct {
+		err  error
+		seen time.Time
+	}
 	probed struct{ err error }
 )
 
@@ -102,8 +109,12 @@ func (r *rank) Receive(ctx actor.Context) {
 		r.heard(ctx, m)
 	case *wrote:
 		r.wrote(ctx, m)
+	case *raised:
+		<-r.credits
+		r.advise(ctx)
+		r.tell(ctx, &r.told.raised, &Raised{r.ID, m.exception, m.seen})
 	case *broken:
-		r.tell(ctx, &r.told.broken, &Broken{r.ID, m.err})
+		r.tell(ctx, &r.told.broken, &Broken{r.ID, m.err, m.seen})
 	case *probed:
 		r.probed(ctx, m.err)
 	case *moment:
@@ -158,9 +169,6 @@ func (r *rank) heard(ctx actor.Context, m transport.Message) {
 			r.dumps--
 			ctx.Send(ctx.Parent(), &Dumped{r.ID, m.Text})
 		}
-	case *transport.Exception:
-		r.advise(ctx)
-		r.tell(ctx, &r.told.raised, &Raised{r.ID, m})
 	case *transport.Result:
 		r.advise(ctx)
 		r.returned(ctx, m.Value)
@@ -258,15 +266,19 @@ func (o *observer) Message(m transport.Message) {
 		o.root.Send(o.self, data{m})
 		return
 	}
+	var heard any = m
+	if x, is := m.(*transport.Exception); is {
+		heard = &raised{x, time.Now()}
+	}
 	select {
 	case o.rank.credits <- struct{}{}:
-		o.root.Send(o.self, m)
+		o.root.Send(o.self, heard)
 	case <-o.rank.gone:
 	}
 }
 
 // Broken tells the actor.
-func (o *observer) Broken(err error) { o.root.Send(o.self, &broken{err}) }
+func (o *observer) Broken(err error) { o.root.Send(o.self, &broken{err, time.Now()}) }
 
 // Probed tells the actor.
 func (o *observer) Probed(err error) { o.root.Send(o.self, &probed{err}) }

@@ -93,10 +93,21 @@ func (f *family) send(order any) { system.Root.Send(f.rank, order) }
 func (f *family) want(facts ...any) {
 	f.t.Helper()
 	for _, want := range facts {
-		if got := f.next(); !reflect.DeepEqual(got, want) {
+		if got := timeless(f.next()); !reflect.DeepEqual(got, want) {
 			f.t.Fatalf("told %s, want %s", show(got), show(want))
 		}
 	}
+}
+
+// timeless is a fact without the time at which it was seen.
+func timeless(fact any) any {
+	switch m := fact.(type) {
+	case *actors.Raised:
+		return &actors.Raised{ID: m.ID, Exception: m.Exception}
+	case *actors.Broken:
+		return &actors.Broken{ID: m.ID, Err: m.Err}
+	}
+	return fact
 }
 
 func (f *family) next() any {
@@ -128,6 +139,27 @@ func (f *family) wantEnd() {
 }
 
 func boom() *transport.Exception { return &transport.Exception{Type: "ValueError", Message: "boom"} }
+
+// TestSeen: a failure is told with the time at which the process's own goroutine saw it.
+func TestSeen(t *testing.T) {
+	processtest.Check(t)
+	l := actorstest.NewLauncher(t)
+	f := start(t, l, nil)
+	p := l.Next(f.ctx)
+	f.want(&actors.Started{ID: id, PID: p.PID()})
+	before := time.Now()
+	p.Raise(boom())
+	p.Break(process.ErrLink)
+	after := time.Now() // what the process does has been seen when it is done
+	for _, seen := range []time.Time{f.next().(*actors.Raised).Seen, f.next().(*actors.Broken).Seen} {
+		if seen.Before(before) || seen.After(after) {
+			t.Errorf("seen at %v, not between %v and %v", seen, before, after)
+		}
+	}
+	p.Exit(process.Exit{Code: 1})
+	f.want(&actors.Exited{ID: id, PID: p.PID(), Exit: process.Exit{Code: 1}})
+	f.wantEnd()
+}
 
 // TestFacts: a life is told in the order in which it happened, each fact once, and the exit last (G-4, G-5).
 func TestFacts(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -65,7 +66,7 @@ func (r *rank) take(ctx actor.Context, piece []byte) {
 	}
 	if s.size += len(piece); r.Result == nil && r.MaxResult > 0 && s.size > r.MaxResult {
 		s.pieces, s.lost = nil, fmt.Errorf("%w: more than %d bytes", ErrResultSize, r.MaxResult)
-		r.tell(ctx, &r.told.broken, &Broken{r.ID, s.lost})
+		r.tell(ctx, &r.told.broken, &Broken{r.ID, s.lost, time.Now()})
 		return
 	}
 	s.pieces = append(s.pieces, piece)
@@ -159,7 +160,7 @@ func (r *rank) wrote(ctx actor.Context, w *wrote) {
 	}
 	if w.err != nil {
 		s.lost = fmt.Errorf("actors: the result could not be written: %w", w.err)
-		r.tell(ctx, &r.told.broken, &Broken{r.ID, s.lost})
+		r.tell(ctx, &r.told.broken, &Broken{r.ID, s.lost, time.Now()})
 		if s.cost > 0 {
 			r.post(&transport.Credit{Bytes: s.cost})
 		}

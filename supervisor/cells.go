@@ -57,9 +57,13 @@ func (m *machine) onRaised(ev event) {
 		m.onRaisedLate(ev)
 		return
 	}
-	f := m.fail(e.id, Origin)
-	f.Exception, f.Err = e.exception, e.err
-	m.decide(f)
+	m.decide(m.failRaised(e, Origin))
+}
+
+func (m *machine) failRaised(e evRaised, kind Kind) *Failure {
+	f := m.fail(e.id, kind)
+	f.Exception, f.Err, f.seen = e.exception, e.err, e.seen
+	return f
 }
 
 // onRaisedLate: one voice. What fails while the scope is being stopped joins the failure that is being dealt with (G-2).
@@ -68,9 +72,7 @@ func (m *machine) onRaisedLate(ev event) {
 	if m.lives[e.id.Rank].failure != nil {
 		return
 	}
-	f := m.fail(e.id, Collateral)
-	f.Exception, f.Err = e.exception, e.err
-	m.join(f)
+	m.join(m.failRaised(e, Collateral))
 }
 
 // join makes a failure collateral of the one that its rank is being ended for. A rank out of the directive's scope comes
@@ -122,6 +124,7 @@ func (m *machine) onGoodExit(ev event) {
 // end1 marks one life as ended.
 func (m *machine) end1(e evExited) {
 	l := &m.lives[e.id.Rank]
+	m.noteStopped(l, e.id.Rank, e.exit.Ended)
 	l.state, l.exit = ended, &e.exit
 	if l.pid == 0 {
 		l.pid = e.pid
@@ -188,6 +191,7 @@ func (m *machine) onBadExit(ev event) {
 
 func (m *machine) failExit(e evExited, kind Kind) *Failure {
 	f := m.fail(e.id, kind)
+	f.seen = e.exit.Ended
 	if f.Exit, f.Err = &e.exit, e.exit.Err; e.exit.Success() {
 		f.Err = ErrEnded
 	}
@@ -279,7 +283,8 @@ func (m *machine) carryOut(f *Failure, d Directive, err error) {
 
 // endScope begins a restart, or the end.
 func (m *machine) endScope(f *Failure, d Directive, err error) {
-	m.present().Failed, m.present().Decided = f.At, m.now
+	g := m.present()
+	g.Seen, g.Failed, g.Decided = between(g.Started, f.seen, f.At), f.At, m.now
 	m.origin, m.next, m.after, m.reason = f, d.Action, d.After, because(f)
 	m.setScope(f, d)
 	for _, f := range m.held {

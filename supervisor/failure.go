@@ -52,7 +52,8 @@ type Failure struct {
 	// Directive is what was decided; zero in a collateral failure.
 	Directive Directive
 
-	host string // of a report that was read, perhaps on another host
+	seen time.Time // before At, by whoever watches the process; zero when nobody did
+	host string    // of a report that was read, perhaps on another host
 }
 
 var (

@@ -52,6 +52,7 @@ type watch struct {
 	relieved bool // it was stopped for that
 	done     bool
 	result   error
+	ended    time.Time
 }
 
 // known is what the machine has been told of a life, and has done about it.
@@ -556,7 +557,7 @@ func (w *world) checkAbandon(e efAbandon) {
 
 func (w *world) checkDone(e efDone) {
 	w.require(w.everybody(func(b *body) bool { return b.told && (!b.alive || b.gaveUp) }), "G-4: done while somebody lives")
-	w.done, w.result = true, e.err
+	w.done, w.result, w.ended = true, e.err, w.now
 }
 
 // checkTime: before the clock goes on, everybody must have been told what was due.
@@ -666,11 +667,38 @@ func (w *world) checkEnd() {
 		proof := w.achieved || w.everybody(w.goodEnd)
 		w.require(proof || w.need() == 0, "G-8: success without proof")
 	}
+	w.checkPhases(r)
 	for i, f := range r.Failures {
 		w.require(f.Seq == w.m.told-len(r.Failures)+i+1, "failure %d of %d has number %d", i+1, w.m.told, f.Seq)
 	}
 	var failure *Failure
 	if errors.As(w.result, &failure) {
 		w.require(failure.Kind == Origin, "the end was %v failure", failure.Kind)
+	}
+}
+
+// checkPhases: the parts of each generation's time are all of it, and those of the generations all of the group's.
+func (w *world) checkPhases(r Report) {
+	for i, g := range r.Generations {
+		until := w.ended
+		if i+1 < len(r.Generations) {
+			until = r.Generations[i+1].Started
+			w.require(!g.Reaped.After(until), "generation %d began before the one before was reaped", g.Generation+1)
+		}
+		var sum time.Duration
+		for n, part := range g.parts(until) {
+			w.require(part >= 0, "generation %d: %s is %v", g.Generation, phaseNames[n], part)
+			sum += part
+		}
+		w.require(sum == until.Sub(g.Started), "the phases of generation %d take %v of %v", g.Generation, sum,
+			until.Sub(g.Started))
+		last := g.Started
+		for _, point := range []time.Time{g.Seen, g.Failed, g.Decided, g.Asked, g.Stopped, g.Reaped} {
+			if w.require(point.IsZero() || !point.Before(last), "generation %d went back in time: %+v", g.Generation, g); !point.IsZero() {
+				last = point
+			}
+		}
+		detect := g.Failed.Sub(g.Seen)
+		w.require(0 <= detect && detect <= simLatency+1, "generation %d: a failure was noticed after %v", g.Generation, detect)
 	}
 }

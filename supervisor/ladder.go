@@ -112,6 +112,16 @@ func (m *machine) askThose(ids []process.ID) {
 	m.wake(asked)
 }
 
+// noteStopped notes when the last of those that are to be stopped had ended, or was killed.
+func (m *machine) noteStopped(l *life, rank int, at time.Time) {
+	if m.phase != stopping || !m.scope[rank] || l.rung >= killed {
+		return
+	}
+	g := m.present()
+	since := slices.MaxFunc([]time.Time{g.Started, g.Decided, g.Asked, g.Stopped}, time.Time.Compare)
+	g.Stopped = between(since, at, m.now)
+}
+
 func (m *machine) killThose(ids []process.ID, reason string) {
 	if len(ids) == 0 {
 		return
@@ -121,6 +131,9 @@ func (m *machine) killThose(ids []process.ID, reason string) {
 			Reason: reason})
 	}
 	m.do(efKill{ids})
+	for _, id := range ids {
+		m.noteStopped(&m.lives[id.Rank], id.Rank, m.now)
+	}
 	m.climb(ids, killed, m.now.Add(m.killWait))
 	m.wake(killed)
 }

@@ -172,6 +172,7 @@ type (
 		id        process.ID
 		exception *transport.Exception
 		err       error // of a broken link, in place of an exception
+		seen      time.Time
 	}
 	evExited struct {
 		id   process.ID

@@ -141,8 +141,12 @@ func summary(r Report) string {
 		b.WriteString(inParentheses(k.Removed) + "\n")
 	}
 	for i, g := range r.Generations {
-		fmt.Fprintf(&b, "generation %d:%s%s%s%s", g.Generation, moment(" started", g.Started), moment(" ready", g.Ready),
-			moment(" failed", g.Failed), moment(" asked", g.Asked)+moment(" reaped", g.Reaped))
+		if g.Seen.Equal(g.Failed) {
+			g.Seen = time.Time{} // as ever, in a world without delays
+		}
+		fmt.Fprintf(&b, "generation %d:%s%s%s%s%s%s%s", g.Generation, moment(" started", g.Started), moment(" ready", g.Ready),
+			moment(" seen", g.Seen), moment(" failed", g.Failed), moment(" asked", g.Asked), moment(" stopped", g.Stopped),
+			moment(" reaped", g.Reaped))
 		if i > 0 && g.Size != r.Generations[i-1].Size {
 			fmt.Fprintf(&b, " size %d", g.Size)
 		}

@@ -122,9 +122,9 @@ func translate(m any) event {
 	case *actors.Ready:
 		return evReady{m.ID}
 	case *actors.Raised:
-		return evRaised{id: m.ID, exception: m.Exception}
+		return evRaised{id: m.ID, exception: m.Exception, seen: m.Seen}
 	case *actors.Broken:
-		return evRaised{id: m.ID, err: m.Err}
+		return evRaised{id: m.ID, err: m.Err, seen: m.Seen}
 	case *actors.Returned:
 		return evReturned{m.ID, m.Value}
 	case *actors.Exited:

@@ -115,7 +115,7 @@ func (s *script) look(d *bench.Command) {
 var values = map[string]int{
 	"code": 1, "signal": 1, "type": 1, "value": 1, "message": 1, "text": 1, "ranks": 1, "grace": 1, "start-timeout": 1,
 	"kill-wait": 1, "lifetime": 1, "seed": 1, "timeout": 1, "need": 1, "shutdown": 1, "strategy": 1, "restarts": 1, "within": 1, "decay": 1,
-	"heartbeat": 1, "stall": 1, "lag": 1, "count": 1, "min-uptime": 1, "backoff": 2, "linger": 1, "after": 1, "at": 1,
+	"heartbeat": 1, "stall": 1, "lag": 1, "count": 1, "min-uptime": 1, "backoff": 2, "linger": 1, "after": 1, "at": 1, "seen": 1,
 	"min-ranks": 1, "max-ranks": 1,
 }
 
@@ -140,14 +140,28 @@ func (s *script) event(d *bench.Command, id process.ID) event {
 	case "returned":
 		return evReturned{id, []byte(value(d, "value"))}
 	case "raised":
-		return evRaised{id: id, exception: s.exception(d)}
+		return evRaised{id: id, exception: s.exception(d), seen: s.seen(d)}
 	case "broken":
-		return evRaised{id: id, err: process.ErrLink}
+		return evRaised{id: id, err: process.ErrLink, seen: s.seen(d)}
 	case "exited":
-		return exitOf(id, d)
+		x := exitOf(id, d)
+		x.exit.Ended = s.seen(d)
+		return x
 	}
 	fail("there is no command %s", d.Cmd)
 	return nil
+}
+
+// seen reads when whoever watches the process noticed: seen=2s, since the start. Zero means that nobody says.
+func (s *script) seen(d *bench.Command) (t time.Time) {
+	if text := value(d, "seen"); text != "" {
+		after, err := time.ParseDuration(text)
+		if err != nil {
+			fail("%v", err)
+		}
+		t = epoch.Add(after)
+	}
+	return t
 }
 
 // exception reads type=ValueError message=boom bases=(Exception,object).

@@ -3,6 +3,7 @@ package supervisor_test
 import (
 	"errors"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -246,19 +247,24 @@ func TestPhasesOfARecovery(t *testing.T) {
 		first.Ready()
 		second.Ready()
 		pass(2 * time.Second)
-		first.Exit(process.Exit{Code: 1})
+		ended := time.Now()
+		pass(6 * time.Second) // what it left behind ends
+		first.Exit(process.Exit{Code: 1, Ended: ended})
 		second.Order(t.Context())
 		pass(4 * time.Second)
-		second.Exit(terminated)
+		ended = time.Now()
+		pass(7 * time.Second)
+		second.Exit(process.Exit{Code: -1, Signal: syscall.SIGTERM, Ended: ended})
 		p.rank(0, 1).Exit(process.Exit{})
 		p.rank(1, 1).Exit(process.Exit{})
 		p.expectEnd(nil)
 		r := p.Report()
 		got := r.Generations[0].Phases(r.Generations[1].Started)
 		want := supervisor.Phases{
-			Ready: time.Second, Run: 2 * time.Second, Linger: 3 * time.Second, Reap: 4 * time.Second, Backoff: 5 * time.Second,
+			Ready: time.Second, Run: 2 * time.Second, Detect: 6 * time.Second, Linger: 3 * time.Second, Stop: 4 * time.Second,
+			Reap: 7 * time.Second, Backoff: 5 * time.Second,
 		}
-		if got != want || r.Seconds != 15 {
+		if got != want || r.Seconds != 28 {
 			t.Errorf("%+v in %v s, want %+v", got, r.Seconds, want)
 		}
 	})

@@ -426,7 +426,7 @@ func (w *world) work(b *body) {
 	case w.chance(0.5):
 		w.raise(b)
 	case w.chance(0.2):
-		w.say(b, evRaised{id: b.id, err: process.ErrLink})
+		w.say(b, evRaised{id: b.id, err: process.ErrLink, seen: w.now})
 		w.after(w.upTo(time.Second), func() { w.die(b, process.Exit{Err: process.ErrLink}) })
 	default:
 		w.die(b, w.badExit())
@@ -435,7 +435,7 @@ func (w *world) work(b *body) {
 
 // raise tells an exception and, unless the process hangs in its exit, ends; now and then even with code 0.
 func (w *world) raise(b *body) {
-	w.say(b, evRaised{id: b.id, exception: &transport.Exception{Type: "ValueError", Message: "boom"}})
+	w.say(b, evRaised{id: b.id, exception: &transport.Exception{Type: "ValueError", Message: "boom"}, seen: w.now})
 	if w.chance(0.3) {
 		return
 	}
@@ -488,7 +488,7 @@ func (w *world) die(b *body, exit process.Exit) {
 		return
 	}
 	b.alive = false
-	exit.Stopped = b.reach && exit.Err == nil
+	exit.Stopped, exit.Ended = b.reach && exit.Err == nil, w.now
 	w.exit(b, exit)
 }
 

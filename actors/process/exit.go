@@ -29,6 +29,9 @@ type Exit struct {
 	// Err says why there is no exit code, or why it proves nothing: the process could not be launched, the link broke,
 	// a function ended without its result, the process was abandoned.
 	Err error
+	// Ended is when the process itself was seen to end, by the monotonic clock; what it left behind may have taken longer. The
+	// JSON form has it not. Zero means not known.
+	Ended time.Time
 
 	// MaxRSS is the largest resident size that was seen, in bytes: when the worker reported its end or was asked to stop, or
 	// from the kernel's account when that is certain to be the process's own. 0 means not known.

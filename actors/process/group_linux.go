@@ -76,9 +76,10 @@ func (g *group) close() {
 // group cannot be named by pidfd, that includes the end of the whole group.
 func (g *group) wait() Exit {
 	err := g.awaitLeader()
+	ended := time.Now()
 	if g.named() || g.leaf != nil {
 		exit := g.reap(err)
-		exit.Left = g.sweep()
+		exit.Ended, exit.Left = ended, g.sweep()
 		return exit
 	}
 	var left []Leftover
@@ -86,7 +87,7 @@ func (g *group) wait() Exit {
 		left = g.sweep()
 	}
 	exit := g.reap(err)
-	exit.Left = left
+	exit.Ended, exit.Left = ended, left
 	return exit
 }
 

@@ -315,6 +315,9 @@ func (p *localProcess) run() {
 // finish sees the process end, then its group, then its streams, and tells the exit: the last thing anybody hears.
 func (p *localProcess) finish() {
 	exit := p.group.wait()
+	if exit.Ended.IsZero() {
+		exit.Ended = time.Now()
+	}
 	p.ready.stop()
 	if p.errors.file != nil { // it has no end, as we could write to it ourselves
 		_ = p.errors.file.SetReadDeadline(time.Now())

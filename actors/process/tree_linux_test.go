@@ -49,6 +49,9 @@ func TestLeftover(t *testing.T) {
 			if took := l.exitedAt.Sub(start); took > quick {
 				t.Errorf("the exit took %v", took)
 			}
+			if exit.Ended.Before(start) || exit.Ended.After(l.exitedAt) {
+				t.Errorf("it ended %v after the start", exit.Ended.Sub(start))
+			}
 			if !exit.Success() || exit.Stopped {
 				t.Errorf("exit %+v", exit)
 			}
