@@ -147,6 +147,8 @@ func (m *machine) inputLine(ev event) string {
 		return fmt.Sprintf("remove %d text=(%s)", ev.rank, ev.reason)
 	case evResize:
 		return fmt.Sprintf("resize %d text=(%s)", len(ev.commands), ev.reason)
+	case evSignal:
+		return "signal " + strings.TrimPrefix(process.SignalName(ev.signal), "SIG")
 	case evReturned:
 		return fmt.Sprintf("returned %v value=%s", id, ev.value)
 	case evBeat:

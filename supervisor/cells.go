@@ -405,6 +405,12 @@ func (m *machine) onNotice(ev event) {
 	m.emitGroup(Event{Kind: EventNotice, Reason: ev.(evNotice).text})
 }
 
+func (m *machine) onSignal(ev event) {
+	s := ev.(evSignal).signal
+	m.emitGroup(Event{Kind: EventSignal, Signal: s})
+	m.do(efSignal{m.pick(alive), s})
+}
+
 func (m *machine) onDeadline(event) {
 	err := fmt.Errorf("%w (%v)", ErrTimeout, m.timeout)
 	m.stopBecause(TimedOut, err.Error(), err)
@@ -412,15 +418,21 @@ func (m *machine) onDeadline(event) {
 
 func (m *machine) onStop(ev event) {
 	e := ev.(evStop)
-	m.stopBecause(Interrupted, e.cause.Error(), e.cause)
+	m.emitGroup(Event{Kind: EventStopping, Reason: e.cause.Error(), Err: e.cause, Kill: e.kill})
+	m.stopWith(Interrupted, e.cause.Error(), e.cause)
 	if e.kill {
 		m.killAll()
 	}
 }
 
-// stopBecause ends the group, not because of a failure. The end of a group that was ending anyway stays what it was.
+// stopBecause ends the group, not because of a failure, and tells why.
 func (m *machine) stopBecause(o Outcome, reason string, err error) {
 	m.emitGroup(Event{Kind: EventStopping, Reason: reason, Err: err})
+	m.stopWith(o, reason, err)
+}
+
+// stopWith ends the group. The end of one that was ending anyway stays what it was.
+func (m *machine) stopWith(o Outcome, reason string, err error) {
 	if m.phase != stopping || m.next != Terminate {
 		m.origin, m.reason = nil, reason
 		m.conclude(o, err)

@@ -25,6 +25,7 @@ const (
 	EventReaped    EventKind = "reaped"    // nothing is left of any rank that was to be stopped
 	EventWaiting   EventKind = "waiting"   // the next generation starts after a wait
 	EventStopping  EventKind = "stopping"  // the group was asked to stop from outside
+	EventSignal    EventKind = "signal"    // somebody outside sent a signal to every rank
 	EventGhost     EventKind = "ghost"     // something came from an older generation, and was dropped
 	EventNotice    EventKind = "notice"    // of the launcher, such as that what protects the processes was lost: Reason tells
 	EventHello     EventKind = "hello"     // a rank's worker has come up: Reason names its SDK
@@ -46,11 +47,13 @@ type Event struct {
 	Rank       int // -1 when the event concerns the group
 	Generation int
 	PID        int
-	Reason     string        // why: of stop, kill, stopping, decided, ghost, added, removed, resized
-	Size       int           // of resized: the new world size
-	After      time.Duration // of waiting, and of decided
-	Action     Action        // of decided
-	Failure    *Failure      // of failed and decided: a copy of what was known then
-	Exit       *process.Exit // of exited
-	Err        error         // of done: what Wait returns; of stopping: what it would be by that
+	Reason     string         // why: of stop, kill, stopping, decided, ghost, added, removed, resized
+	Size       int            // of resized: the new world size
+	Signal     process.Signal // of signal
+	Kill       bool           // of stopping: at once, without a grace
+	After      time.Duration  // of waiting, and of decided
+	Action     Action         // of decided
+	Failure    *Failure       // of failed and decided: a copy of what was known then
+	Exit       *process.Exit  // of exited
+	Err        error          // of done: what Wait returns; of stopping: what it would be by that
 }

@@ -143,7 +143,7 @@ func impure(s *ast.SelectorExpr) bool {
 	case "time":
 		return !slices.Contains([]string{"Time", "Duration", "Millisecond", "Second", "Minute"}, s.Sel.Name)
 	case "process":
-		return !slices.Contains([]string{"ID", "Exit", "Command", "ByStranger"}, s.Sel.Name)
+		return !slices.Contains([]string{"ID", "Exit", "Command", "Signal", "ByStranger"}, s.Sel.Name)
 	}
 	return false
 }

@@ -235,6 +235,11 @@ func (w *world) checkEffect(e effect, b *body, stale bool) {
 			b := w.lives[id.Rank]
 			w.require(b.id == id && !b.told && b.asked.IsZero(), "%v was asked for its stacks", id)
 		}
+	case efSignal:
+		for _, id := range e.ids {
+			b := w.lives[id.Rank]
+			w.require(b.id == id && !b.told, "%v, which is gone, was sent a signal", id)
+		}
 	case efAsk:
 		w.require(w.question.IsZero(), "G-2: the strategy is asked while it thinks")
 		w.question, w.about = w.now, e.failure.Rank

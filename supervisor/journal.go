@@ -144,7 +144,7 @@ type record struct {
 	Rank       *int             `json:"rank,omitempty"`
 	PID        int              `json:"pid,omitempty"`
 	Reason     string           `json:"reason,omitempty"`
-	Signal     string           `json:"signal,omitempty"` // that is sent
+	Signal     string           `json:"signal,omitempty"` // that is sent, or to be sent
 	Action     string           `json:"action,omitempty"`
 	Ranks      []int            `json:"ranks,omitempty"` // that the directive names
 	After      float64          `json:"after_s,omitempty"`
@@ -184,6 +184,12 @@ func (j *journal) record(e Event) record {
 		r.Signal = process.SignalName(stopSignal(j.spec.Ranks[e.Rank]))
 	case EventKill:
 		r.Signal = "SIGKILL"
+	case EventSignal:
+		r.Signal = process.SignalName(e.Signal)
+	case EventStopping:
+		if e.Kill {
+			r.Signal = "SIGKILL"
+		}
 	}
 	return r
 }

@@ -177,8 +177,7 @@ func (k EventKind) known() bool {
 	switch k {
 	case EventSpawn, EventStarted, EventReady, EventRunning, EventReturned, EventFailed, EventDecided, EventStop, EventKill,
 		EventAbandon, EventExited, EventReaped, EventWaiting, EventStopping, EventGhost, EventNotice, EventChanged, EventHello,
-		EventProbing, EventHung,
-		EventStraggler, EventAdded, EventRemoved, EventResized, EventDone:
+		EventProbing, EventHung, EventStraggler, EventSignal, EventAdded, EventRemoved, EventResized, EventDone:
 		return true
 	}
 	return false
@@ -211,6 +210,12 @@ func (j *journalReader) event(r *record) (Event, error) {
 		if e.Exit == nil {
 			return e, errors.New("it has no exit")
 		}
+	case EventStopping:
+		e.Kill = r.Signal == "SIGKILL"
+	case EventSignal:
+		var err error
+		e.Signal, err = process.ParseSignal(r.Signal)
+		return e, err
 	case EventFailed:
 		return e, j.failed(&e, r)
 	case EventDecided:
@@ -240,7 +245,7 @@ func (j *journalReader) resize(e *Event) error {
 // ofRank reports whether the kind of the event is one that concerns a rank.
 func (e *Event) ofRank() bool {
 	switch e.Kind {
-	case EventRunning, EventReaped, EventWaiting, EventStopping, EventNotice, EventChanged, EventResized, EventDone:
+	case EventRunning, EventReaped, EventWaiting, EventStopping, EventNotice, EventChanged, EventSignal, EventResized, EventDone:
 		return false
 	}
 	return true
@@ -314,4 +319,15 @@ func (j Journal) End() (ended bool, err error) {
 		}
 	}
 	return false, nil
+}
+
+// Outside returns what came from outside, in order: stops and kills, which are [EventStopping], and each [EventSignal].
+func (j Journal) Outside() (sent []Event) {
+	for _, e := range j.Events {
+		ours := e.Err == nil || errors.Is(e.Err, ErrTimeout) || errors.Is(e.Err, ErrStrategy)
+		if e.Kind == EventSignal || e.Kind == EventStopping && !ours {
+			sent = append(sent, e)
+		}
+	}
+	return sent
 }

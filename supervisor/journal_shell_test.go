@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-muster/muster/actors"
+	"github.com/go-muster/muster/actors/actorstest"
 	"github.com/go-muster/muster/actors/process"
 	"github.com/go-muster/muster/actors/process/processtest"
 	"github.com/go-muster/muster/supervisor"
@@ -80,13 +81,55 @@ func TestJournal(t *testing.T) {
 	for i, e := range seen {
 		k := j.Events[i]
 		if streamed[i].Seq != e.Seq || k.Kind != e.Kind || k.Rank != e.Rank || k.Generation != e.Generation ||
-			k.PID != e.PID || k.Reason != e.Reason || k.Action != e.Action ||
+			k.PID != e.PID || k.Reason != e.Reason || k.Signal != e.Signal || k.Kill != e.Kill || k.Action != e.Action ||
 			(k.At.Sub(j.Events[0].At)-e.At.Sub(seen[0].At)).Abs() > time.Microsecond {
 			t.Errorf("event %+v is in the journal as %+v", e, k)
 		}
 	}
 	if text := b.text.String(); !strings.Contains(text, `"signal":"SIGINT"`) {
 		t.Errorf("the signal is not in\n%s", text)
+	}
+}
+
+// What somebody sends from outside is in the journal as what it was, before it is done, and a replay shows it so.
+func TestJournalOfSignals(t *testing.T) {
+	processtest.Check(t)
+	b := &book{until: -1}
+	p := begin(t, spec(2), supervisor.WithJournal(b))
+	ranks := []*actorstest.Process{p.rank(0, 0), p.rank(1, 0)}
+	p.events.await(supervisor.EventRunning, 1)
+	orders := []any{
+		actors.Signal{Signal: syscall.SIGHUP}, actors.Stop{Reason: "supervisor: stopped: once", Grace: 30 * time.Second}, actors.Kill{},
+	}
+	for i, send := range []func(){
+		func() { p.Signal(syscall.SIGHUP) }, func() { p.Stop("once") }, func() { p.Kill("twice") },
+	} {
+		send()
+		for _, rank := range ranks {
+			p.expect(rank, orders[i])
+		}
+		if told := b.read(t).Outside(); len(told) != i+1 {
+			t.Errorf("after %v: %+v", orders[i], told)
+		}
+	}
+	for _, rank := range ranks {
+		rank.Exit(terminated)
+	}
+	p.expectEnd(supervisor.ErrStopped)
+	again, err := supervisor.Replay(b.read(t), supervisor.FailFast{})
+	if err != nil || !errors.Is(again.Err, supervisor.ErrStopped) {
+		t.Fatal(again.Err, err)
+	}
+	for _, events := range [][]supervisor.Event{b.read(t).Events, again.Events} {
+		told := supervisor.Journal{Events: events}.Outside()
+		if len(told) != 3 || told[0].Signal != syscall.SIGHUP || told[1].Kill || !told[2].Kill ||
+			told[2].Reason != "supervisor: stopped: twice" || told[0].Rank != -1 {
+			t.Errorf("%+v", told)
+		}
+	}
+	if text := b.text.String(); !strings.Contains(text, `"event":"signal","generation":0,"signal":"SIGHUP"`) ||
+		!strings.Contains(text, `"reason":"supervisor: stopped: twice","signal":"SIGKILL"`) {
+		t.Error(text)
 	}
 }
 

@@ -188,6 +188,7 @@ type (
 		kill  bool
 	}
 	evNotice struct{ text string }
+	evSignal struct{ signal process.Signal }
 	evChange struct{ strategy Strategy }
 	evHello  struct {
 		id  process.ID
@@ -235,7 +236,11 @@ type (
 		failure  *Failure
 		members  []int // the ranks that a restart would bring back, and the one that failed
 	}
-	efDump  struct{ ids []process.ID }
+	efDump   struct{ ids []process.ID }
+	efSignal struct {
+		ids    []process.ID
+		signal process.Signal
+	}
 	efEvent struct{ event Event }
 	efDone  struct{ err error }
 )
@@ -247,6 +252,7 @@ func (efAbandon) effect() {}
 func (efTimer) effect()   {}
 func (efAsk) effect()     {}
 func (efDump) effect()    {}
+func (efSignal) effect()  {}
 func (efEvent) effect()   {}
 func (efDone) effect()    {}
 

@@ -104,6 +104,9 @@ func logEvent(l *slog.Logger, e Event) {
 	if e.Reason != "" {
 		attrs = append(attrs, "reason", e.Reason)
 	}
+	if e.Signal != 0 {
+		attrs = append(attrs, "signal", process.SignalName(e.Signal))
+	}
 	if e.Failure != nil {
 		attrs = append(attrs, "failure", e.Failure.Error())
 	}
@@ -114,7 +117,7 @@ func logEvent(l *slog.Logger, e Event) {
 	switch e.Kind {
 	case EventFailed, EventKill, EventAbandon:
 		level = slog.LevelWarn
-	case EventDecided, EventStopping, EventRunning, EventDone:
+	case EventDecided, EventStopping, EventSignal, EventRunning, EventDone:
 		level = slog.LevelInfo
 	}
 	l.Log(context.Background(), level, string(e.Kind), attrs...)

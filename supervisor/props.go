@@ -97,7 +97,9 @@ func (e *embedded) parental(ctx actor.Context, message any) bool {
 			e.step(ctx, evStop{stopped(m.Reason), m.Kill})
 		}
 	case *SignalGroup:
-		e.signal(ctx, m.Signal)
+		if !e.closing {
+			e.step(ctx, evSignal{m.Signal})
+		}
 	case *ReportRequest:
 		report := e.report()
 		ctx.Respond(&report)

@@ -48,6 +48,8 @@ func describeEffect(e effect) (head, id, tail string) {
 		return fmt.Sprintf("→ add %d", len(e.commands)), "", ""
 	case efResize:
 		return fmt.Sprintf("→ resize %d", len(e.commands)), "", ""
+	case efSignal:
+		return "→ signal " + process.SignalName(e.signal) + list(e.ids), "", ""
 	case efAsk:
 		return fmt.Sprintf("→ ask about %v", e.failure.ID()), "", ""
 	case efDone:
@@ -82,7 +84,14 @@ func describeEvent(e Event) (head, id, tail string) {
 		tail += inParentheses(e.Reason)
 	case EventExited:
 		tail = ": " + describeExit(e.Exit)
-	case EventStop, EventStopping, EventGhost, EventNotice, EventChanged,
+	case EventSignal:
+		tail = " " + process.SignalName(e.Signal)
+	case EventStopping:
+		if e.Kill {
+			tail = " by SIGKILL"
+		}
+		tail += fmt.Sprintf(" (%s)", e.Reason)
+	case EventStop, EventGhost, EventNotice, EventChanged,
 		EventHung, EventStraggler, EventHello, EventProbing:
 		tail = fmt.Sprintf(" (%s)", e.Reason)
 	case EventResized:

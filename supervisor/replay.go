@@ -26,8 +26,9 @@ func (r Replayed) Decisions() []*Failure { return decisions(r.Events) }
 //     answered our signals, it answers them again; one that was never asked to stop, stops at once.
 //   - What the record does not tell goes well: a life that it saw cut off works on until the record's end, and then ends
 //     well. So does a life of which it has none, which is ready at once. A permanent rank goes on.
-//   - A stop from outside comes when it came, as a polite one. If the group lives on when the record is over and nothing is
-//     left to happen, it is stopped.
+//   - A stop or a kill from outside comes when it came; so does a signal to all ranks, which is told, and to which nobody
+//     answers otherwise than in the record. If the group lives on when the record is over and nothing is left to happen, it
+//     is stopped.
 //   - Ranks are added and removed, and the group is resized, when that was, or as soon after as the group can take it; what it
 //     will never take is left out.
 //
@@ -217,10 +218,14 @@ func newReplayer(j Journal, c config) *replayer {
 		lives: make([]*played, c.size),
 	}
 	r.after(0, func() { r.tell(evStart{}) })
-	for _, e := range j.Events {
-		if fromOutside(e) {
-			r.at(e.At, func() { r.tell(evStop{cause: e.Err}) })
-		}
+	for _, e := range j.Outside() {
+		r.at(e.At, func() {
+			if e.Kind == EventSignal {
+				r.tell(evSignal{e.Signal})
+				return
+			}
+			r.tell(evStop{cause: e.Err, kill: e.Kill})
+		})
 	}
 	for _, c := range changes(j) {
 		r.at(c.at, func() { r.changes = append(r.changes, c.event); r.change() })
@@ -267,12 +272,6 @@ func (r *replayer) change() {
 		}
 		r.changes = r.changes[1:]
 	}
-}
-
-// fromOutside reports whether a group was asked to stop by somebody, and not by its own success or time.
-func fromOutside(e Event) bool {
-	ours := e.Err == nil || errors.Is(e.Err, ErrTimeout) || errors.Is(e.Err, ErrStrategy)
-	return e.Kind == EventStopping && !ours
 }
 
 func (r *replayer) at(t time.Time, do func()) {

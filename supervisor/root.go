@@ -82,8 +82,6 @@ func (r *root) Receive(ctx actor.Context) {
 		m.answer <- struct{}{}
 	case *membership:
 		r.change(ctx, m)
-	case *signal:
-		r.signal(ctx, m.signal)
 	case *outgoing, *withdrawn, *addressRequest:
 		r.forward(ctx, m)
 	case *dumpRequest:
@@ -95,12 +93,6 @@ func (r *root) Receive(ctx actor.Context) {
 		if ev := translate(m); ev != nil && !r.closing {
 			r.step(ctx, ev)
 		}
-	}
-}
-
-func (r *root) signal(ctx actor.Context, s process.Signal) {
-	for _, pid := range r.ranks {
-		ctx.Send(pid, &actors.Signal{Signal: s})
 	}
 }
 
@@ -131,6 +123,8 @@ func translate(m any) event {
 		return evExited{m.ID, m.PID, m.Exit}
 	case *stop:
 		return evStop{m.cause, m.kill}
+	case *signal:
+		return evSignal{m.signal}
 	case *fired:
 		return m.event
 	case *answer:
@@ -175,6 +169,8 @@ func (r *root) perform(ctx actor.Context, e effect) {
 		}
 	case efDump:
 		r.tell(ctx, e.ids, &actors.Dump{})
+	case efSignal:
+		r.tell(ctx, e.ids, &actors.Signal{Signal: e.signal})
 	case efAsk:
 		r.ask(ctx, e)
 	case efRefuse:

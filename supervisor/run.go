@@ -86,7 +86,8 @@ func stopped(reason string) error {
 	return fmt.Errorf("%w: %s", ErrStopped, reason)
 }
 
-// Signal sends a signal to the process group of every rank, such as SIGUSR1. It returns at once.
+// Signal sends a signal to the process group of every rank, such as SIGUSR1, and tells so in an [EventSignal]. It returns
+// at once.
 func (g *Group) Signal(sig process.Signal) { g.send(&signal{sig}) }
 
 // SetStrategy replaces the strategy of a running group, and with it its budget: it decides about the next failure. What was

@@ -64,6 +64,12 @@ func (s *script) run(d *bench.Command) string {
 		return s.advance(d)
 	case "stop", "kill":
 		return s.tell(evStop{cause: stopped(strings.Join(words(d), " ")), kill: d.Cmd == "kill"})
+	case "signal": // to all ranks
+		sig, err := process.ParseSignal("SIG" + strings.Join(words(d), ""))
+		if err != nil {
+			fail("%v", err)
+		}
+		return s.tell(evSignal{sig})
 	case "notice": // of the launcher's guard
 		return s.tell(evNotice{value(d, "text")})
 	case "change":

@@ -34,6 +34,7 @@ const (
 	addRow
 	removeRow
 	resizeRow
+	signalRow
 	rows
 )
 
@@ -42,7 +43,7 @@ func (r row) String() string {
 		"start", "started", "ready", "returned", "raised", "good exit", "bad exit", "start timer", "linger timer",
 		"exit timer", "grace timer", "kill timer", "back-off timer", "deadline", "answer timer",
 		"lifetime timer", "liveness timer", "dump timer", "stop", "notice", "answer", "change", "hello", "heartbeat", "progress",
-		"probing", "dumped", "add", "remove", "resize",
+		"probing", "dumped", "add", "remove", "resize", "signal",
 	}[r]
 }
 
@@ -62,6 +63,7 @@ func (evBeat) row() row     { return beatRow }
 func (evProgress) row() row { return progressRow }
 func (evProbing) row() row  { return probingRow }
 func (evDumped) row() row   { return dumpedRow }
+func (evSignal) row() row   { return signalRow }
 
 // A cell says what an event does in a phase.
 type cell struct {
@@ -116,6 +118,7 @@ var (
 	lookAgain     = cell{"later", (*machine).lookAgain}
 	tooLong       = cell{"those that live fail: Decide", (*machine).onLifetime}
 	newStrategy   = cell{"the next failure is the new strategy's", (*machine).onChange}
+	passSignal    = cell{"tell, and pass it on", (*machine).onSignal}
 	stopIdle      = cell{"→ done", (*machine).onStop}
 	refuse        = cell{"refuse", (*machine).onBusy}
 	takeIn        = cell{"generation + 1, spawn them → starting", (*machine).onAdd}
@@ -133,7 +136,7 @@ var table = [phases][rows]cell{
 		exitTimerRow: nothing, graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: nothing,
 		deadlineTimerRow: nothing, answerTimerRow: nothing, lifetimeTimerRow: nothing, livenessTimerRow: nothing, dumpTimerRow: nothing, stopRow: stopIdle, noticeRow: nothing, answerRow: nothing, changeRow: nothing,
 		helloRow: nothing, beatRow: nothing, progressRow: nothing, probingRow: nothing, dumpedRow: nothing,
-		addRow: refuse, removeRow: refuse, resizeRow: refuse,
+		addRow: refuse, removeRow: refuse, resizeRow: refuse, signalRow: nothing,
 	},
 	starting: {
 		startRow: nothing, startedRow: noteStarted, readyRow: awaitReady, returnedRow: noteValue, raisedRow: decideRaised,
@@ -141,7 +144,7 @@ var table = [phases][rows]cell{
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing,
 		deadlineTimerRow: timeUp, answerTimerRow: nothing, lifetimeTimerRow: tooLong, livenessTimerRow: findHung, dumpTimerRow: hangs, stopRow: stopAll, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
 		helloRow: noteHello, beatRow: noteBeat, progressRow: noteProgress, probingRow: noteProbe, dumpedRow: noteStacks,
-		addRow: refuse, removeRow: refuse, resizeRow: refuse,
+		addRow: refuse, removeRow: refuse, resizeRow: refuse, signalRow: passSignal,
 	},
 	running: {
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: decideRaised,
@@ -149,7 +152,7 @@ var table = [phases][rows]cell{
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing,
 		deadlineTimerRow: timeUp, answerTimerRow: nothing, lifetimeTimerRow: tooLong, livenessTimerRow: findHung, dumpTimerRow: hangs, stopRow: stopAll, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
 		helloRow: noteHello, beatRow: noteBeat, progressRow: noteProgress, probingRow: noteProbe, dumpedRow: noteStacks,
-		addRow: takeIn, removeRow: letGo, resizeRow: resizeNow,
+		addRow: takeIn, removeRow: letGo, resizeRow: resizeNow, signalRow: passSignal,
 	},
 	deciding: {
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: holdRaised,
@@ -157,7 +160,7 @@ var table = [phases][rows]cell{
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing,
 		deadlineTimerRow: timeUp, answerTimerRow: noAnswer, lifetimeTimerRow: nothing, livenessTimerRow: lookAgain, dumpTimerRow: lookAgain, stopRow: stopAll, noticeRow: passOn, answerRow: carryOut, changeRow: newStrategy,
 		helloRow: noteHello, beatRow: noteBeat, progressRow: noteProgress, probingRow: noteProbe, dumpedRow: noteStacks,
-		addRow: refuse, removeRow: refuse, resizeRow: refuse,
+		addRow: refuse, removeRow: refuse, resizeRow: refuse, signalRow: passSignal,
 	},
 	stopping: {
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: joinRaised,
@@ -165,7 +168,7 @@ var table = [phases][rows]cell{
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing,
 		deadlineTimerRow: timeUpAnyway, answerTimerRow: nothing, lifetimeTimerRow: nothing, livenessTimerRow: lookAgain, dumpTimerRow: lookAgain, stopRow: stopAnyway, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
 		helloRow: noteHello, beatRow: noteBeat, progressRow: noteProgress, probingRow: noteProbe, dumpedRow: noteStacks,
-		addRow: refuse, removeRow: refuse, resizeRow: refuse,
+		addRow: refuse, removeRow: refuse, resizeRow: refuse, signalRow: passSignal,
 	},
 	waiting: { // ranks out of the directive's scope may be alive
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: reviveRaised,
@@ -173,7 +176,7 @@ var table = [phases][rows]cell{
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: respawn,
 		deadlineTimerRow: timeUpWaiting, answerTimerRow: nothing, lifetimeTimerRow: nothing, livenessTimerRow: lookAgain, dumpTimerRow: lookAgain, stopRow: stopWaiting, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
 		helloRow: noteHello, beatRow: noteBeat, progressRow: noteProgress, probingRow: noteProbe, dumpedRow: noteStacks,
-		addRow: refuse, removeRow: letGoWaiting, resizeRow: resizeWaiting,
+		addRow: refuse, removeRow: letGoWaiting, resizeRow: resizeWaiting, signalRow: passSignal,
 	},
 	done: {
 		startRow: nothing, startedRow: nothing, readyRow: nothing, returnedRow: nothing, raisedRow: nothing,
@@ -181,6 +184,6 @@ var table = [phases][rows]cell{
 		exitTimerRow: nothing, graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: nothing,
 		deadlineTimerRow: nothing, answerTimerRow: nothing, lifetimeTimerRow: nothing, livenessTimerRow: nothing, dumpTimerRow: nothing, stopRow: nothing, noticeRow: nothing, answerRow: nothing, changeRow: nothing,
 		helloRow: nothing, beatRow: nothing, progressRow: nothing, probingRow: nothing, dumpedRow: nothing,
-		addRow: refuse, removeRow: refuse, resizeRow: refuse,
+		addRow: refuse, removeRow: refuse, resizeRow: refuse, signalRow: nothing,
 	},
 }

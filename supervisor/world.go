@@ -198,7 +198,10 @@ func (w *world) run() error {
 	for range w.IntN(4) {
 		w.after(w.upTo(w.mood.span+100*time.Millisecond), w.changeRanks)
 	}
-	w.after(w.upTo(simHorizon), func() { w.tell(evNotice{"the watchdog is back"}, nil) })
+	w.after(w.upTo(simHorizon), func() {
+		w.tell(evNotice{"the watchdog is back"}, nil)
+		w.tell(evSignal{syscall.SIGHUP}, nil)
+	})
 	if w.chance(0.2) && w.script == nil { // a user's strategy is on trial to the end
 		w.after(w.upTo(simHorizon), func() { w.tell(evChange{w.randomStrategy(len(w.lives))}, nil) })
 	}
@@ -293,6 +296,8 @@ func describeInput(ev event) string {
 		return fmt.Sprintf("%v timer", ev.timer)
 	case evStop:
 		return fmt.Sprintf("stop, kill %v", ev.kill)
+	case evSignal:
+		return fmt.Sprintf("signal %v", ev.signal)
 	case evExited:
 		return fmt.Sprintf("%v exited: %s", id, describeExit(&ev.exit))
 	case evAdd:

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/go-muster/muster/actors/process"
 	"github.com/go-muster/muster/actors/process/processtest"
 	"github.com/go-muster/muster/supervisor"
@@ -142,5 +144,29 @@ func TestJournalOnAFullDisk(t *testing.T) {
 	const says = "launch: the journal ends before event 1: write /dev/full: no space left on device"
 	if !strings.Contains(c.stderr.String(), says) {
 		t.Errorf("no %q", says)
+	}
+}
+
+// A signal that is passed on, and the second Ctrl-C, are in the journal, and launch replay prints them (T29).
+func TestReplayOfSignals(t *testing.T) {
+	path := tmp(t, "journal")
+	c := start(t, "-n", "2", "--grace", "1h", "--journal", path, "--", "sh", "-c",
+		`trap "" TERM; trap "echo heard" USR1; echo ready $$; while :; do sleep 1000 & wait $!; done`)
+	c.stdout.await(t, 2, ready)
+	c.signal(unix.SIGUSR1)
+	c.stdout.await(t, 2, `heard\n`)
+	c.signal(unix.SIGINT)
+	c.stderr.await(t, 1, `stopping the ranks`)
+	c.signal(unix.SIGINT)
+	c.wants(130)
+	sent := readJournal(t, path).Outside()
+	if len(sent) != 3 || sent[0].Signal != unix.SIGUSR1 || sent[1].Kill || !sent[2].Kill {
+		t.Errorf("from outside came %+v", sent)
+	}
+	_, stdout, _ := here(t, "replay", path)
+	for _, line := range []string{": SIGUSR1 to all ranks", ": stop: stopped: interrupt", ": kill: stopped: interrupt"} {
+		if !strings.Contains(stdout, line+"\n") {
+			t.Errorf("no %q in\n%s", line, stdout)
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/go-muster/muster/actors/process"
 	"github.com/go-muster/muster/supervisor"
 )
 
@@ -79,6 +80,7 @@ func (f *flags) replayJournal(w io.Writer, path string) error {
 	if ended, err := j.End(); ended {
 		then = describeEnd(j.Duration(), err)
 	}
+	printOutside(w, j)
 	after := time.Duration(now.Report.Seconds * float64(time.Second))
 	fmt.Fprintf(w, "end\n    then  %s\n    now   %s\n", then, describeEnd(after, now.Err))
 	return nil
@@ -122,6 +124,22 @@ func at(lines []string, i int) string {
 		return lines[i]
 	}
 	return "–"
+}
+
+// printOutside prints what came from outside, in the run and so in the replay.
+func printOutside(w io.Writer, j supervisor.Journal) {
+	for _, e := range j.Outside() {
+		var what string
+		switch {
+		case e.Kind == supervisor.EventSignal:
+			what = process.SignalName(e.Signal) + " to all ranks"
+		case e.Kill:
+			what = "kill: " + oneLine(e.Err)
+		default:
+			what = "stop: " + oneLine(e.Err)
+		}
+		fmt.Fprintf(w, "from outside\n    both  %v after the start: %s\n", rounded(e.At.Sub(j.Start)), what)
+	}
 }
 
 func describeEnd(after time.Duration, err error) string {
