@@ -32,7 +32,7 @@ const (
 	EventProbing   EventKind = "probing"   // a rank is not ready, because of Reason
 	EventHung      EventKind = "hung"      // a rank seems to be hung, and is asked for its stacks
 	EventStraggler EventKind = "straggler" // a rank lags behind the others
-	EventChanged   EventKind = "changed"   // the strategy was replaced
+	EventChanged   EventKind = "changed"   // the strategy was replaced, or the terms were
 	EventAdded     EventKind = "added"     // there is a rank more, which is about to be started
 	EventRemoved   EventKind = "removed"   // a rank is ended for good, because somebody wants that: it belongs to the group no more
 	EventResized   EventKind = "resized"   // the next generation has Size ranks, with new numbers
@@ -51,6 +51,7 @@ type Event struct {
 	Size       int            // of resized: the new world size
 	Signal     process.Signal // of signal
 	Kill       bool           // of stopping: at once, without a grace
+	Terms      *Terms         // of changed: the new ones; nil when it is the strategy
 	After      time.Duration  // of waiting, and of decided
 	Action     Action         // of decided
 	Failure    *Failure       // of failed and decided: a copy of what was known then

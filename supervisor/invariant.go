@@ -57,16 +57,18 @@ type watch struct {
 
 // known is what the machine has been told of a life, and has done about it.
 type known struct {
-	told    bool // its exit
-	toldAt  time.Time
-	ready   bool      // or as good
-	heard   time.Time // its last sign of life
-	moved   time.Time // its last progress
-	raised  time.Time // when its exception was told, before anybody asked it to stop
-	failed  bool      // the machine said so
-	ignored bool
-	well    bool // the exit was a success of its own
-	dropped time.Time
+	told     bool // its exit
+	toldAt   time.Time
+	ready    bool      // or as good
+	heard    time.Time // its last sign of life
+	moved    time.Time // its last progress
+	raised   time.Time // when its exception was told, before anybody asked it to stop
+	failed   bool      // the machine said so
+	ignored  bool
+	excused  bool // when it failed, its failures mattered to nobody
+	replaced bool // it was to begin anew
+	well     bool // the exit was a success of its own
+	dropped  time.Time
 
 	answered bool // the exit was the answer to our asking
 	asked    time.Time
@@ -134,6 +136,7 @@ func (w *world) checkStep(ev event, b *body, stale bool, before frozen, effects 
 	if stop, ok := ev.(evStop); ok && !w.done {
 		w.checkStopped(stop)
 	}
+	w.require(w.done || w.final || w.stops > 0 || w.achieved || !w.restartOfNobody(), "a restart of nobody is waited for")
 }
 
 // hear notes what the machine is told.
@@ -159,6 +162,11 @@ func (w *world) hear(ev event, b *body, stale bool) {
 		b.answered = ev.exit.Stopped && !b.asked.IsZero()
 		b.well = ev.exit.Success() && !b.answered && w.of(b.id.Rank) != Permanent
 		w.look(b.id.Rank)
+	case evTerms:
+		if w.granted {
+			w.terms = ev.terms.terms()
+			w.enough()
+		}
 	case evStop:
 		w.outside()
 		if ev.kill {
@@ -172,6 +180,7 @@ func (w *world) answered() { w.question, w.spoke = time.Time{}, w.now }
 
 func (w *world) outside() {
 	w.answered()
+	w.resizing = 0 // it is called off
 	if w.stops++; w.stops == 1 {
 		w.stopped = w.now
 	}
@@ -287,7 +296,8 @@ func (w *world) checkFailed(b *body, f *Failure) {
 	if !w.question.IsZero() && b.dropped.IsZero() {
 		w.held[f.Rank] = true
 	}
-	w.require(!excused || w.achieved || w.of(f.Rank) == Temporary, "the failure of %v was ignored", b.id)
+	b.excused = w.of(f.Rank) == Temporary
+	w.require(!excused || w.achieved || b.excused, "the failure of %v was ignored", b.id)
 	if b.ignored = excused; w.scope != nil && !excused && !w.achieved && b.dropped.IsZero() {
 		w.scope[f.Rank] = true
 	}
@@ -313,12 +323,27 @@ func (w *world) checkTimes(b *body, f *Failure) {
 
 func (w *world) checkRunning() {
 	w.starting = false
+	if w.scope != nil { // a restart is called off, because nobody is to come back
+		w.require(w.restartOfNobody(), "the group is running without ranks %v, which were to be restarted", w.scope)
+		w.scope, w.decisions, w.spoke = nil, 0, w.now
+		return
+	}
 	w.require(len(w.line) == 0, "the group is running without ranks %v", w.line)
 	for _, b := range w.lives {
 		if b != nil {
 			w.require(b.ready || b.ignored || !b.dropped.IsZero(), "the group is running without %v", b.id)
 		}
 	}
+}
+
+// restartOfNobody reports whether all that a restart was to bring back are gone for good.
+func (w *world) restartOfNobody() bool {
+	for rank := range w.scope {
+		if b := w.lives[rank]; w.returns(rank) || b != nil && !b.told {
+			return false
+		}
+	}
+	return w.scope != nil && w.resizing == 0
 }
 
 // checkStopping: nobody outside stopped the group, so that it is the deadline, a strategy's fault, or success.
@@ -348,7 +373,7 @@ func (w *world) checkDecision(e Event) {
 	w.require(b.asked.IsZero(), "G-6: %v, which we stopped, was made the origin", b.id)
 	w.require(w.stops == 0, "G-2: a decision after the group was stopped")
 	w.require(w.decisions == 0 || w.achieved, "G-2: a second decision in generation %d", w.generation)
-	excused := w.achieved || w.of(e.Rank) == Temporary
+	excused := w.achieved || b.excused
 	w.require(b.dropped.IsZero(), "%v was dropped, and is decided about", b.id)
 	w.require(!excused || e.Action == Ignore, "the failure of %v matters to nobody, and led to %v", b.id, e.Action)
 	if delete(w.held, e.Rank); !w.question.IsZero() && w.about == e.Rank {
@@ -418,8 +443,8 @@ func (w *world) look(rank int) {
 func (w *world) enough() {
 	good := 0
 	for rank, b := range w.lives {
-		if slices.Contains(w.line, rank) || w.banned[rank] {
-			continue // it was to begin anew
+		if w.banned[rank] || b != nil && b.replaced {
+			continue // it is to begin anew, or is wanted no more
 		}
 		if w.goodEnd(b) && w.counts(rank) && !(b.failed && w.of(rank) == Temporary) {
 			good++
@@ -446,13 +471,13 @@ func (w *world) need() (n int) {
 // gone holds for a rank that was ended for good, whether that was an end of its own or not.
 func (w *world) gone(rank int) bool {
 	b := w.lives[rank]
-	return w.banned[rank] || b != nil && (!b.dropped.IsZero() || b.told && w.of(rank) == Temporary)
+	return w.banned[rank] || b != nil && (!b.dropped.IsZero() || b.told && !b.replaced && w.of(rank) == Temporary)
 }
 
 // returns reports whether a restart may bring a rank back.
 func (w *world) returns(rank int) bool {
 	b := w.lives[rank]
-	return !w.banned[rank] && (b == nil || b.dropped.IsZero() && w.of(rank) != Temporary)
+	return !w.banned[rank] && (b == nil || b.dropped.IsZero() && (b.replaced || w.of(rank) != Temporary))
 }
 
 func (w *world) checkSpawn(e efSpawn) {
@@ -496,6 +521,9 @@ func (w *world) newGeneration() {
 		if w.returns(rank) {
 			w.require(b == nil || !b.alive, "G-1: a new generation while rank %d lives", rank)
 			w.line = append(w.line, rank)
+			if b != nil {
+				b.replaced = true
+			}
 		}
 	}
 	w.generation++
@@ -554,6 +582,7 @@ func (w *world) checkAbandon(e efAbandon) {
 	for _, id := range e.ids {
 		b := w.lives[id.Rank]
 		w.gaveUp = w.gaveUp || b.dropped.IsZero()
+		w.resizing = 0 // it is called off
 		w.require(b.id == id && !b.told && !b.gaveUp, "%v, which is gone, was abandoned", id)
 		w.require(!b.killed.IsZero() && !w.now.Before(b.killed.Add(simKillWait)), "%v was abandoned before its time", id)
 		b.gaveUp = true

@@ -4,8 +4,11 @@ import (
 	"slices"
 )
 
-// takes reports whether the group has to take a change of its ranks.
+// takes reports whether the group has to take a change of its ranks or terms.
 func (w *world) takes(ev event) bool {
+	if ev, is := ev.(evTerms); is {
+		return w.takesTerms(ev.terms.terms())
+	}
 	if w.done || w.stops > 0 || w.final || w.generation < 0 || !w.question.IsZero() || w.starting && w.scope == nil {
 		return false
 	}
@@ -23,9 +26,17 @@ func (w *world) takes(ev event) bool {
 		return !w.achieved && !w.lingers() && w.bounds.check(n) == nil && w.terms.cut(n).check(n) == nil
 	case evRemove:
 		known := ev.rank < len(w.lives)
-		return known && w.resizing == 0 && (w.removed[ev.rank] || w.bounds.check(left-1) == nil && w.can(ev.rank) >= w.success.Need)
+		return known && w.resizing == 0 && (w.removed[ev.rank] || w.bounds.check(left-1) == nil && w.can(&w.terms, ev.rank) >= w.success.Need)
 	}
 	return false
+}
+
+// takesTerms, whatever it is doing, if they make sense in the group as it is, and as it will be.
+func (w *world) takesTerms(t terms) bool {
+	if w.resizing > 0 {
+		return t.check(len(w.lives)) == nil && t.check(w.resizing) == nil
+	}
+	return !w.done && t.check(len(w.lives)) == nil && w.can(&t, nobody) >= t.success.Need
 }
 
 // lingers holds when a process does not die.
@@ -34,9 +45,9 @@ func (w *world) lingers() bool {
 }
 
 // can is how many ranks may end well without one.
-func (w *world) can(without int) (n int) {
+func (w *world) can(t *terms, without int) (n int) {
 	for rank := range w.lives {
-		if rank != without && !w.removed[rank] && w.counts(rank) && w.of(rank) != Permanent {
+		if rank != without && !w.removed[rank] && t.counts(rank) && t.of(rank) != Permanent {
 			n++
 		}
 	}
@@ -46,7 +57,7 @@ func (w *world) can(without int) (n int) {
 // checkAnswer: what a group can take is taken, and what it cannot take changes nothing (G-9).
 func (w *world) checkAnswer(ev event, effects []effect) {
 	switch ev.(type) {
-	case evAdd, evRemove, evResize:
+	case evAdd, evRemove, evResize, evTerms:
 	default:
 		return
 	}
@@ -71,7 +82,7 @@ func (w *world) added(e Event) {
 	w.additions++
 }
 
-// remove ends a rank as one that was dropped, but it is wanted no more. A restart of nobody is called off.
+// remove ends a rank as one that was dropped, but it is wanted no more.
 func (w *world) remove(rank int) {
 	w.require(!w.removed[rank], "rank %d was removed twice", rank)
 	w.removed[rank], w.banned[rank] = true, true
@@ -80,14 +91,6 @@ func (w *world) remove(rank int) {
 	}
 	w.removals++
 	w.enough()
-	for rank := range w.scope {
-		if w.returns(rank) {
-			return
-		}
-	}
-	if w.scope != nil && !w.achieved {
-		w.scope, w.starting, w.decisions, w.spoke = nil, false, 0, w.now
-	}
 }
 
 // resized: all are stopped, and that is the decision of this generation (G-2).

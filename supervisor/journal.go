@@ -111,25 +111,33 @@ type header struct {
 	Timeout      float64   `json:"timeout_s,omitempty"`
 	Lifetime     float64   `json:"lifetime_s,omitempty"`
 	Ordered      bool      `json:"ordered,omitempty"`
-	RestartTypes []string  `json:"restart_types,omitempty"`
-	Success      Success   `json:"success,omitzero"`
-	Significant  []int     `json:"significant,omitempty"`
-	AutoShutdown string    `json:"auto_shutdown,omitempty"`
+	termsDocument
+}
+
+type termsDocument struct {
+	RestartTypes []string `json:"restart_types,omitempty"`
+	Success      Success  `json:"success,omitzero"`
+	Significant  []int    `json:"significant,omitempty"`
+	AutoShutdown string   `json:"auto_shutdown,omitempty"`
+}
+
+func (t Terms) document() termsDocument {
+	d := termsDocument{Success: t.Success, Significant: t.Significant, AutoShutdown: shutdownNames[t.AutoShutdown]}
+	for _, is := range t.RestartTypes {
+		d.RestartTypes = append(d.RestartTypes, is.String())
+	}
+	return d
 }
 
 func headerOf(j *journal) header {
 	s := j.spec
-	h := header{
+	return header{
 		Journal: journalVersion, Run: s.RunID, Name: s.Name, Host: j.host, PID: os.Getpid(), Time: j.start,
 		WorldSize: len(s.Ranks), MinRanks: s.MinRanks, MaxRanks: s.MaxRanks, Strategy: cut(Describe(s.Strategy)),
 		Grace: s.Grace.Seconds(), StartTimeout: s.StartTimeout.Seconds(), Timeout: s.Timeout.Seconds(),
-		Lifetime: s.Lifetime.Seconds(),
-		Ordered:  s.Ordered, Success: s.Success, Significant: s.Significant, AutoShutdown: shutdownNames[s.AutoShutdown],
+		Lifetime: s.Lifetime.Seconds(), Ordered: s.Ordered,
+		termsDocument: Terms{s.RestartTypes, s.Success, s.Significant, s.AutoShutdown}.document(),
 	}
-	for _, is := range s.RestartTypes {
-		h.RestartTypes = append(h.RestartTypes, is.String())
-	}
-	return h
 }
 
 var shutdownNames = map[Shutdown]string{Never: "", AnySignificant: "any significant", AllSignificant: "all significant"}
@@ -154,6 +162,7 @@ type record struct {
 	FailureSeq int              `json:"failure_seq,omitempty"` // which failure was decided about
 	Failure    *failureDocument `json:"failure,omitempty"`     // of failed
 	Exit       *process.Exit    `json:"exit,omitempty"`
+	Terms      *termsDocument   `json:"terms,omitempty"` // of changed
 	Error      string           `json:"error,omitempty"`
 }
 
@@ -184,6 +193,11 @@ func (j *journal) record(e Event) record {
 		r.Signal = process.SignalName(stopSignal(j.spec.Ranks[e.Rank]))
 	case EventKill:
 		r.Signal = "SIGKILL"
+	case EventChanged:
+		if e.Terms != nil {
+			d := e.Terms.document()
+			r.Terms = &d
+		}
 	case EventSignal:
 		r.Signal = process.SignalName(e.Signal)
 	case EventStopping:

@@ -121,26 +121,33 @@ func (j *journalReader) readHeader(line []byte) error {
 const journalRanks = 1 << 20
 
 func (h *header) spec() (s Spec, err error) {
+	t := h.termsDocument.terms()
 	s = Spec{
-		Name: h.Name, RunID: h.Run, Ranks: make([]process.Command, h.WorldSize), MinRanks: h.MinRanks, MaxRanks: h.MaxRanks, Ordered: h.Ordered, Success: h.Success,
-		Significant: h.Significant,
+		Name: h.Name, RunID: h.Run, Ranks: make([]process.Command, h.WorldSize), MinRanks: h.MinRanks, MaxRanks: h.MaxRanks,
+		Ordered: h.Ordered, RestartTypes: t.RestartTypes, Success: t.Success, Significant: t.Significant,
+		AutoShutdown: t.AutoShutdown,
 	}
-	for _, is := range h.RestartTypes {
-		t := Transient
-		for ; t <= Temporary && t.String() != is; t++ {
-		}
-		s.RestartTypes = append(s.RestartTypes, t) // what is unknown, is found by the check
-	}
-	s.AutoShutdown = -1
-	for shutdown, name := range shutdownNames {
-		if name == h.AutoShutdown {
-			s.AutoShutdown = shutdown
-		}
-	}
-	terms := s.terms()
+	terms := t.terms()
 	return s, errors.Join(terms.check(h.WorldSize), s.bounds().check(h.WorldSize), setSeconds(&s.Grace, "grace_s", h.Grace),
 		setSeconds(&s.StartTimeout, "start_timeout_s", h.StartTimeout), setSeconds(&s.Timeout, "timeout_s", h.Timeout),
 		setSeconds(&s.Lifetime, "lifetime_s", h.Lifetime))
+}
+
+// terms are read as they are written. What is unknown, is found by their check.
+func (d *termsDocument) terms() Terms {
+	t := Terms{Success: d.Success, Significant: d.Significant, AutoShutdown: -1}
+	for _, is := range d.RestartTypes {
+		which := Transient
+		for ; which <= Temporary && which.String() != is; which++ {
+		}
+		t.RestartTypes = append(t.RestartTypes, which)
+	}
+	for shutdown, name := range shutdownNames {
+		if name == d.AutoShutdown {
+			t.AutoShutdown = shutdown
+		}
+	}
+	return t
 }
 
 // setSeconds takes a time that is not negative, and that a Duration has room for.
@@ -210,6 +217,8 @@ func (j *journalReader) event(r *record) (Event, error) {
 		if e.Exit == nil {
 			return e, errors.New("it has no exit")
 		}
+	case EventChanged:
+		return e, e.changed(r.Terms, j.size)
 	case EventStopping:
 		e.Kill = r.Signal == "SIGKILL"
 	case EventSignal:
@@ -249,6 +258,17 @@ func (e *Event) ofRank() bool {
 		return false
 	}
 	return true
+}
+
+// changed takes the new terms, if it was those that were changed.
+func (e *Event) changed(d *termsDocument, size int) error {
+	if d == nil {
+		return nil
+	}
+	t := d.terms()
+	e.Terms = &t
+	terms := t.terms()
+	return terms.check(size)
 }
 
 func (j *journalReader) failed(e *Event, r *record) error {
@@ -321,11 +341,18 @@ func (j Journal) End() (ended bool, err error) {
 	return false, nil
 }
 
-// Outside returns what came from outside, in order: stops and kills, which are [EventStopping], and each [EventSignal].
+// Outside returns what came from outside, in order: stops and kills, which are [EventStopping], each [EventSignal],
+// [EventAdded], [EventRemoved] and [EventResized], and each [EventChanged] of terms.
 func (j Journal) Outside() (sent []Event) {
 	for _, e := range j.Events {
-		ours := e.Err == nil || errors.Is(e.Err, ErrTimeout) || errors.Is(e.Err, ErrStrategy)
-		if e.Kind == EventSignal || e.Kind == EventStopping && !ours {
+		outside := e.Terms != nil
+		switch e.Kind {
+		case EventSignal, EventAdded, EventRemoved, EventResized:
+			outside = true
+		case EventStopping:
+			outside = e.Err != nil && !errors.Is(e.Err, ErrTimeout) && !errors.Is(e.Err, ErrStrategy)
+		}
+		if outside {
 			sent = append(sent, e)
 		}
 	}

@@ -77,7 +77,9 @@ func TestJournalOfWorlds(t *testing.T) {
 		if ended, err := j.End(); !ended || fmt.Sprint(err) != fmt.Sprint(w.result) {
 			t.Fatalf("seed %d: the end is %v, and was %v", seed, err, w.result)
 		}
-		r := newReplayer(j, w.config)
+		c := w.config
+		c.terms = j.Spec.terms() // those of the start
+		r := newReplayer(j, c)
 		r.run()
 		then, now := tellDecisions(j.Decisions(), epoch), tellDecisions(decisions(r.events), epoch)
 		if then != now {

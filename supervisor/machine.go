@@ -190,6 +190,7 @@ type (
 	evNotice struct{ text string }
 	evSignal struct{ signal process.Signal }
 	evChange struct{ strategy Strategy }
+	evTerms  struct{ terms Terms }
 	evHello  struct {
 		id  process.ID
 		sdk string

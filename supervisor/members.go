@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/go-muster/muster/actors/process"
 )
@@ -143,7 +144,7 @@ func (m *machine) checkRemove(rank int) (err error) {
 	case m.lives[rank].removed != "":
 		return nil
 	default:
-		err = errors.Join(m.bounds.check(m.remaining()-1), m.checkNeed(rank))
+		err = errors.Join(m.bounds.check(m.remaining()-1), m.checkNeed(&m.terms, rank))
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrSpec, err)
@@ -151,29 +152,46 @@ func (m *machine) checkRemove(rank int) (err error) {
 	return nil
 }
 
-// checkNeed reports that without a rank too few are left of those that have to end well.
-func (m *machine) checkNeed(without int) error {
+// checkNeed reports that without those that were removed, and perhaps another one, too few are left of those that have to
+// end well.
+func (m *machine) checkNeed(t *terms, without int) error {
 	can := 0
-	for rank, counted := range m.counted {
-		if counted && rank != without && m.of(rank) != Permanent {
+	for rank := range m.lives {
+		if m.lives[rank].removed == "" && rank != without && t.counts(rank) && t.of(rank) != Permanent {
 			can++
 		}
 	}
-	if m.success.Need > can {
-		return fmt.Errorf("Success.Need is %d, and without rank %d only %d ranks can end well", m.success.Need, without, can)
+	switch {
+	case t.success.Need <= can:
+		return nil
+	case without == nobody:
+		return fmt.Errorf("Success.Need is %d, and of those that were not removed only %d ranks can end well", t.success.Need, can)
 	}
-	return nil
+	return fmt.Errorf("Success.Need is %d, and without rank %d only %d ranks can end well", t.success.Need, without, can)
 }
 
-// restartNobody calls a restart off that has nobody left to bring back: the generation goes on, as if nothing had been
-// decided.
+// nobody is no rank.
+const nobody = -1
+
+// restartNobody calls a waiting restart off that has nobody left to bring back.
 func (m *machine) restartNobody() {
-	if m.phase == waiting && !m.any(func(rank int, l *life) bool { return m.scope[rank] && !m.goneForGood(rank, l) }) {
+	if m.phase == waiting && !m.any(m.returns) {
 		m.disarm(backoffTimer)
-		m.phase = running
-		m.recallLifetime()
+		m.callOff()
 	}
 }
+
+// callOff goes on with the generation, as if nothing had been decided.
+func (m *machine) callOff() {
+	g := m.present()
+	g.Seen, g.Failed, g.Decided, g.Asked, g.Stopped, g.Reaped = time.Time{}, time.Time{}, time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	m.phase = running
+	m.recallLifetime()
+	m.emitGroup(Event{Kind: EventRunning})
+}
+
+// returns holds for those that a restart brings back.
+func (m *machine) returns(rank int, l *life) bool { return m.scope[rank] && !m.goneForGood(rank, l) }
 
 // onResize ends all ranks to start others in their place. A restart that waits takes the new ranks, and everybody that it
 // would have left alone.

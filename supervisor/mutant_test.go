@@ -262,6 +262,13 @@ var mutants = []mutant{
 		t[starting][addRow] = takeIn
 	}},
 	{name: "does not answer who wants to add", rule: "G-9", cell: func(t *[phases][rows]cell) { t[running][addRow] = nothing }},
+	{name: "keeps its terms", rule: "terms", cell: func(t *[phases][rows]cell) { t[running][termsRow] = nothing }},
+	{name: "looks at success only when a rank ends", rule: "terms", cell: func(t *[phases][rows]cell) {
+		t[running][termsRow] = does(func(m *machine, ev event) {
+			m.terms = ev.(evTerms).terms.terms()
+			m.takeStock()
+		})
+	}},
 	{name: "asks everybody at once, also who raised", rule: "exit time", cell: func(t *[phases][rows]cell) {
 		t[running][raisedRow] = does(func(m *machine, ev event) {
 			m.onRaised(ev)

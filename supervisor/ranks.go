@@ -71,8 +71,8 @@ func (g *Group) check(commands, more []process.Command) error {
 	return nil
 }
 
-// A membership is a change of the ranks that somebody waits for.
-type membership struct {
+// A change of the group, which somebody waits for.
+type change struct {
 	event  event
 	answer chan<- agreement
 }
@@ -85,7 +85,7 @@ type agreement struct {
 
 func (g *Group) change(ev event) ([]int, error) {
 	answer := make(chan agreement, 1)
-	a, ok := ask(g, &membership{ev, answer}, answer)
+	a, ok := ask(g, &change{ev, answer}, answer)
 	if !ok {
 		return nil, fmt.Errorf("%w: the group has ended", ErrStopped)
 	}
@@ -108,24 +108,27 @@ func ask[T any](g *Group, m any, answer <-chan T) (a T, ok bool) {
 	}
 }
 
-// change changes the ranks, or says why not.
-func (r *root) change(ctx actor.Context, m *membership) {
+// change changes the group, or says why not.
+func (r *root) change(ctx actor.Context, c *change) {
 	if r.closing {
 		return // the end is the answer
 	}
 	before := len(r.machine.lives)
-	a := agreement{err: r.checkGPUs(m.event)}
+	a := agreement{err: r.checkGPUs(c.event)}
 	if a.err == nil {
 		r.refusal = nil
-		r.step(ctx, m.event)
+		r.step(ctx, c.event)
 		a.err = r.refusal
 	}
-	if add, is := m.event.(evAdd); is && a.err == nil {
-		for i := range add.commands {
+	switch ev := c.event.(type) {
+	case evAdd:
+		for i := 0; i < len(ev.commands) && a.err == nil; i++ {
 			a.ranks = append(a.ranks, before+i)
 		}
+	case evChange:
+		r.spec.Strategy = ev.strategy
 	}
-	m.answer <- a
+	c.answer <- a
 }
 
 func (r *root) checkGPUs(ev event) (err error) {

@@ -29,8 +29,8 @@ func (r Replayed) Decisions() []*Failure { return decisions(r.Events) }
 //   - A stop or a kill from outside comes when it came; so does a signal to all ranks, which is told, and to which nobody
 //     answers otherwise than in the record. If the group lives on when the record is over and nothing is left to happen, it
 //     is stopped.
-//   - Ranks are added and removed, and the group is resized, when that was, or as soon after as the group can take it; what it
-//     will never take is left out.
+//   - Ranks are added and removed, the group is resized and gets other terms, one after the other, when that was, or as soon
+//     after as the group can take it; what it will never take is left out.
 //
 // State.Random is always 0.5. The same journal and the same pure strategy give the same answer; one of [FromProtoactor] is
 // answered for by what it does at once, and counts by the clock on the wall.
@@ -196,7 +196,7 @@ type replayer struct {
 	queue   queue
 	items   uint64
 	courses [][]*course // that are still to come
-	changes []event     // of its ranks, that the group is to take
+	changes []event     // of its ranks and terms, that the group is to take
 	refusal error       // of the last one
 	lives   []*played
 	events  []Event
@@ -220,11 +220,12 @@ func newReplayer(j Journal, c config) *replayer {
 	r.after(0, func() { r.tell(evStart{}) })
 	for _, e := range j.Outside() {
 		r.at(e.At, func() {
-			if e.Kind == EventSignal {
+			switch e.Kind {
+			case EventSignal:
 				r.tell(evSignal{e.Signal})
-				return
+			case EventStopping:
+				r.tell(evStop{cause: e.Err, kill: e.Kill})
 			}
-			r.tell(evStop{cause: e.Err, kill: e.Kill})
 		})
 	}
 	for _, c := range changes(j) {
@@ -233,13 +234,13 @@ func newReplayer(j Journal, c config) *replayer {
 	return r
 }
 
-// A changed group is one whose ranks somebody changed from outside.
+// A changed group is one whose ranks or terms somebody changed from outside.
 type changed struct {
 	at    time.Time
 	event event
 }
 
-// changes are those of the record. Ranks that were added together stand there together, as one generation.
+// changes are those of the record, in order: terms may be about ranks that come before them. Ranks that were added together stand there together, as one generation.
 func changes(j Journal) (all []changed) {
 	var blank []process.Command
 	for i, e := range j.Events {
@@ -251,6 +252,10 @@ func changes(j Journal) (all []changed) {
 				all = all[:len(all)-1]
 			}
 			all = append(all, changed{e.At, add})
+		case EventChanged:
+			if e.Terms != nil {
+				all = append(all, changed{e.At, evTerms{*e.Terms}})
+			}
 		case EventRemoved:
 			all = append(all, changed{e.At, evRemove{e.Rank, e.Reason}})
 		case EventResized:

@@ -31,7 +31,7 @@ type root struct {
 	containment string
 	unguard     func() // gives the launcher's guard back
 	journal     *journal
-	refusal     error // of the change of ranks that was last asked for
+	refusal     error // of the change that was last asked for
 	closing     bool  // the engine is stopping us: what still comes starts nothing
 }
 
@@ -43,13 +43,9 @@ type (
 	}
 	signal  struct{ signal process.Signal }
 	inquiry struct{ answer chan<- Report }
-	change  struct {
-		strategy Strategy
-		answer   chan<- struct{}
-	}
-	fired  struct{ event evTimer }
-	notice struct{ text string } // of the launcher's guard
-	answer struct{ event evAnswer }
+	fired   struct{ event evTimer }
+	notice  struct{ text string } // of the launcher's guard
+	answer  struct{ event evAnswer }
 )
 
 func newRoot(g *Group, s Spec, o options) *root {
@@ -77,10 +73,6 @@ func (r *root) Receive(ctx actor.Context) {
 	case *inquiry:
 		m.answer <- r.report()
 	case *change:
-		r.spec.Strategy = m.strategy
-		r.step(ctx, evChange{m.strategy})
-		m.answer <- struct{}{}
-	case *membership:
 		r.change(ctx, m)
 	case *outgoing, *withdrawn, *addressRequest:
 		r.forward(ctx, m)

@@ -100,11 +100,19 @@ func (g *Group) SetStrategy(s Strategy) error {
 	if err := checkStrategy(s); err != nil {
 		return fmt.Errorf("%w: %w", ErrSpec, err)
 	}
-	answer := make(chan struct{}, 1)
-	if _, ok := ask(g, &change{s, answer}, answer); !ok {
-		return fmt.Errorf("%w: the group has ended", ErrStopped)
-	}
-	return nil
+	_, err := g.change(evChange{s})
+	return err
+}
+
+// SetTerms replaces what the end of each rank means to a running group, all of it: for ends still to come, and of those that
+// have come for whether enough ranks have ended well, which may end the group at once. A rank that failed has failed, what
+// was decided is carried out, and a group that has done its work is not called back. A significant rank ends the group only
+// by an end that is still to come. It returns an error that wraps [ErrSpec] for terms that make no sense in the group as it
+// is, without the ranks that were removed, or as it will be after a [Group.Resize]; and [ErrStopped] when the group has
+// ended. The old terms stay then.
+func (g *Group) SetTerms(t Terms) error {
+	_, err := g.change(evTerms{t.clone()})
+	return err
 }
 
 // Root returns the root actor, for people whose own actors watch it.

@@ -80,6 +80,8 @@ func (s *script) run(d *bench.Command) string {
 			}
 		}
 		return s.tell(evChange{c.strategy()})
+	case "terms":
+		return s.tell(s.terms(d))
 	case "answer": // of a strategy that takes its time
 		return s.tell(s.answer(d))
 	case "add", "remove", "resize": // the ranks, from outside
@@ -417,6 +419,15 @@ func (s *script) config(d *bench.Command) config {
 		fail("%v", err)
 	}
 	return c
+}
+
+// terms reads other terms.
+func (s *script) terms(d *bench.Command) evTerms {
+	var t terms
+	for _, arg := range d.CmdArgs {
+		setTerms(&t, arg.Key, arg.Vals)
+	}
+	return evTerms{Terms{t.types, t.success, t.significant, t.shutdown}}
 }
 
 // setTerms reads types=(permanent,temporary), count=(0,1) need=1 await=yes, significant=(0) shutdown=any.

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/go-muster/muster/actors"
 	"github.com/go-muster/muster/actors/actorstest"
@@ -311,6 +312,48 @@ func TestSetStrategy(t *testing.T) {
 	p.expectEnd(nil)
 	if err := p.SetStrategy(supervisor.FailFast{}); !errors.Is(err, supervisor.ErrStopped) {
 		t.Errorf("after the end: %v", err)
+	}
+}
+
+// O-62 to O-68, O-85: a running group takes other terms, all of them, or keeps the old ones when the new ones make no sense.
+func TestSetTerms(t *testing.T) {
+	processtest.Check(t)
+	b := &book{until: -1}
+	p := begin(t, spec(3), supervisor.WithJournal(b))
+	ranks := []*actorstest.Process{p.rank(0, 0), p.rank(1, 0), p.rank(2, 0)}
+	for _, bad := range []supervisor.Terms{
+		{Significant: []int{0}}, {Significant: []int{3}, AutoShutdown: supervisor.AnySignificant},
+		{Success: supervisor.Success{Need: 4}}, {RestartTypes: make([]supervisor.RestartType, 4)},
+	} {
+		if err := p.SetTerms(bad); !errors.Is(err, supervisor.ErrSpec) {
+			t.Errorf("%+v: %v", bad, err)
+		}
+	}
+	terms := supervisor.Terms{
+		RestartTypes: []supervisor.RestartType{supervisor.Temporary}, Significant: []int{1},
+		AutoShutdown: supervisor.AnySignificant, Success: supervisor.Success{Ranks: []int{1}, Await: true},
+	}
+	if err := p.SetTerms(terms); err != nil {
+		t.Error(err)
+	}
+	terms.Significant[0] = 2 // nobody sees this
+	ranks[0].Exit(process.Exit{Code: 1})
+	p.events.await(supervisor.EventDecided, 1)
+	ranks[1].Exit(process.Exit{})
+	p.expect(ranks[2], actors.Stop{Reason: "rank 1, which is significant, has ended", Grace: 30 * time.Second})
+	ranks[2].Exit(terminated)
+	p.expectEnd(nil)
+	if err := p.SetTerms(supervisor.Terms{}); !errors.Is(err, supervisor.ErrStopped) {
+		t.Errorf("after the end: %v", err)
+	}
+	j := b.read(t)
+	again, err := supervisor.Replay(j, supervisor.FailFast{})
+	if err != nil || again.Err != nil || again.Report.Outcome != supervisor.Succeeded {
+		t.Errorf("the replay ends with %v, %v", again.Err, err)
+	}
+	if told := j.Outside(); len(told) != 1 || told[0].Terms == nil || !slices.Equal(told[0].Terms.Significant, []int{1}) ||
+		!told[0].Terms.Success.Await || told[0].Terms.RestartTypes[0] != supervisor.Temporary {
+		t.Errorf("the journal has %+v", told)
 	}
 }
 

@@ -128,7 +128,7 @@ func (s Spec) Check(l process.Launcher) error {
 func (s *Spec) bounds() bounds { return bounds{s.MinRanks, s.MaxRanks} }
 
 func (s *Spec) terms() terms {
-	return terms{types: s.RestartTypes, significant: s.Significant, shutdown: s.AutoShutdown, success: s.Success}
+	return Terms{s.RestartTypes, s.Success, s.Significant, s.AutoShutdown}.terms()
 }
 
 // config is what the machine is to know, but for its source of randomness.

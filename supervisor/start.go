@@ -11,13 +11,18 @@ import (
 // spawn begins a generation for the ranks in scope. It is called at the start, and then only when nothing of the scope
 // is alive (G-1).
 func (m *machine) spawn(reason string) {
-	m.generation++
 	m.renumber()
+	ids := m.pick(m.returns)
+	if len(ids) == 0 { // they are temporary since they ended
+		m.callOff()
+		m.complete()
+		return
+	}
+	m.generation++
 	m.generations = append(latest(m.generations, m.history), GenerationReport{
 		Generation: m.generation, Reason: reason, Size: len(m.lives), Started: m.now,
 	})
 	m.phase = starting
-	ids := m.pick(func(rank int, l *life) bool { return m.scope[rank] && !m.goneForGood(rank, l) })
 	for i := range ids {
 		ids[i].Generation = m.generation
 		m.lives[ids[i].Rank] = life{generation: m.generation, state: queued, outcome: Running}

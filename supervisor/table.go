@@ -35,6 +35,7 @@ const (
 	removeRow
 	resizeRow
 	signalRow
+	termsRow
 	rows
 )
 
@@ -43,7 +44,7 @@ func (r row) String() string {
 		"start", "started", "ready", "returned", "raised", "good exit", "bad exit", "start timer", "linger timer",
 		"exit timer", "grace timer", "kill timer", "back-off timer", "deadline", "answer timer",
 		"lifetime timer", "liveness timer", "dump timer", "stop", "notice", "answer", "change", "hello", "heartbeat", "progress",
-		"probing", "dumped", "add", "remove", "resize", "signal",
+		"probing", "dumped", "add", "remove", "resize", "signal", "terms",
 	}[r]
 }
 
@@ -64,6 +65,7 @@ func (evProgress) row() row { return progressRow }
 func (evProbing) row() row  { return probingRow }
 func (evDumped) row() row   { return dumpedRow }
 func (evSignal) row() row   { return signalRow }
+func (evTerms) row() row    { return termsRow }
 
 // A cell says what an event does in a phase.
 type cell struct {
@@ -119,6 +121,7 @@ var (
 	tooLong       = cell{"those that live fail: Decide", (*machine).onLifetime}
 	newStrategy   = cell{"the next failure is the new strategy's", (*machine).onChange}
 	passSignal    = cell{"tell, and pass it on", (*machine).onSignal}
+	newTerms      = cell{"ends are counted anew; enough of them → as the last good exit; nobody left to restart → running", (*machine).onTerms}
 	stopIdle      = cell{"→ done", (*machine).onStop}
 	refuse        = cell{"refuse", (*machine).onBusy}
 	takeIn        = cell{"generation + 1, spawn them → starting", (*machine).onAdd}
@@ -136,7 +139,7 @@ var table = [phases][rows]cell{
 		exitTimerRow: nothing, graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: nothing,
 		deadlineTimerRow: nothing, answerTimerRow: nothing, lifetimeTimerRow: nothing, livenessTimerRow: nothing, dumpTimerRow: nothing, stopRow: stopIdle, noticeRow: nothing, answerRow: nothing, changeRow: nothing,
 		helloRow: nothing, beatRow: nothing, progressRow: nothing, probingRow: nothing, dumpedRow: nothing,
-		addRow: refuse, removeRow: refuse, resizeRow: refuse, signalRow: nothing,
+		addRow: refuse, removeRow: refuse, resizeRow: refuse, signalRow: nothing, termsRow: refuse,
 	},
 	starting: {
 		startRow: nothing, startedRow: noteStarted, readyRow: awaitReady, returnedRow: noteValue, raisedRow: decideRaised,
@@ -144,7 +147,7 @@ var table = [phases][rows]cell{
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing,
 		deadlineTimerRow: timeUp, answerTimerRow: nothing, lifetimeTimerRow: tooLong, livenessTimerRow: findHung, dumpTimerRow: hangs, stopRow: stopAll, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
 		helloRow: noteHello, beatRow: noteBeat, progressRow: noteProgress, probingRow: noteProbe, dumpedRow: noteStacks,
-		addRow: refuse, removeRow: refuse, resizeRow: refuse, signalRow: passSignal,
+		addRow: refuse, removeRow: refuse, resizeRow: refuse, signalRow: passSignal, termsRow: newTerms,
 	},
 	running: {
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: decideRaised,
@@ -152,7 +155,7 @@ var table = [phases][rows]cell{
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing,
 		deadlineTimerRow: timeUp, answerTimerRow: nothing, lifetimeTimerRow: tooLong, livenessTimerRow: findHung, dumpTimerRow: hangs, stopRow: stopAll, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
 		helloRow: noteHello, beatRow: noteBeat, progressRow: noteProgress, probingRow: noteProbe, dumpedRow: noteStacks,
-		addRow: takeIn, removeRow: letGo, resizeRow: resizeNow, signalRow: passSignal,
+		addRow: takeIn, removeRow: letGo, resizeRow: resizeNow, signalRow: passSignal, termsRow: newTerms,
 	},
 	deciding: {
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: holdRaised,
@@ -160,7 +163,7 @@ var table = [phases][rows]cell{
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing,
 		deadlineTimerRow: timeUp, answerTimerRow: noAnswer, lifetimeTimerRow: nothing, livenessTimerRow: lookAgain, dumpTimerRow: lookAgain, stopRow: stopAll, noticeRow: passOn, answerRow: carryOut, changeRow: newStrategy,
 		helloRow: noteHello, beatRow: noteBeat, progressRow: noteProgress, probingRow: noteProbe, dumpedRow: noteStacks,
-		addRow: refuse, removeRow: refuse, resizeRow: refuse, signalRow: passSignal,
+		addRow: refuse, removeRow: refuse, resizeRow: refuse, signalRow: passSignal, termsRow: newTerms,
 	},
 	stopping: {
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: joinRaised,
@@ -168,7 +171,7 @@ var table = [phases][rows]cell{
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing,
 		deadlineTimerRow: timeUpAnyway, answerTimerRow: nothing, lifetimeTimerRow: nothing, livenessTimerRow: lookAgain, dumpTimerRow: lookAgain, stopRow: stopAnyway, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
 		helloRow: noteHello, beatRow: noteBeat, progressRow: noteProgress, probingRow: noteProbe, dumpedRow: noteStacks,
-		addRow: refuse, removeRow: refuse, resizeRow: refuse, signalRow: passSignal,
+		addRow: refuse, removeRow: refuse, resizeRow: refuse, signalRow: passSignal, termsRow: newTerms,
 	},
 	waiting: { // ranks out of the directive's scope may be alive
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: reviveRaised,
@@ -176,7 +179,7 @@ var table = [phases][rows]cell{
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: respawn,
 		deadlineTimerRow: timeUpWaiting, answerTimerRow: nothing, lifetimeTimerRow: nothing, livenessTimerRow: lookAgain, dumpTimerRow: lookAgain, stopRow: stopWaiting, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
 		helloRow: noteHello, beatRow: noteBeat, progressRow: noteProgress, probingRow: noteProbe, dumpedRow: noteStacks,
-		addRow: refuse, removeRow: letGoWaiting, resizeRow: resizeWaiting, signalRow: passSignal,
+		addRow: refuse, removeRow: letGoWaiting, resizeRow: resizeWaiting, signalRow: passSignal, termsRow: newTerms,
 	},
 	done: {
 		startRow: nothing, startedRow: nothing, readyRow: nothing, returnedRow: nothing, raisedRow: nothing,
@@ -184,6 +187,6 @@ var table = [phases][rows]cell{
 		exitTimerRow: nothing, graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: nothing,
 		deadlineTimerRow: nothing, answerTimerRow: nothing, lifetimeTimerRow: nothing, livenessTimerRow: nothing, dumpTimerRow: nothing, stopRow: nothing, noticeRow: nothing, answerRow: nothing, changeRow: nothing,
 		helloRow: nothing, beatRow: nothing, progressRow: nothing, probingRow: nothing, dumpedRow: nothing,
-		addRow: refuse, removeRow: refuse, resizeRow: refuse, signalRow: nothing,
+		addRow: refuse, removeRow: refuse, resizeRow: refuse, signalRow: nothing, termsRow: refuse,
 	},
 }

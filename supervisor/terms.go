@@ -60,7 +60,24 @@ var (
 	ErrSuccess = errors.New("supervisor: too few ranks ended well")
 )
 
-// terms are what the end of each rank means to the group.
+// Terms are what the end of each rank means to its group: the fields mean what they do in [Spec].
+type Terms struct {
+	RestartTypes []RestartType
+	Success      Success
+	Significant  []int
+	AutoShutdown Shutdown
+}
+
+// clone returns a copy that nobody else writes into.
+func (t Terms) clone() Terms {
+	t.RestartTypes, t.Significant = slices.Clone(t.RestartTypes), slices.Clone(t.Significant)
+	t.Success.Ranks = slices.Clone(t.Success.Ranks)
+	return t
+}
+
+func (t Terms) terms() terms { return terms{t.RestartTypes, t.Significant, t.AutoShutdown, t.Success} }
+
+// terms are Terms as the machine has them.
 type terms struct {
 	types       []RestartType // of the first ranks; the others are transient
 	significant []int
@@ -189,6 +206,31 @@ func (m *machine) achieve(rank int) {
 	default:
 		m.enough()
 	}
+}
+
+// onTerms: who failed has failed, and what was decided is carried out. That enough have ended well, may be true at once; but
+// of a significant rank it takes an end that is still to come.
+func (m *machine) onTerms(ev event) {
+	t := ev.(evTerms).terms
+	if err := m.checkTerms(t.terms()); err != nil {
+		m.refuse(fmt.Errorf("%w: %w", ErrSpec, err))
+		return
+	}
+	m.terms = t.terms()
+	m.takeStock()
+	m.emitGroup(Event{Kind: EventChanged, Reason: "the terms are others now", Terms: &t})
+	m.enough()
+	m.restartNobody()
+	m.complete()
+}
+
+// checkTerms reports what makes no sense in this group, or in the one that a resize is about to make of it.
+func (m *machine) checkTerms(t terms) error {
+	err := t.check(len(m.lives))
+	if m.resized != nil {
+		return errors.Join(err, t.check(len(m.resized)))
+	}
+	return errors.Join(err, m.checkNeed(&t, nobody))
 }
 
 // enough looks whether so many ranks have ended well as it takes.

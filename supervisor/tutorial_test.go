@@ -180,6 +180,13 @@ func ExampleGroup_SetStrategy() {
 	_ = rehearse
 }
 
+func ExampleGroup_SetTerms() {
+	rehearse := func(group *supervisor.Group) error {
+		return group.SetTerms(supervisor.Terms{Success: supervisor.Success{Need: 1}})
+	}
+	_ = rehearse
+}
+
 func ExampleGroup_Add() {
 	rehearse := func(group *supervisor.Group, worker process.Command) ([]int, error) {
 		more, err := group.Add(supervisor.Repeat(2, worker), "the queue is long")

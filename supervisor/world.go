@@ -205,6 +205,12 @@ func (w *world) run() error {
 	if w.chance(0.2) && w.script == nil { // a user's strategy is on trial to the end
 		w.after(w.upTo(simHorizon), func() { w.tell(evChange{w.randomStrategy(len(w.lives))}, nil) })
 	}
+	if w.chance(0.2) && w.script == nil {
+		w.after(w.upTo(simHorizon), func() {
+			t := w.randomTerms(max(1, len(w.lives)+w.IntN(3)-1)) // some make no sense
+			w.tell(evTerms{Terms{t.types, t.success, t.significant, t.shutdown}}, nil)
+		})
+	}
 	w.after(simHorizon, func() { w.stop(false) })
 	for w.err == nil && len(w.queue) > 0 {
 		next := w.queue.next()

@@ -135,6 +135,12 @@ func printOutside(w io.Writer, j supervisor.Journal) {
 			what = process.SignalName(e.Signal) + " to all ranks"
 		case e.Kill:
 			what = "kill: " + oneLine(e.Err)
+		case e.Terms != nil:
+			what = "other terms"
+		case e.Kind == supervisor.EventResized:
+			what = fmt.Sprintf("resize to %d ranks", e.Size)
+		case e.Kind != supervisor.EventStopping:
+			what = fmt.Sprintf("rank %d is %s", e.Rank, e.Kind)
 		default:
 			what = "stop: " + oneLine(e.Err)
 		}
