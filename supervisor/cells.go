@@ -467,14 +467,3 @@ func (m *machine) finish() {
 	m.emitGroup(Event{Kind: EventDone, Err: m.end})
 	m.do(efDone{m.end})
 }
-
-// abort ends a machine whose shell can go on no longer: whoever lived has been killed.
-func (m *machine) abort(o Outcome, err error) {
-	for rank := range m.lives {
-		if l := &m.lives[rank]; l.state != ended {
-			l.state, l.outcome = ended, Stopped
-		}
-	}
-	m.conclude(o, err)
-	m.phase = done
-}

@@ -274,6 +274,17 @@ func (r *root) conclude() {
 	g.err, g.final, g.values = r.machine.end, r.report(), r.machine.results()
 }
 
+// abort ends a machine whose shell can go on no longer: whoever lived has been killed.
+func (m *machine) abort(o Outcome, err error) {
+	for rank := range m.lives {
+		if l := &m.lives[rank]; l.state != ended {
+			l.state, l.outcome = ended, Stopped
+		}
+	}
+	m.conclude(o, err)
+	m.phase = done
+}
+
 func (r *root) report() Report {
 	report := r.machine.report()
 	report.Run, report.Name, report.Containment = r.spec.RunID, r.spec.Name, r.containment

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -113,6 +114,13 @@ func (g *Group) SetStrategy(s Strategy) error {
 func (g *Group) SetTerms(t Terms) error {
 	_, err := g.change(evTerms{t.clone()})
 	return err
+}
+
+// clone returns a copy that nobody else writes into.
+func (t Terms) clone() Terms {
+	t.RestartTypes, t.Significant = slices.Clone(t.RestartTypes), slices.Clone(t.Significant)
+	t.Success.Ranks = slices.Clone(t.Success.Ranks)
+	return t
 }
 
 // Root returns the root actor, for people whose own actors watch it.

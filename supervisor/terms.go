@@ -68,13 +68,6 @@ type Terms struct {
 	AutoShutdown Shutdown
 }
 
-// clone returns a copy that nobody else writes into.
-func (t Terms) clone() Terms {
-	t.RestartTypes, t.Significant = slices.Clone(t.RestartTypes), slices.Clone(t.Significant)
-	t.Success.Ranks = slices.Clone(t.Success.Ranks)
-	return t
-}
-
 func (t Terms) terms() terms { return terms{t.RestartTypes, t.Significant, t.AutoShutdown, t.Success} }
 
 // terms are Terms as the machine has them.
