@@ -124,7 +124,7 @@ var values = map[string]int{
 	"code": 1, "signal": 1, "type": 1, "value": 1, "message": 1, "text": 1, "ranks": 1, "grace": 1, "start-timeout": 1,
 	"kill-wait": 1, "lifetime": 1, "seed": 1, "timeout": 1, "need": 1, "shutdown": 1, "strategy": 1, "restarts": 1, "within": 1, "decay": 1,
 	"heartbeat": 1, "stall": 1, "lag": 1, "count": 1, "min-uptime": 1, "backoff": 2, "linger": 1, "after": 1, "at": 1, "seen": 1,
-	"min-ranks": 1, "max-ranks": 1,
+	"min-ranks": 1, "max-ranks": 1, "history": 1,
 }
 
 // event is what a rank tells.
@@ -401,6 +401,8 @@ func (s *script) config(d *bench.Command) config {
 			c.random = randomOf(arg.Vals[0])
 		case "ordered":
 			c.ordered = true
+		case "history": // how much a report has at least
+			c.history, err = strconv.Atoi(arg.Vals[0])
 		case "timeout":
 			c.timeout, err = time.ParseDuration(arg.Vals[0])
 		case "types", "need", "count", "await", "significant", "shutdown":
