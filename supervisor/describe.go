@@ -35,14 +35,6 @@ func (f FailFast) String() string { return "fail-fast" + lingering(f.Linger) }
 // String returns the strategy in two words.
 func (IgnoreFailures) String() string { return "ignore failures" }
 
-// String names the engine's strategy, by its own words or its type.
-func (e *engineStrategy) String() string {
-	if _, speaks := e.theirs.(fmt.Stringer); speaks {
-		return fmt.Sprint("protoactor's ", e.theirs)
-	}
-	return fmt.Sprintf("protoactor's %T", e.theirs)
-}
-
 // String returns the wait in a few words: "back-off 1s to 1m0s".
 func (b Backoff) String() string {
 	switch {

@@ -110,7 +110,7 @@ func TestPure(t *testing.T) {
 	}
 	for _, name := range []string{
 		"machine.go", "cells.go", "ladder.go", "table.go", "strategy.go", "failure.go", "event.go", "terms.go",
-		"deliberate.go", "start.go", "liveness.go", "phases.go", "members.go",
+		"deliberate.go", "start.go", "liveness.go", "phases.go", "members.go", "describe.go",
 	} {
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
 		if err != nil {

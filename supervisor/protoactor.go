@@ -37,6 +37,14 @@ type engineStrategy struct {
 // deliberates lets the machine have us asked: see root.ask.
 func (*engineStrategy) deliberates() {}
 
+// String names the engine's strategy, by its own words or its type.
+func (e *engineStrategy) String() string {
+	if _, speaks := e.theirs.(fmt.Stringer); speaks {
+		return fmt.Sprint("protoactor's ", e.theirs)
+	}
+	return fmt.Sprintf("protoactor's %T", e.theirs)
+}
+
 // Decide runs the strategy once, and takes what it asked for until it returned.
 func (e *engineStrategy) Decide(s State, f *Failure) Directive {
 	e.cast.Lock()

@@ -27,10 +27,13 @@
 //	broken 1                               its link is lost
 //	exited 1 code=3                        or signal=TERM|KILL|ABRT|SEGV, lost, unlaunched, abandoned; stopped
 //	advance 10s                            the time; timers go off
+//	signal USR1                            somebody sends it to all ranks
+//	terms need=1 types=(temporary)         those of start, all of them anew
 //	stop, kill, notice text=…, report, results
 //
 // Times are short and round where nothing is said: the grace is 5s, a rank that raised has 1s to end, SIGKILL 10s, the start
-// 60s. State.Random is 0.5. at=10s with any command sets the clock without a timer going off.
+// 60s. State.Random is 0.5. at=10s with any command sets the clock without a timer going off;
+// seen=9s with raised, broken and exited is when that was noticed by whoever watches the process.
 //
 // The worlds of a [Simulation] come from a seed each. A world that breaks a rule is printed as a transcript, and kept by
 // -rewrite. Both are for strategies that are pure: one of supervisor.FromProtoactor has a state of its own.
