@@ -96,18 +96,23 @@ func startLine(c config, seed uint64) string {
 	if l := c.liveness; l.Heartbeat > 0 {
 		line += fmt.Sprintf(" heartbeat=%v stall=%v lag=%d", l.Heartbeat, l.Stall, l.Lag)
 	}
+	return line + c.words()
+}
+
+// words is the inverse of setTerms.
+func (t *terms) words() string {
 	var types []string
-	for _, is := range c.types {
+	for _, is := range t.types {
 		types = append(types, is.String())
 	}
-	line += inBrackets(" types", types) + inBrackets(" count", c.success.Ranks) + inBrackets(" significant", c.significant)
-	if c.success.Need > 0 {
-		line += fmt.Sprintf(" need=%d", c.success.Need)
+	line := inBrackets(" types", types) + inBrackets(" count", t.success.Ranks) + inBrackets(" significant", t.significant)
+	if t.success.Need > 0 {
+		line += fmt.Sprintf(" need=%d", t.success.Need)
 	}
-	if c.success.Await {
+	if t.success.Await {
 		line += " await=yes"
 	}
-	switch c.shutdown {
+	switch t.shutdown {
 	case AnySignificant:
 		line += " shutdown=any"
 	case AllSignificant:
@@ -147,6 +152,9 @@ func (m *machine) inputLine(ev event) string {
 		return fmt.Sprintf("remove %d text=(%s)", ev.rank, ev.reason)
 	case evResize:
 		return fmt.Sprintf("resize %d text=(%s)", len(ev.commands), ev.reason)
+	case evTerms:
+		t := ev.terms.terms()
+		return "terms" + t.words()
 	case evSignal:
 		return "signal " + strings.TrimPrefix(process.SignalName(ev.signal), "SIG")
 	case evReturned:

@@ -390,6 +390,9 @@ func (m *machine) settle() {
 	case m.achieved: // while they were being stopped
 		m.phase = running
 		m.complete()
+	case m.isForNobody():
+		m.callOff()
+		m.complete()
 	case m.after > 0:
 		m.phase = waiting
 		m.emitGroup(Event{Kind: EventWaiting, After: m.after})

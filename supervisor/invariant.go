@@ -32,7 +32,7 @@ type watch struct {
 	resizing  int          // how many ranks the restart that was decided will have; 0 for those that there are
 	most      int          // ranks that there have been at a time
 
-	granted                                bool // the last wish for other ranks
+	granted                                bool // the last wish for other ranks or terms
 	additions, removals, resizes, refusals int
 
 	gaveUp   bool      // somebody who had not been dropped was abandoned

@@ -9,7 +9,7 @@ func (w *world) takes(ev event) bool {
 	if ev, is := ev.(evTerms); is {
 		return w.takesTerms(ev.terms.terms())
 	}
-	if w.done || w.stops > 0 || w.final || w.generation < 0 || !w.question.IsZero() || w.starting && w.scope == nil {
+	if w.done || w.stops > 0 || w.final || w.gaveUp || w.generation < 0 || !w.question.IsZero() || w.starting && w.scope == nil {
 		return false
 	}
 	for rank := range w.scope {

@@ -74,7 +74,8 @@ type journalReader struct {
 	journal  Journal
 	line     int
 	seq      int
-	size     int // of the world, by the last event that says it
+	size     int // of the world, by the last event that says it,
+	present  int // and of those who are there: a resize stops them first, and may never come to pass
 	most     int // it has been
 	failures map[int]*Failure
 }
@@ -109,7 +110,7 @@ func (j *journalReader) readHeader(line []byte) error {
 	case h.WorldSize < 1 || h.WorldSize > journalRanks:
 		return fmt.Errorf("world_size is %d: there are 1 to %d ranks", h.WorldSize, journalRanks)
 	}
-	j.failures, j.size, j.most = map[int]*Failure{}, h.WorldSize, h.WorldSize
+	j.failures, j.size, j.present, j.most = map[int]*Failure{}, h.WorldSize, h.WorldSize, h.WorldSize
 	spec, err := h.spec()
 	j.journal = Journal{
 		Run: h.Run, Name: h.Name, Host: h.Host, PID: h.PID, Start: h.Time, Strategy: h.Strategy, Spec: spec,
@@ -218,7 +219,7 @@ func (j *journalReader) event(r *record) (Event, error) {
 			return e, errors.New("it has no exit")
 		}
 	case EventChanged:
-		return e, e.changed(r.Terms, j.size)
+		return e, j.changed(&e, r.Terms)
 	case EventStopping:
 		e.Kill = r.Signal == "SIGKILL"
 	case EventSignal:
@@ -241,6 +242,8 @@ func (j *journalReader) resize(e *Event) error {
 			return fmt.Errorf("rank %d is added to %d", e.Rank, j.size)
 		}
 		j.size++
+	case EventSpawn:
+		j.present = j.size
 	case EventResized:
 		if e.Size < 1 || e.Size > journalRanks {
 			return fmt.Errorf("size is %d: there are 1 to %d ranks", e.Size, journalRanks)
@@ -261,14 +264,17 @@ func (e *Event) ofRank() bool {
 }
 
 // changed takes the new terms, if it was those that were changed.
-func (e *Event) changed(d *termsDocument, size int) error {
+func (j *journalReader) changed(e *Event, d *termsDocument) error {
 	if d == nil {
 		return nil
 	}
 	t := d.terms()
 	e.Terms = &t
 	terms := t.terms()
-	return terms.check(size)
+	if terms.check(j.present) == nil {
+		return nil
+	}
+	return terms.check(j.size)
 }
 
 func (j *journalReader) failed(e *Event, r *record) error {

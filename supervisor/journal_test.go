@@ -168,8 +168,11 @@ func TestBadJournals(t *testing.T) {
 		aHeader + `{"seq":1,"event":"removed","rank":2}`:                                                                 `line 2: event "removed": rank 2 of 2`,
 		aHeader + `{"seq":1,"event":"resized"}`:                                                                          `line 2: event "resized": size is 0: there are 1 to`,
 		aHeader + `{"seq":1,"event":"resized","size":1000000000}`:                                                        `line 2: event "resized": size is 1000000000: there are 1 to`,
-		`{"journal":1,"world_size":1,"min_ranks":2}`:                                                                     "line 1: too few ranks (1)",
-		aHeader + strings.Repeat(" ", journalMost) + "\n":                                                                "line 2: it is longer than 16 MiB",
+		aHeader + `{"seq":1,"event":"changed","terms":{"success":{"need":3}}}`:                                           `line 2: event "changed": Success.Need is 3`,
+		aHeader + `{"seq":1,"event":"resized","size":1}` + "\n" + `{"seq":2,"event":"spawn","rank":0,"generation":1}` + "\n" +
+			`{"seq":3,"event":"changed","terms":{"success":{"need":2}}}`: `line 4: event "changed": Success.Need is 2`,
+		`{"journal":1,"world_size":1,"min_ranks":2}`:      "line 1: too few ranks (1)",
+		aHeader + strings.Repeat(" ", journalMost) + "\n": "line 2: it is longer than 16 MiB",
 	} {
 		_, err := ReadJournal(strings.NewReader(text))
 		if !errors.Is(err, ErrJournal) || !strings.Contains(fmt.Sprint(err), want) {

@@ -173,13 +173,16 @@ func (m *machine) checkNeed(t *terms, without int) error {
 // nobody is no rank.
 const nobody = -1
 
-// restartNobody calls a waiting restart off that has nobody left to bring back.
+// restartNobody calls a restart off that has nobody left to bring back.
 func (m *machine) restartNobody() {
-	if m.phase == waiting && !m.any(m.returns) {
+	if m.phase == waiting && m.isForNobody() {
 		m.disarm(backoffTimer)
 		m.callOff()
 	}
 }
+
+// isForNobody holds for a restart whose ranks are all gone for good: they were removed, or are temporary since they ended.
+func (m *machine) isForNobody() bool { return m.resized == nil && !m.any(m.returns) }
 
 // callOff goes on with the generation, as if nothing had been decided.
 func (m *machine) callOff() {

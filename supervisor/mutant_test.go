@@ -216,10 +216,10 @@ var mutants = []mutant{
 	}},
 	{name: "restarts nobody", rule: "remove", cell: func(t *[phases][rows]cell) {
 		t[waiting][removeRow] = does(func(m *machine, ev event) {
+			m.phase = stopping // in which nothing is called off
 			m.onRemove(ev)
-			if m.phase == running && m.any(alive) {
+			if m.phase == stopping && m.next == Restart {
 				m.phase = waiting
-				m.arm(backoffTimer, m.after)
 			}
 		})
 	}},
@@ -263,6 +263,24 @@ var mutants = []mutant{
 	}},
 	{name: "does not answer who wants to add", rule: "G-9", cell: func(t *[phases][rows]cell) { t[running][addRow] = nothing }},
 	{name: "keeps its terms", rule: "terms", cell: func(t *[phases][rows]cell) { t[running][termsRow] = nothing }},
+	{name: "takes terms of another size", rule: "terms", cell: func(t *[phases][rows]cell) {
+		t[running][termsRow] = does(func(m *machine, ev event) {
+			m.terms = ev.(evTerms).terms.terms()
+			m.takeStock()
+			m.complete()
+		})
+	}},
+	{name: "forgets in new terms who was removed", rule: "terms", step: func(m *machine, now time.Time, ev event) []effect {
+		effects := m.step(now, ev)
+		if _, is := ev.(evTerms); is && m.success.Need == 0 {
+			for rank := range m.lives {
+				if m.lives[rank].removed != "" && m.counts(rank) {
+					m.needed++
+				}
+			}
+		}
+		return effects
+	}},
 	{name: "looks at success only when a rank ends", rule: "terms", cell: func(t *[phases][rows]cell) {
 		t[running][termsRow] = does(func(m *machine, ev event) {
 			m.terms = ev.(evTerms).terms.terms()

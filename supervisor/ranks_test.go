@@ -112,6 +112,61 @@ func TestResize(t *testing.T) {
 	}
 }
 
+// O-62 to O-68, O-05, O-23: other terms are held against the ranks that there are then, in a replay as well.
+func TestTermsOfOtherRanks(t *testing.T) {
+	processtest.Check(t)
+	b := &book{until: -1}
+	p := begin(t, spec(2), supervisor.WithJournal(b))
+	first, second := p.rank(0, 0), p.rank(1, 0)
+	p.events.await(supervisor.EventRunning, 1)
+	set := func(want error, terms supervisor.Terms) {
+		t.Helper()
+		if err := p.SetTerms(terms); !errors.Is(err, want) {
+			t.Errorf("%+v: %v", terms, err)
+		}
+	}
+	all := func(n int) supervisor.Terms { return supervisor.Terms{Success: supervisor.Success{Need: n}} }
+	last := supervisor.Terms{Significant: []int{2}, AutoShutdown: supervisor.AnySignificant}
+	set(supervisor.ErrSpec, last)
+	if err := p.Resize(spec(4).Ranks, ""); err != nil {
+		t.Fatal(err)
+	}
+	set(supervisor.ErrSpec, last) // there is no rank 2 yet
+	first.Exit(terminated)
+	second.Exit(terminated)
+	ranks := []*actorstest.Process{p.rank(0, 1), p.rank(1, 1), p.rank(2, 1), p.rank(3, 1)}
+	p.events.await(supervisor.EventRunning, 2)
+	if err := p.Remove(3, ""); err != nil {
+		t.Fatal(err)
+	}
+	ranks[3].Exit(terminated)
+	set(supervisor.ErrSpec, all(4))
+	set(nil, all(3))
+	if err := p.Remove(0, ""); !errors.Is(err, supervisor.ErrSpec) {
+		t.Errorf("a rank was removed that has to end well: %v", err)
+	}
+	set(nil, last)
+	ranks[2].Exit(process.Exit{})
+	for _, rank := range ranks[:2] {
+		p.expect(rank, actors.Stop{Reason: "rank 2, which is significant, has ended", Grace: 30 * time.Second})
+		rank.Exit(terminated)
+	}
+	p.expectEnd(nil)
+	j := b.read(t)
+	var told []supervisor.EventKind
+	for _, e := range j.Outside() {
+		told = append(told, e.Kind)
+	}
+	want := []supervisor.EventKind{supervisor.EventResized, supervisor.EventRemoved, supervisor.EventChanged, supervisor.EventChanged}
+	if !slices.Equal(told, want) {
+		t.Errorf("from outside came %v", told)
+	}
+	again, err := supervisor.Replay(j, supervisor.FailFast{})
+	if err != nil || again.Err != nil || again.Report.Outcome != supervisor.Succeeded || again.Report.Ranks[0].Outcome != supervisor.Stopped {
+		t.Errorf("replayed: %+v, %v", again.Report, err)
+	}
+}
+
 // O-23, O-24: what cannot be done is refused with an error of its type, and changes nothing.
 func TestRefusedChanges(t *testing.T) {
 	processtest.Check(t)

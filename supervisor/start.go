@@ -12,17 +12,12 @@ import (
 // is alive (G-1).
 func (m *machine) spawn(reason string) {
 	m.renumber()
-	ids := m.pick(m.returns)
-	if len(ids) == 0 { // they are temporary since they ended
-		m.callOff()
-		m.complete()
-		return
-	}
 	m.generation++
 	m.generations = append(latest(m.generations, m.history), GenerationReport{
 		Generation: m.generation, Reason: reason, Size: len(m.lives), Started: m.now,
 	})
 	m.phase = starting
+	ids := m.pick(m.returns)
 	for i := range ids {
 		ids[i].Generation = m.generation
 		m.lives[ids[i].Rank] = life{generation: m.generation, state: queued, outcome: Running}

@@ -85,12 +85,12 @@ var (
 	decideRaised  = cell{"Decide → ignore, drop, end the scope → stopping, or → deciding", (*machine).onRaised}
 	decideExit    = cell{"Decide → ignore, drop, end the scope → stopping, or → deciding", (*machine).onBadExit}
 	joinRaised    = cell{"joins the failure as collateral", (*machine).onRaisedLate}
-	joinExit      = cell{"joins; last of the scope → waiting, starting or done", (*machine).onBadExitLate}
+	joinExit      = cell{"joins; last of the scope → waiting, starting, running or done", (*machine).onBadExitLate}
 	reviveRaised  = cell{"joins, and is ended → stopping", (*machine).onRaisedLate}
 	reviveExit    = cell{"joins; the wait begins anew", (*machine).onBadExitLate}
 	startWithout  = cell{"mark; last one missing → running; last of all → done", (*machine).onGoodExit}
 	markGood      = cell{"mark; last of all → done", (*machine).onGoodExit}
-	markStopped   = cell{"mark; last of the scope → waiting, starting or done", (*machine).onExitStopping}
+	markStopped   = cell{"mark; last of the scope → waiting, starting, running or done", (*machine).onExitStopping}
 	markOutside   = cell{"mark", (*machine).onExitStopping}
 	lateStart     = cell{"those that are not ready fail: Decide", (*machine).onStartTimeout}
 	askNow        = cell{"ask the scope to stop", (*machine).onLinger}
@@ -121,7 +121,8 @@ var (
 	tooLong       = cell{"those that live fail: Decide", (*machine).onLifetime}
 	newStrategy   = cell{"the next failure is the new strategy's", (*machine).onChange}
 	passSignal    = cell{"tell, and pass it on", (*machine).onSignal}
-	newTerms      = cell{"ends are counted anew; enough of them → as the last good exit; nobody left to restart → running", (*machine).onTerms}
+	newTerms      = cell{"ends are counted anew; enough of them → as the last good exit", (*machine).onTerms}
+	termsWaiting  = cell{"ends are counted anew; enough of them → as the last good exit; nobody left to restart → running", (*machine).onTerms}
 	stopIdle      = cell{"→ done", (*machine).onStop}
 	refuse        = cell{"refuse", (*machine).onBusy}
 	takeIn        = cell{"generation + 1, spawn them → starting", (*machine).onAdd}
@@ -179,7 +180,7 @@ var table = [phases][rows]cell{
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: respawn,
 		deadlineTimerRow: timeUpWaiting, answerTimerRow: nothing, lifetimeTimerRow: nothing, livenessTimerRow: lookAgain, dumpTimerRow: lookAgain, stopRow: stopWaiting, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
 		helloRow: noteHello, beatRow: noteBeat, progressRow: noteProgress, probingRow: noteProbe, dumpedRow: noteStacks,
-		addRow: refuse, removeRow: letGoWaiting, resizeRow: resizeWaiting, signalRow: passSignal, termsRow: newTerms,
+		addRow: refuse, removeRow: letGoWaiting, resizeRow: resizeWaiting, signalRow: passSignal, termsRow: termsWaiting,
 	},
 	done: {
 		startRow: nothing, startedRow: nothing, readyRow: nothing, returnedRow: nothing, raisedRow: nothing,

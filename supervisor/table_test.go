@@ -143,7 +143,8 @@ them, or that of significant ranks, end the group with success.
 *Add*, *remove* and *resize* come from outside, and what is refused changes nothing. Added ranks are a generation of their
 own. A rank that is removed ends as one that is dropped does, but for no failure (both *leave*); one that was to be restarted is not, and
 a restart of nobody is called off: its generation goes on, and may be decided about again. A resize is a restart of all
-that nobody decided: what fails meanwhile joins it.
+that nobody decided: what fails meanwhile joins it. *Terms* come from outside, too, and are refused when they make no sense
+in the group as it is, without those that were removed, or as a resize is about to make it.
 
 `
 

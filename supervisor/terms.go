@@ -219,11 +219,13 @@ func (m *machine) onTerms(ev event) {
 
 // checkTerms reports what makes no sense in this group, or in the one that a resize is about to make of it.
 func (m *machine) checkTerms(t terms) error {
-	err := t.check(len(m.lives))
-	if m.resized != nil {
-		return errors.Join(err, t.check(len(m.resized)))
+	switch err := t.check(len(m.lives)); {
+	case err != nil:
+		return err
+	case m.resized != nil:
+		return t.check(len(m.resized))
 	}
-	return errors.Join(err, m.checkNeed(&t, nobody))
+	return m.checkNeed(&t, nobody)
 }
 
 // enough looks whether so many ranks have ended well as it takes.

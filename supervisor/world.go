@@ -196,7 +196,7 @@ func (w *world) run() error {
 		}
 	}
 	for range w.IntN(4) {
-		w.after(w.upTo(w.mood.span+100*time.Millisecond), w.changeRanks)
+		w.after(w.upTo(w.mood.span+100*time.Millisecond), w.changeGroup)
 	}
 	w.after(w.upTo(simHorizon), func() {
 		w.tell(evNotice{"the watchdog is back"}, nil)
@@ -204,12 +204,6 @@ func (w *world) run() error {
 	})
 	if w.chance(0.2) && w.script == nil { // a user's strategy is on trial to the end
 		w.after(w.upTo(simHorizon), func() { w.tell(evChange{w.randomStrategy(len(w.lives))}, nil) })
-	}
-	if w.chance(0.2) && w.script == nil {
-		w.after(w.upTo(simHorizon), func() {
-			t := w.randomTerms(max(1, len(w.lives)+w.IntN(3)-1)) // some make no sense
-			w.tell(evTerms{Terms{t.types, t.success, t.significant, t.shutdown}}, nil)
-		})
 	}
 	w.after(simHorizon, func() { w.stop(false) })
 	for w.err == nil && len(w.queue) > 0 {
@@ -229,14 +223,17 @@ func (w *world) stop(kill bool) {
 	w.tell(evStop{cause: fmt.Errorf("%w: no. %d", ErrStopped, w.stops), kill: kill}, nil)
 }
 
-// changeRanks is somebody's wish, which may make no sense, and is told again when it cannot be granted yet.
-func (w *world) changeRanks() {
+// changeGroup is somebody's wish for other ranks or terms, which may make no sense, and is told again when it cannot be granted yet.
+func (w *world) changeGroup() {
 	var wish event
-	switch w.IntN(3) {
+	switch w.IntN(4) {
 	case 0:
 		wish = evAdd{make([]process.Command, 1+w.IntN(2)), "a wish"}
 	case 1:
 		wish = evRemove{w.IntN(len(w.lives) + 1), "a wish"}
+	case 2:
+		t := w.randomTerms(max(1, len(w.lives)+w.IntN(3)-1))
+		wish = evTerms{Terms{t.types, t.success, t.significant, t.shutdown}}
 	default:
 		wish = evResize{make([]process.Command, 1+w.IntN(8)), "a wish"}
 	}
@@ -247,7 +244,7 @@ func (w *world) changeRanks() {
 func (w *world) removeFlapping() {
 	ranks := slices.Sorted(maps.Keys(w.scope))
 	if len(ranks) == 0 || w.chance(0.3) {
-		w.changeRanks()
+		w.changeGroup()
 		return
 	}
 	w.wish(evRemove{ranks[w.IntN(len(ranks))], "a wish"})
@@ -312,6 +309,9 @@ func describeInput(ev event) string {
 		return fmt.Sprintf("remove %d", ev.rank)
 	case evResize:
 		return fmt.Sprintf("resize to %d", len(ev.commands))
+	case evTerms:
+		t := ev.terms.terms()
+		return "terms" + t.words()
 	case evRaised:
 		if ev.err != nil {
 			return fmt.Sprintf("%v broke: %v", id, ev.err)

@@ -29,6 +29,7 @@
 //	advance 10s                            the time; timers go off
 //	signal USR1                            somebody sends it to all ranks
 //	terms need=1 types=(temporary)         those of start, all of them anew
+//	add 2, remove 1, resize 3 text=(why)   somebody changes the ranks; start has min-ranks=1 max-ranks=8
 //	stop, kill, notice text=…, report, results
 //
 // Times are short and round where nothing is said: the grace is 5s, a rank that raised has 1s to end, SIGKILL 10s, the start
