@@ -150,6 +150,8 @@ func (m *machine) inputLine(ev event) string {
 		return fmt.Sprintf("add %d text=(%s)", len(ev.commands), ev.reason)
 	case evRemove:
 		return fmt.Sprintf("remove %d text=(%s)", ev.rank, ev.reason)
+	case evRestart:
+		return strings.TrimSpace(fmt.Sprintf("restart %s text=(%s)", strings.Trim(fmt.Sprint(ev.ranks), "[]"), ev.reason))
 	case evResize:
 		return fmt.Sprintf("resize %d text=(%s)", len(ev.commands), ev.reason)
 	case evTerms:

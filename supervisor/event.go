@@ -35,6 +35,7 @@ const (
 	EventChanged   EventKind = "changed"   // the strategy was replaced, or the terms were
 	EventAdded     EventKind = "added"     // there is a rank more, which is about to be started
 	EventRemoved   EventKind = "removed"   // a rank is ended for good, because somebody wants that: it belongs to the group no more
+	EventRestart   EventKind = "restart"   // a rank is to be restarted, because somebody asked for it
 	EventResized   EventKind = "resized"   // the next generation has Size ranks, with new numbers
 	EventDone      EventKind = "done"      // the group has ended
 )

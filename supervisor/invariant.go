@@ -32,8 +32,8 @@ type watch struct {
 	resizing  int          // how many ranks the restart that was decided will have; 0 for those that there are
 	most      int          // ranks that there have been at a time
 
-	granted                                bool // the last wish for other ranks or terms
-	additions, removals, resizes, refusals int
+	granted                                       bool // the last wish for other ranks or terms
+	additions, removals, resizes, again, refusals int
 
 	gaveUp   bool      // somebody who had not been dropped was abandoned
 	decided  time.Time // when the last decision was made
@@ -280,6 +280,8 @@ func (w *world) checkEvent(e Event) {
 		w.remove(e.Rank)
 	case EventResized:
 		w.resized(e)
+	case EventRestart:
+		w.restarted(e)
 	case EventGhost:
 		w.failf("G-3: a living rank was taken for a ghost")
 	case EventDone:

@@ -21,6 +21,14 @@ func (w *world) takes(ev event) bool {
 	switch ev := ev.(type) {
 	case evAdd:
 		return w.scope == nil && !w.achieved && w.bounds.check(left+len(ev.commands)) == nil
+	case evRestart:
+		ranks := ev.ranks
+		for rank := range w.lives {
+			if len(ev.ranks) == 0 && !w.gone(rank) {
+				ranks = append(ranks, rank)
+			}
+		}
+		return w.scope == nil && !w.achieved && len(ranks) > 0 && !slices.ContainsFunc(ranks, w.immovable)
 	case evResize:
 		n := len(ev.commands)
 		return !w.achieved && !w.lingers() && w.bounds.check(n) == nil && w.terms.cut(n).check(n) == nil
@@ -57,7 +65,7 @@ func (w *world) can(t *terms, without int) (n int) {
 // checkAnswer: what a group can take is taken, and what it cannot take changes nothing (G-9).
 func (w *world) checkAnswer(ev event, effects []effect) {
 	switch ev.(type) {
-	case evAdd, evRemove, evResize, evTerms:
+	case evAdd, evRemove, evResize, evRestart, evTerms:
 	default:
 		return
 	}
@@ -67,6 +75,19 @@ func (w *world) checkAnswer(ev event, effects []effect) {
 	if w.granted = !refused; refused {
 		w.refusals++
 	}
+}
+
+// immovable holds for a rank that cannot be restarted.
+func (w *world) immovable(rank int) bool { return rank >= len(w.lives) || w.gone(rank) }
+
+// restarted: ranks are stopped for a restart that nobody failed for, and that is the decision of this generation (G-2).
+func (w *world) restarted(e Event) {
+	w.require(w.stops == 0 && !w.achieved, "a restart after the end was certain")
+	if w.scope == nil {
+		w.final, w.decided, w.linger, w.wait, w.decisions, w.scope = false, w.now, 0, 0, 1, map[int]bool{}
+	}
+	w.scope[e.Rank] = true
+	w.again++
 }
 
 // added: a rank with the next number is about to be started, in a generation of its own with those that come with it.

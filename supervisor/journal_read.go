@@ -185,7 +185,7 @@ func (k EventKind) known() bool {
 	switch k {
 	case EventSpawn, EventStarted, EventReady, EventRunning, EventReturned, EventFailed, EventDecided, EventStop, EventKill,
 		EventAbandon, EventExited, EventReaped, EventWaiting, EventStopping, EventGhost, EventNotice, EventChanged, EventHello,
-		EventProbing, EventHung, EventStraggler, EventSignal, EventAdded, EventRemoved, EventResized, EventDone:
+		EventProbing, EventHung, EventStraggler, EventSignal, EventAdded, EventRemoved, EventResized, EventRestart, EventDone:
 		return true
 	}
 	return false
@@ -348,12 +348,12 @@ func (j Journal) End() (ended bool, err error) {
 }
 
 // Outside returns what came from outside, in order: stops and kills, which are [EventStopping], each [EventSignal],
-// [EventAdded], [EventRemoved] and [EventResized], and each [EventChanged] of terms.
+// [EventAdded], [EventRemoved], [EventResized] and [EventRestart], and each [EventChanged] of terms.
 func (j Journal) Outside() (sent []Event) {
 	for _, e := range j.Events {
 		outside := e.Terms != nil
 		switch e.Kind {
-		case EventSignal, EventAdded, EventRemoved, EventResized:
+		case EventSignal, EventAdded, EventRemoved, EventResized, EventRestart:
 			outside = true
 		case EventStopping:
 			outside = e.Err != nil && !errors.Is(e.Err, ErrTimeout) && !errors.Is(e.Err, ErrStrategy)

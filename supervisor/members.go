@@ -196,6 +196,49 @@ func (m *machine) callOff() {
 // returns holds for those that a restart brings back.
 func (m *machine) returns(rank int, l *life) bool { return m.scope[rank] && !m.goneForGood(rank, l) }
 
+// onRestart ends ranks to start them again, as somebody outside wants it: a restart that nobody failed for.
+func (m *machine) onRestart(ev event) {
+	e := ev.(evRestart)
+	ranks := e.ranks
+	if len(ranks) == 0 {
+		for _, id := range m.pick(func(rank int, l *life) bool { return !m.goneForGood(rank, l) }) {
+			ranks = append(ranks, id.Rank)
+		}
+	}
+	if err := m.checkRestart(ranks); err != nil {
+		m.refuse(err)
+		return
+	}
+	m.scope = make([]bool, len(m.lives))
+	for _, rank := range ranks {
+		m.scope[rank] = true
+	}
+	for _, id := range m.pick(func(rank int, _ *life) bool { return m.scope[rank] }) {
+		m.emit(Event{Kind: EventRestart, Rank: id.Rank, Generation: id.Generation, PID: m.lives[id.Rank].pid, Reason: e.reason})
+	}
+	m.origin, m.next, m.after, m.reason = nil, Restart, 0, becauseOf("asked for", e.reason)
+	m.stopScope(0)
+}
+
+// checkRestart: a rank that is gone for good is brought back by nobody.
+func (m *machine) checkRestart(ranks []int) (err error) {
+	switch {
+	case m.achieved:
+		return m.busy()
+	case len(ranks) == 0:
+		return fmt.Errorf("%w: there is nobody left to restart", ErrSpec)
+	}
+	for _, rank := range ranks {
+		switch {
+		case rank < 0 || rank >= len(m.lives):
+			return fmt.Errorf("%w: there is no rank %d in a group of %d", ErrSpec, rank, len(m.lives))
+		case m.goneForGood(rank, &m.lives[rank]):
+			return fmt.Errorf("%w: rank %d is gone for good: it was removed, dropped, or is temporary and has ended", ErrSpec, rank)
+		}
+	}
+	return nil
+}
+
 // onResize ends all ranks to start others in their place. A restart that waits takes the new ranks, and everybody that it
 // would have left alone.
 func (m *machine) onResize(ev event) {
@@ -266,14 +309,19 @@ type (
 		commands []process.Command
 		reason   string
 	}
+	evRestart struct {
+		ranks  []int // none: all
+		reason string
+	}
 	efRefuse struct{ err error }
 	efAdd    struct{ commands []process.Command } // ranks after the last one
 	efResize struct{ commands []process.Command } // in place of all ranks
 )
 
-func (evAdd) row() row    { return addRow }
-func (evRemove) row() row { return removeRow }
-func (evResize) row() row { return resizeRow }
+func (evAdd) row() row     { return addRow }
+func (evRemove) row() row  { return removeRow }
+func (evResize) row() row  { return resizeRow }
+func (evRestart) row() row { return restartRow }
 
 func (efRefuse) effect() {}
 func (efAdd) effect()    {}

@@ -41,6 +41,18 @@ func (g *Group) Remove(rank int, reason string) error {
 	return err
 }
 
+// Restart ends ranks, with the polite signal first as always, and starts them again as the next generation, whose report has the
+// reason; without ranks, all but those that are gone for good. It returns as soon as the group has agreed. The others go on.
+// This uses no budget, and the strategy is not asked.
+//
+// It returns an error that wraps [ErrSpec] for a rank that there is not, or that is gone for good (it was removed, dropped, or
+// is temporary and has ended); [ErrBusy] unless the group is running; and [ErrStopped]
+// when the group is ending. Nothing has changed then.
+func (g *Group) Restart(reason string, ranks ...int) error {
+	_, err := g.change(evRestart{slices.Clone(ranks), reason})
+	return err
+}
+
 // Resize ends all ranks, with the polite signal first as always, and then starts one for each command, numbered from 0, as
 // the next generation, whose report has the reason. It returns as soon as the group has agreed. This uses no budget. All
 // begin anew, also those that had ended well, or were removed or dropped. While the group waits for a restart, that takes

@@ -96,7 +96,7 @@ func describeEvent(e Event) (head, id, tail string) {
 		tail = fmt.Sprintf(" (%s)", e.Reason)
 	case EventResized:
 		tail = fmt.Sprintf(" to %d%s", e.Size, inParentheses(e.Reason))
-	case EventAdded, EventRemoved:
+	case EventAdded, EventRemoved, EventRestart:
 		tail = inParentheses(e.Reason)
 	case EventWaiting:
 		tail = fmt.Sprintf(" %v", e.After)

@@ -258,6 +258,13 @@ func changes(j Journal) (all []changed) {
 			}
 		case EventRemoved:
 			all = append(all, changed{e.At, evRemove{e.Rank, e.Reason}})
+		case EventRestart:
+			again := evRestart{[]int{e.Rank}, e.Reason}
+			if i > 0 && j.Events[i-1].Kind == EventRestart {
+				again.ranks = append(all[len(all)-1].event.(evRestart).ranks, e.Rank)
+				all = all[:len(all)-1]
+			}
+			all = append(all, changed{e.At, again})
 		case EventResized:
 			blank = grown(blank, e.Size-1) // one for all of them
 			all = append(all, changed{e.At, evResize{blank[:e.Size], e.Reason}})

@@ -84,6 +84,8 @@ func (s *script) run(d *bench.Command) string {
 		return s.tell(s.terms(d))
 	case "answer": // of a strategy that takes its time
 		return s.tell(s.answer(d))
+	case "restart": // from outside, all or some
+		return s.tell(evRestart{numbers(words(d)), value(d, "text")})
 	case "add", "remove", "resize": // the ranks, from outside
 		return s.tell(changeOf(d))
 	case "report":

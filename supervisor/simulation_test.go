@@ -49,7 +49,7 @@ func replay(seed uint64, step func(*machine, time.Time, event) []effect) string 
 // A census tells whether the worlds had all sorts of things in them.
 type census struct {
 	Worlds, Steps, Generations, Ghosts, Failures, Collateral, Abandoned, Killed, Succeeded, Stopped, Partial int
-	Added, Removed, Resized, Refused                                                                         int
+	Added, Removed, Resized, Again, Refused                                                                  int
 }
 
 func (c *census) count(w *world) {
@@ -75,6 +75,7 @@ func (c *census) count(w *world) {
 	c.Added += w.additions
 	c.Removed += w.removals
 	c.Resized += w.resizes
+	c.Again += w.again
 	c.Refused += w.refusals
 	c.Succeeded += one(r.Outcome == Succeeded)
 	c.Stopped += one(r.Outcome == Interrupted)
@@ -92,7 +93,7 @@ func (c *census) check(t *testing.T) {
 	for what, n := range map[string]int{
 		"generations": c.Generations - c.Worlds, "ghosts": c.Ghosts, "failures": c.Failures, "collateral": c.Collateral,
 		"abandoned": c.Abandoned, "killed": c.Killed, "succeeded": c.Succeeded, "stopped": c.Stopped, "partial": c.Partial,
-		"added": c.Added, "removed": c.Removed, "resized": c.Resized, "refused": c.Refused,
+		"added": c.Added, "removed": c.Removed, "resized": c.Resized, "restarted": c.Again, "refused": c.Refused,
 	} {
 		if n < c.Worlds/100 {
 			t.Errorf("%d %s in %d worlds are too few", n, what, c.Worlds)

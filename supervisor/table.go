@@ -34,6 +34,7 @@ const (
 	addRow
 	removeRow
 	resizeRow
+	restartRow
 	signalRow
 	termsRow
 	rows
@@ -44,7 +45,7 @@ func (r row) String() string {
 		"start", "started", "ready", "returned", "raised", "good exit", "bad exit", "start timer", "linger timer",
 		"exit timer", "grace timer", "kill timer", "back-off timer", "deadline", "answer timer",
 		"lifetime timer", "liveness timer", "dump timer", "stop", "notice", "answer", "change", "hello", "heartbeat", "progress",
-		"probing", "dumped", "add", "remove", "resize", "signal", "terms",
+		"probing", "dumped", "add", "remove", "resize", "restart", "signal", "terms",
 	}[r]
 }
 
@@ -129,6 +130,7 @@ var (
 	letGo         = cell{"end it; enough without it → stopping, terminate", (*machine).onRemove}
 	letGoWaiting  = cell{"end it; nobody left to restart → running", (*machine).onRemove}
 	resizeNow     = cell{"end all → stopping, restart with the new ranks", (*machine).onResize}
+	restartNow    = cell{"end them → stopping, restart them", (*machine).onRestart}
 	resizeWaiting = cell{"the restart has the new ranks; end who lives → stopping", (*machine).onResize}
 )
 
@@ -140,7 +142,7 @@ var table = [phases][rows]cell{
 		exitTimerRow: nothing, graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: nothing,
 		deadlineTimerRow: nothing, answerTimerRow: nothing, lifetimeTimerRow: nothing, livenessTimerRow: nothing, dumpTimerRow: nothing, stopRow: stopIdle, noticeRow: nothing, answerRow: nothing, changeRow: nothing,
 		helloRow: nothing, beatRow: nothing, progressRow: nothing, probingRow: nothing, dumpedRow: nothing,
-		addRow: refuse, removeRow: refuse, resizeRow: refuse, signalRow: nothing, termsRow: refuse,
+		addRow: refuse, removeRow: refuse, resizeRow: refuse, restartRow: refuse, signalRow: nothing, termsRow: refuse,
 	},
 	starting: {
 		startRow: nothing, startedRow: noteStarted, readyRow: awaitReady, returnedRow: noteValue, raisedRow: decideRaised,
@@ -148,7 +150,7 @@ var table = [phases][rows]cell{
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing,
 		deadlineTimerRow: timeUp, answerTimerRow: nothing, lifetimeTimerRow: tooLong, livenessTimerRow: findHung, dumpTimerRow: hangs, stopRow: stopAll, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
 		helloRow: noteHello, beatRow: noteBeat, progressRow: noteProgress, probingRow: noteProbe, dumpedRow: noteStacks,
-		addRow: refuse, removeRow: refuse, resizeRow: refuse, signalRow: passSignal, termsRow: newTerms,
+		addRow: refuse, removeRow: refuse, resizeRow: refuse, restartRow: refuse, signalRow: passSignal, termsRow: newTerms,
 	},
 	running: {
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: decideRaised,
@@ -156,7 +158,7 @@ var table = [phases][rows]cell{
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing,
 		deadlineTimerRow: timeUp, answerTimerRow: nothing, lifetimeTimerRow: tooLong, livenessTimerRow: findHung, dumpTimerRow: hangs, stopRow: stopAll, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
 		helloRow: noteHello, beatRow: noteBeat, progressRow: noteProgress, probingRow: noteProbe, dumpedRow: noteStacks,
-		addRow: takeIn, removeRow: letGo, resizeRow: resizeNow, signalRow: passSignal, termsRow: newTerms,
+		addRow: takeIn, removeRow: letGo, resizeRow: resizeNow, restartRow: restartNow, signalRow: passSignal, termsRow: newTerms,
 	},
 	deciding: {
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: holdRaised,
@@ -164,7 +166,7 @@ var table = [phases][rows]cell{
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing,
 		deadlineTimerRow: timeUp, answerTimerRow: noAnswer, lifetimeTimerRow: nothing, livenessTimerRow: lookAgain, dumpTimerRow: lookAgain, stopRow: stopAll, noticeRow: passOn, answerRow: carryOut, changeRow: newStrategy,
 		helloRow: noteHello, beatRow: noteBeat, progressRow: noteProgress, probingRow: noteProbe, dumpedRow: noteStacks,
-		addRow: refuse, removeRow: refuse, resizeRow: refuse, signalRow: passSignal, termsRow: newTerms,
+		addRow: refuse, removeRow: refuse, resizeRow: refuse, restartRow: refuse, signalRow: passSignal, termsRow: newTerms,
 	},
 	stopping: {
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: joinRaised,
@@ -172,7 +174,7 @@ var table = [phases][rows]cell{
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: nothing,
 		deadlineTimerRow: timeUpAnyway, answerTimerRow: nothing, lifetimeTimerRow: nothing, livenessTimerRow: lookAgain, dumpTimerRow: lookAgain, stopRow: stopAnyway, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
 		helloRow: noteHello, beatRow: noteBeat, progressRow: noteProgress, probingRow: noteProbe, dumpedRow: noteStacks,
-		addRow: refuse, removeRow: refuse, resizeRow: refuse, signalRow: passSignal, termsRow: newTerms,
+		addRow: refuse, removeRow: refuse, resizeRow: refuse, restartRow: refuse, signalRow: passSignal, termsRow: newTerms,
 	},
 	waiting: { // ranks out of the directive's scope may be alive
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: reviveRaised,
@@ -180,7 +182,7 @@ var table = [phases][rows]cell{
 		exitTimerRow: askRaised, graceTimerRow: killNow, killTimerRow: abandonNow, backoffTimerRow: respawn,
 		deadlineTimerRow: timeUpWaiting, answerTimerRow: nothing, lifetimeTimerRow: nothing, livenessTimerRow: lookAgain, dumpTimerRow: lookAgain, stopRow: stopWaiting, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
 		helloRow: noteHello, beatRow: noteBeat, progressRow: noteProgress, probingRow: noteProbe, dumpedRow: noteStacks,
-		addRow: refuse, removeRow: letGoWaiting, resizeRow: resizeWaiting, signalRow: passSignal, termsRow: termsWaiting,
+		addRow: refuse, removeRow: letGoWaiting, resizeRow: resizeWaiting, restartRow: refuse, signalRow: passSignal, termsRow: termsWaiting,
 	},
 	done: {
 		startRow: nothing, startedRow: nothing, readyRow: nothing, returnedRow: nothing, raisedRow: nothing,
@@ -188,6 +190,6 @@ var table = [phases][rows]cell{
 		exitTimerRow: nothing, graceTimerRow: nothing, killTimerRow: nothing, backoffTimerRow: nothing,
 		deadlineTimerRow: nothing, answerTimerRow: nothing, lifetimeTimerRow: nothing, livenessTimerRow: nothing, dumpTimerRow: nothing, stopRow: nothing, noticeRow: nothing, answerRow: nothing, changeRow: nothing,
 		helloRow: nothing, beatRow: nothing, progressRow: nothing, probingRow: nothing, dumpedRow: nothing,
-		addRow: refuse, removeRow: refuse, resizeRow: refuse, signalRow: nothing, termsRow: refuse,
+		addRow: refuse, removeRow: refuse, resizeRow: refuse, restartRow: refuse, signalRow: nothing, termsRow: refuse,
 	},
 }

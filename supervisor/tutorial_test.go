@@ -211,6 +211,14 @@ func ExampleGroup_Resize() {
 	_ = rehearse
 }
 
+func ExampleGroup_Restart() {
+	rehearse := func(group *supervisor.Group) error {
+		err := group.Restart("new weights", 2)
+		return err
+	}
+	_ = rehearse
+}
+
 func Example_rules() {
 	file, err := os.ReadFile("rules.yaml")
 	if err != nil {

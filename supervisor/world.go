@@ -226,7 +226,7 @@ func (w *world) stop(kill bool) {
 // changeGroup is somebody's wish for other ranks or terms, which may make no sense, and is told again when it cannot be granted yet.
 func (w *world) changeGroup() {
 	var wish event
-	switch w.IntN(4) {
+	switch w.IntN(5) {
 	case 0:
 		wish = evAdd{make([]process.Command, 1+w.IntN(2)), "a wish"}
 	case 1:
@@ -234,6 +234,8 @@ func (w *world) changeGroup() {
 	case 2:
 		t := w.randomTerms(max(1, len(w.lives)+w.IntN(3)-1))
 		wish = evTerms{Terms{t.types, t.success, t.significant, t.shutdown}}
+	case 3:
+		wish = evRestart{w.Perm(len(w.lives) + 1)[:w.IntN(3)], "a wish"}
 	default:
 		wish = evResize{make([]process.Command, 1+w.IntN(8)), "a wish"}
 	}
@@ -309,6 +311,8 @@ func describeInput(ev event) string {
 		return fmt.Sprintf("remove %d", ev.rank)
 	case evResize:
 		return fmt.Sprintf("resize to %d", len(ev.commands))
+	case evRestart:
+		return fmt.Sprintf("restart %v", ev.ranks)
 	case evTerms:
 		t := ev.terms.terms()
 		return "terms" + t.words()

@@ -3,6 +3,7 @@ package conformance_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os/exec"
 	"slices"
 	"testing"
@@ -162,5 +163,45 @@ func TestResized(t *testing.T) {
 	}
 	if !slices.Equal(sizes, []int{4, 2, 3}) || r.Generations[2].Reason != "resized from 2 to 3: one is back" || len(r.Failures) > 0 {
 		t.Errorf("the report says %+v", r)
+	}
+}
+
+// TestRestarted: O-24: one rank is started again because somebody wants it, and then all of them; who is not meant keeps its
+// process, and no budget is used.
+func TestRestarted(t *testing.T) {
+	processtest.Check(t)
+	g := newGate(t)
+	verbs := []string{"wait " + g.path}
+	x := beginWith(t, context.Background(), supervisor.Spec{Ranks: function.ranks(t, verbs, verbs, verbs)})
+	x.running(1)
+	before := x.group.Report().Ranks
+	if err := x.group.Restart("new weights", 1); err != nil {
+		t.Fatal(err)
+	}
+	x.running(2)
+	r := x.group.Report()
+	for rank, same := range []bool{true, false, true} {
+		if (r.Ranks[rank].PID == before[rank].PID) != same {
+			t.Errorf("rank %d had pid %d, and has %d", rank, before[rank].PID, r.Ranks[rank].PID)
+		}
+	}
+	if why := r.Generations[1].Reason; why != "asked for: new weights" {
+		t.Errorf("the reason is %q", why)
+	}
+	if err := x.group.Restart("there is none", 3); !errors.Is(err, supervisor.ErrSpec) {
+		t.Errorf("rank 3 of 3: %v", err)
+	}
+	if err := x.group.Restart("all"); err != nil {
+		t.Fatal(err)
+	}
+	x.running(3)
+	g.open()
+	for rank, said := range endings(x) {
+		if said != fmt.Sprintf("rank %d of 3 has ended well", rank) {
+			t.Errorf("rank %d: %q", rank, said)
+		}
+	}
+	if err := x.group.Restart("too late"); !errors.Is(err, supervisor.ErrStopped) {
+		t.Errorf("after the end: %v", err)
 	}
 }
