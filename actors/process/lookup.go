@@ -42,6 +42,9 @@ func (c Command) findProgram(dir bool) (string, error) {
 		if errors.Is(err, exec.ErrDot) {
 			return "", fmt.Errorf("process: %q (write ./%s if you mean that): %w", path, path, exec.ErrDot)
 		}
+		if info, here := os.Stat(c.inDir(path)); err != nil && here == nil && info.Mode().IsRegular() {
+			return "", fmt.Errorf("process: %q is not in PATH (write ./%s for the file here): %w", path, path, exec.ErrNotFound)
+		}
 		if err != nil {
 			return "", fmt.Errorf("process: %q is not in PATH: %w", path, exec.ErrNotFound)
 		}
@@ -103,11 +106,13 @@ func checkProgram(path string) error {
 	if _, lerr := exec.LookPath(path); lerr != nil {
 		switch {
 		case err != nil:
-			return fmt.Errorf("process: the program: %w", err)
+			return fmt.Errorf("process: the program %s: %w", path, errors.Unwrap(err))
 		case info.IsDir():
 			return fmt.Errorf("process: %s is a directory: %w", path, fs.ErrPermission)
 		}
-		return fmt.Errorf("process: %s is not executable (chmod +x?): %w", path, fs.ErrPermission)
+		if info.Mode().IsRegular() {
+			return fmt.Errorf("process: %s is not executable (chmod +x %s, or run %s %s): %w", path, path, runner(path), path, fs.ErrPermission)
+		}
 	}
 	if err == nil && !info.Mode().IsRegular() { // to look for an interpreter in a pipe would take for ever
 		return fmt.Errorf("process: %s is no file: %w", path, fs.ErrPermission)
@@ -122,18 +127,37 @@ func checkProgram(path string) error {
 
 // interpreter returns the absolute program of a script's first line, "" when there is none.
 func interpreter(path string) string {
+	if words := firstLine(path); len(words) > 0 && filepath.IsAbs(words[0]) {
+		return words[0]
+	}
+	return ""
+}
+
+// runner is what may run a file that is not executable: what its first line means, or Python.
+func runner(path string) string {
+	words := firstLine(path)
+	switch {
+	case len(words) == 0:
+		return "python3"
+	case filepath.Base(words[0]) == "env":
+		return words[len(words)-1]
+	}
+	return filepath.Base(words[0])
+}
+
+// firstLine is the words of a script's first line after #!, none when it has none.
+func firstLine(path string) []string {
 	f, err := os.Open(path)
 	if err != nil {
-		return ""
+		return nil
 	}
 	defer f.Close()
 	line, _ := bufio.NewReaderSize(f, 256).ReadSlice('\n')
 	rest, script := strings.CutPrefix(string(line), "#!")
-	fields := strings.FieldsFunc(rest, func(r rune) bool { return r == ' ' || r == '\t' || r == '\n' }) // \r is a name's
-	if !script || len(fields) == 0 || !filepath.IsAbs(fields[0]) {
-		return ""
+	if !script {
+		return nil
 	}
-	return fields[0]
+	return strings.FieldsFunc(rest, func(r rune) bool { return r == ' ' || r == '\t' || r == '\n' }) // \r is a name's
 }
 
 func startError(id ID, path string, err error) error {
