@@ -29,6 +29,10 @@ func environment(e rankEnvironment) []string {
 	if _, set := os.LookupEnv("OMP_NUM_THREADS"); !set && e.size > 1 {
 		env = append(env, "OMP_NUM_THREADS=1") // n ranks with a thread pool of all processors each would fight
 	}
+	const ncclErrors = "TORCH_NCCL_ASYNC_ERROR_HANDLING"
+	if _, set := os.LookupEnv(ncclErrors); !set {
+		env = append(env, ncclErrors+"=1") // a rank whose peer is gone fails, and does not wait for it
+	}
 	return append(env, e.gpus.environment(e.id.Rank)...) // on one host the rank is the local rank
 }
 

@@ -36,6 +36,13 @@ func (g GPUs) variables() []string {
 	return g.Variables
 }
 
+// Count returns how many devices there are to be divided among the ranks of this host. It returns an error when Total is not
+// what the first of Variables lists.
+func (g GPUs) Count() (int, error) {
+	devices, err := g.devices()
+	return len(devices), err
+}
+
 // devices are the names of the devices to be divided: what the supervisor sees.
 func (g GPUs) devices() ([]string, error) {
 	variable := g.variables()[0]
