@@ -57,7 +57,7 @@ func (c *console) write(id process.ID, s process.Stream, lines []byte) {
 		out = c.stderr
 	}
 	if len(c.prefix) > 0 {
-		lines = c.prefixed(c.prefixOf(id, s), lines)
+		lines = c.prefixed(c.prefixOf(c.prefix, id, s), lines)
 	}
 	_, _ = out.Write(lines) // a closed terminal is no reason to hold the ranks back
 }
@@ -86,9 +86,9 @@ func parsePrefix(text string) (pieces []string, err error) {
 }
 
 // prefixOf is what stands before each line of a rank.
-func (c *console) prefixOf(id process.ID, s process.Stream) string {
+func (c *console) prefixOf(pieces []string, id process.ID, s process.Stream) string {
 	var b strings.Builder
-	for _, piece := range c.prefix {
+	for _, piece := range pieces {
 		switch piece {
 		case "%r":
 			piece = strconv.Itoa(id.Rank)

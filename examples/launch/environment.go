@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"strings"
 
@@ -12,19 +13,23 @@ func variable(flag string) string {
 	return "LAUNCH_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
-// fromEnvironment takes the flags that were not given from the environment. What is meant for this launch is not for
-// its ranks: another launch in one of them would write over the same report.
+// fromEnvironment takes the flags that were not given from the environment: from our variable, or else from torchrun's. What is
+// meant for this launch is not for its ranks: another launch in one of them would write over the same report. Torchrun's
+// variables go on to the ranks, as they do there.
 func (f *flags) fromEnvironment(s *pflag.FlagSet) (err error) {
 	var ours []string
 	s.VisitAll(func(flag *pflag.Flag) {
-		name := variable(flag.Name)
-		text, set := os.LookupEnv(name)
-		if !set || flag.Name == "help" || err != nil {
+		if flag.Name == "help" || err != nil {
 			return
 		}
-		ours = append(ours, name)
-		if !flag.Changed {
-			err = setFlag(s, flag, text)
+		name := variable(flag.Name)
+		if _, set := os.LookupEnv(name); set {
+			ours = append(ours, name)
+		}
+		for _, name := range append([]string{name}, torchVariables(flag.Name)...) {
+			if text, set := os.LookupEnv(name); set && !flag.Changed && err == nil {
+				err = setFlag(s, flag, name, text)
+			}
 		}
 	})
 	f.unset = append(f.unset, ours...)
@@ -32,14 +37,17 @@ func (f *flags) fromEnvironment(s *pflag.FlagSet) (err error) {
 }
 
 // setFlag sets a flag to a variable's value, a repeated one to each line of it.
-func setFlag(s *pflag.FlagSet, flag *pflag.Flag, text string) error {
+func setFlag(s *pflag.FlagSet, flag *pflag.Flag, variable, text string) error {
 	values := []string{text}
 	if flag.Value.Type() == "stringArray" {
 		values = strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	}
 	for _, value := range values {
-		if err := s.Set(flag.Name, value); err != nil {
-			return usage("%s: %w", variable(flag.Name), err)
+		var bad *pflag.InvalidValueError
+		if err := s.Set(flag.Name, value); errors.As(err, &bad) {
+			return usage("%s %q: %w", variable, value, bad.Unwrap())
+		} else if err != nil {
+			return usage("%s %q: %w", variable, value, err)
 		}
 	}
 	return nil

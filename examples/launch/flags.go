@@ -39,6 +39,7 @@ type flags struct {
 	minUptime   time.Duration
 	backoff     string
 	terms       terms
+	torchrun    torchrun
 
 	grace        time.Duration
 	timeout      time.Duration
@@ -70,6 +71,11 @@ type flags struct {
 	dryRun  bool
 }
 
+const (
+	defaultGrace  = 30 * time.Second
+	defaultPrefix = "[%r] "
+)
+
 // A section is some flags under a heading of the help.
 type section struct {
 	title string
@@ -81,7 +87,8 @@ func (f *flags) sections() []section {
 	all := []section{
 		{"What runs", f.what()}, {"When a rank fails", f.failure()}, {"When the group is done, and when a rank hangs", f.terms.flags()},
 		{"Time and signals", f.time()},
-		{"What each rank gets (Linux)", f.resources()}, {"Output", f.outputs()}, {"The launcher itself", f.itself()},
+		{"What each rank gets (Linux)", f.resources()}, {"Output", f.outputs()},
+		{"As torchrun has it (docs/torchrun.md)", f.torchrun.flags()}, {"The launcher itself", f.itself()},
 	}
 	for _, s := range all {
 		s.SortFlags = false
@@ -91,7 +98,7 @@ func (f *flags) sections() []section {
 
 func (f *flags) what() *pflag.FlagSet {
 	s := pflag.NewFlagSet("", pflag.ContinueOnError)
-	s.StringVarP(&f.ranks, "ranks", "n", "1", "world size: a number, or auto for the number of CPUs")
+	s.StringVarP(&f.ranks, "ranks", "n", "1", "world size: a number, cpu, gpu, or auto: GPUs, or CPUs where there are none")
 	s.BoolVarP(&f.module, "module", "m", false, "the command is a Python module, as in python3 -m")
 	s.BoolVar(&f.plain, "plain", false, "run Python like any other command: no SDK, no socket")
 	s.BoolVar(&f.speaks, "speaks", false, "the command says by itself that it is ready, as in docs/protocol.md; Python needs no flag")
@@ -125,7 +132,7 @@ func (f *flags) addDeciding(s *pflag.FlagSet) {
 
 func (f *flags) time() *pflag.FlagSet {
 	s := pflag.NewFlagSet("", pflag.ContinueOnError)
-	s.DurationVar(&f.grace, "grace", 30*time.Second, "time between the stop signal and SIGKILL")
+	s.DurationVar(&f.grace, "grace", defaultGrace, "time between the stop signal and SIGKILL")
 	s.DurationVar(&f.timeout, "timeout", 0, "time for the whole run (0: no limit)")
 	s.DurationVar(&f.startTimeout, "start-timeout", time.Minute, "time for all ranks to become ready")
 	s.StringVar(&f.ready, "ready", "", "what says that a rank is ready: `tcp:HOST:PORT|URL|line:REGEXP|fd`, with $RANK and so on\n"+
@@ -152,7 +159,7 @@ func (f *flags) resources() *pflag.FlagSet {
 func (f *flags) outputs() *pflag.FlagSet {
 	s := pflag.NewFlagSet("", pflag.ContinueOnError)
 	s.StringVar(&f.output, "output", "prefix", "what to show of the ranks' output: prefix, raw or none")
-	s.StringVar(&f.prefix, "prefix", "[%r] ", "`TEXT` before each line: %r rank, %g generation, %h host, %s stream, %n world size")
+	s.StringVar(&f.prefix, "prefix", defaultPrefix, "`TEXT` before each line: %r rank, %g generation, %h host, %s stream, %n world size")
 	s.StringVar(&f.ranksFilter, "ranks-filter", "", "show only these ranks' output, such as 0,3-5")
 	s.StringVar(&f.logDir, "log-dir", "", "also write output to `DIR`/RUN/generation_G/RANK/{stdout,stderr}.log")
 	s.StringVar(&f.report, "report", "", "write a JSON report to `FILE` at the end, however the run ends")
@@ -171,7 +178,14 @@ func (f *flags) itself() *pflag.FlagSet {
 // spec turns flags and arguments into what is to be run. Its errors are usage errors.
 func (f *flags) spec(args []string) (supervisor.Spec, error) {
 	var none supervisor.Spec
-	n, err := worldSize(f.ranks)
+	if err := f.torchrun.apply(f); err != nil {
+		return none, err
+	}
+	gpus, err := f.devices()
+	if err != nil {
+		return none, err
+	}
+	n, err := worldSize(f.ranks, gpus)
 	if err != nil {
 		return none, err
 	}
@@ -180,10 +194,6 @@ func (f *flags) spec(args []string) (supervisor.Spec, error) {
 		return none, err
 	}
 	c, err := f.command(args)
-	if err != nil {
-		return none, err
-	}
-	gpus, err := f.devices()
 	if err != nil {
 		return none, err
 	}
@@ -205,13 +215,28 @@ func (f *flags) spec(args []string) (supervisor.Spec, error) {
 // maxRanks is more than a host runs, and less than what a slip of the finger would cost.
 const maxRanks = 1 << 16
 
-func worldSize(text string) (int, error) {
-	if text == "auto" {
+// worldSize reads --ranks. What torchrun calls auto is as many as there are GPUs, or else processors.
+func worldSize(text string, gpus supervisor.GPUs) (int, error) {
+	switch text {
+	case "cpu":
 		return supervisor.AutoRanks(), nil
+	case "gpu", "auto":
+		n, err := gpus.Count()
+		n /= max(1, gpus.PerRank)
+		switch {
+		case err == nil && n > 0:
+			return n, nil
+		case text == "auto":
+			return supervisor.AutoRanks(), nil
+		}
+		return 0, usage("--ranks gpu: there is no GPU (CUDA_VISIBLE_DEVICES, or /dev/nvidia*): give a number, or cpu")
+	}
+	if strings.HasPrefix(text, "proc") {
+		return 0, usage("--ranks %q: give the number of ranks; for the longer flag write --n%s", text, text)
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 || n > maxRanks {
-		return 0, usage("--ranks %q: give the number of ranks, from 1 to %d, or auto", text, maxRanks)
+		return 0, usage("--ranks %q: give the number of ranks, from 1 to %d, or auto, cpu or gpu", text, maxRanks)
 	}
 	return n, nil
 }
@@ -293,10 +318,15 @@ func (f *flags) command(args []string) (process.Command, error) {
 	if f.plain && f.speaks {
 		return process.Command{}, usage("--speaks --plain: without a socket nobody speaks: leave one out")
 	}
-	if f.module {
-		args = append([]string{"python3", "-m"}, args...)
+	args, err := f.program(args)
+	if err != nil {
+		return process.Command{}, err
 	}
-	c := process.Command{Args: args, Env: f.env, Dir: f.chdir, Plain: f.plain}
+	env, err := f.torchrun.environment(f.env)
+	if err != nil {
+		return process.Command{}, err
+	}
+	c := process.Command{Args: args, Env: append(env, f.env...), Dir: f.chdir, Plain: f.plain}
 	if f.locals {
 		c.Env = append(slices.Clip(c.Env), transport.EnvLocals+"=1")
 	}
@@ -309,12 +339,10 @@ func (f *flags) command(args []string) (process.Command, error) {
 	if info, err := os.Stat(f.chdir); f.chdir != "" && (err != nil || !info.IsDir()) {
 		return c, usage("--chdir %s: there is no such directory", f.chdir)
 	}
-	if script := scriptOf(args); script != "" && !f.plain {
-		if missing(inDir(f.chdir, script)) {
-			return c, fmt.Errorf("%s: %w", script, os.ErrNotExist)
-		}
+	if script := scriptOf(args); script != "" && missing(inDir(f.chdir, script)) {
+		return c, fmt.Errorf("%s: %w", script, os.ErrNotExist)
 	}
-	if !f.plain {
+	if !f.plain && !strings.HasSuffix(args[0], ".py") {
 		c.Args, c.Speaks = python.Inject(args)
 	}
 	c.Speaks = c.Speaks || f.speaks

@@ -122,7 +122,7 @@ func TestReplayJournal(t *testing.T) {
 		"replay " + path:                      "give a file that --journal wrote: no journal: line 1: ",
 		"replay " + path + "/x":               "cannot be read: not a directory",
 		"replay --max-restarts -2 " + path:    "--max-restarts -2: give 0 or more",
-		"replay --timeout 1s " + path:         "unknown flag: --timeout (see launch replay --help)",
+		"replay --timeout 1s " + path:         "there is no flag --timeout: flags of the command go after it (see launch replay --help)",
 		"replay --strategy sometimes " + path: `--strategy "sometimes": choose one of`,
 	} {
 		if code, stdout, stderr := here(t, strings.Fields(args)...); code != 2 || stdout != "" || !strings.Contains(stderr, want) {

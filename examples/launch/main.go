@@ -89,7 +89,7 @@ func command(code *int, stdout, stderr io.Writer) *cobra.Command {
 	}
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%w (see launch --help)", err) })
+	cmd.SetFlagErrorFunc(wrongFlag("launch"))
 	cmd.CompletionOptions.HiddenDefaultCmd = true
 	cmd.Flags().SetInterspersed(false)
 	cmd.Flags().SetNormalizeFunc(normalize)
@@ -121,12 +121,8 @@ func normalize(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 			b[i] = '-'
 		}
 	}
-	switch name := string(b); name {
-	case "nproc-per-node":
-		return "ranks"
-	case "events":
-		return "journal"
-	default:
-		return pflag.NormalizedName(name)
+	if ours, ok := aliases[string(b)]; ok {
+		return pflag.NormalizedName(ours)
 	}
+	return pflag.NormalizedName(b)
 }

@@ -40,7 +40,7 @@ func replayCommand(stdout, stderr io.Writer) *cobra.Command {
 	}
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%w (see launch replay --help)", err) })
+	cmd.SetFlagErrorFunc(wrongFlag("launch replay"))
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	cmd.Flags().SetNormalizeFunc(normalize)
 	cmd.Flags().SortFlags = false

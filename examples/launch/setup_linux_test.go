@@ -293,7 +293,7 @@ func TestBadVariable(t *testing.T) {
 	processtest.Check(t)
 	t.Setenv("LAUNCH_MAX_RESTARTS", "many")
 	code, _, stderr := here(t, "true")
-	if code != 2 || !strings.HasPrefix(stderr, "launch: LAUNCH_MAX_RESTARTS: invalid argument \"many\"") {
+	if code != 2 || !strings.HasPrefix(stderr, "launch: LAUNCH_MAX_RESTARTS \"many\": must be an integer") {
 		t.Errorf("%d, %q", code, stderr)
 	}
 }

@@ -23,7 +23,8 @@ var now = time.Now
 type sinks struct {
 	stderr  io.Writer
 	show    *console
-	logs    *logs    // nil without --log-dir
+	logs    *logs // nil without files
+	routing routing
 	journal *os.File // nil without --journal
 	report  string
 }
@@ -35,13 +36,16 @@ func openSinks(f *flags, spec supervisor.Spec, stdout, stderr io.Writer) (*sinks
 	if s.show, err = newConsole(f, len(spec.Ranks), stdout, stderr); err != nil {
 		return nil, err
 	}
+	if s.routing, err = f.torchrun.routes(len(spec.Ranks)); err != nil {
+		return nil, err
+	}
 	if f.report != "" {
 		if err := checkReport(f.report); err != nil {
 			return nil, err
 		}
 	}
-	if f.logDir != "" {
-		if s.logs, err = openLogs(f.logDir, spec.RunID, stderr); err != nil {
+	if f.logDir != "" || f.torchrun.toFiles() {
+		if s.logs, err = s.openLogs(f, spec.RunID); err != nil {
 			return nil, err
 		}
 	}
@@ -87,7 +91,9 @@ func (s *sinks) output(id process.ID, stream process.Stream, lines []byte) {
 	if s.logs != nil {
 		s.logs.write(id, stream, lines)
 	}
-	s.show.write(id, stream, lines)
+	if s.routing.shown[id.Rank].has(stream) {
+		s.show.write(id, stream, lines)
+	}
 }
 
 func (s *sinks) observe(e supervisor.Event) {
@@ -179,22 +185,44 @@ func writeReport(path string, r supervisor.Report) error {
 type logs struct {
 	dir    string
 	stderr io.Writer
+	routes []streams // of each rank, those that have files
+	sieve  sieve
 	mu     sync.Mutex
 	files  map[logKey]*os.File
 	failed bool
 }
 
+// A logKey is a stream of a life, or of all lives of a generation.
 type logKey struct {
 	id     process.ID
 	stream process.Stream
 }
 
-func openLogs(dir, run string, stderr io.Writer) (*logs, error) {
+// everyRank is in a logKey the rank of what is filtered out of all ranks' output.
+const everyRank = -1
+
+// openLogs makes the run's directory: in a new one where none was named, as torchrun does, which is then said.
+func (s *sinks) openLogs(f *flags, run string) (_ *logs, err error) {
+	dir := f.logDir
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "launch_"); err != nil {
+			return nil, usage("--redirects, --tee: say with --log-dir where files may be: %w", reason(err))
+		}
+		s.show.say("logs in %s", dir)
+	}
 	dir = filepath.Join(dir, run)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, usage("--log-dir %s: cannot be made: %w", dir, reason(err))
 	}
-	return &logs{dir: dir, stderr: stderr, files: map[logKey]*os.File{}}, nil
+	l := &logs{dir: dir, stderr: s.stderr, routes: s.routing.files, files: map[logKey]*os.File{}}
+	pieces, err := parsePrefix(f.prefix)
+	l.sieve = sieve{
+		texts: map[process.Stream][][]byte{
+			process.Stdout: parseFilters(f.torchrun.stdoutFilters), process.Stderr: parseFilters(f.torchrun.stderrFilters),
+		},
+		prefix: func(id process.ID, stream process.Stream) string { return s.show.prefixOf(pieces, id, stream) },
+	}
+	return l, err
 }
 
 // observe opens a life's files before its process exists and closes them after its last line.
@@ -209,32 +237,52 @@ func (l *logs) observe(e supervisor.Event) {
 }
 
 func (l *logs) open(id process.ID) {
-	dir := filepath.Join(l.dir, fmt.Sprintf("generation_%d", id.Generation), strconv.Itoa(id.Rank))
+	generation := filepath.Join(l.dir, fmt.Sprintf("generation_%d", id.Generation))
+	dir := filepath.Join(generation, strconv.Itoa(id.Rank))
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		l.fail(err)
 		return
 	}
 	for _, stream := range []process.Stream{process.Stdout, process.Stderr} {
-		path := filepath.Join(dir, stream.String()+".log")
-		f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644) // nothing is ever overwritten
-		if err != nil {
-			l.fail(err)
-			continue
+		if l.routes[id.Rank].has(stream) {
+			l.create(logKey{id, stream}, filepath.Join(dir, stream.String()+".log"))
 		}
-		l.mu.Lock()
-		l.files[logKey{id, stream}] = f
-		l.mu.Unlock()
+		if all := (logKey{process.ID{Rank: everyRank, Generation: id.Generation}, stream}); l.sieve.wanted(stream) && l.file(all) == nil {
+			l.create(all, filepath.Join(generation, "filtered_"+stream.String()+".log"))
+		}
 	}
 }
 
-func (l *logs) write(id process.ID, stream process.Stream, lines []byte) {
-	l.mu.Lock()
-	f := l.files[logKey{id, stream}]
-	l.mu.Unlock()
-	if f == nil {
+// create makes a file: nothing is ever overwritten.
+func (l *logs) create(key logKey, path string) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if err != nil {
+		l.fail(err)
 		return
 	}
-	if _, err := f.Write(lines); err != nil {
+	l.mu.Lock()
+	l.files[key] = f
+	l.mu.Unlock()
+}
+
+func (l *logs) file(key logKey) *os.File {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.files[key]
+}
+
+// write appends lines to their life's file, and those that are filtered to their generation's. Ranks write there at once: an
+// os.File keeps each write whole.
+func (l *logs) write(id process.ID, stream process.Stream, lines []byte) {
+	l.append(logKey{id, stream}, lines)
+	if l.sieve.wanted(stream) {
+		l.append(logKey{process.ID{Rank: everyRank, Generation: id.Generation}, stream}, l.sieve.pick(id, stream, lines))
+	}
+}
+
+func (l *logs) append(key logKey, lines []byte) {
+	if f := l.file(key); f != nil && len(lines) > 0 {
+		_, err := f.Write(lines)
 		l.fail(err)
 	}
 }

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// wrongFlag says of a flag of a program that cannot be read what might have been meant.
+func wrongFlag(program string) func(*cobra.Command, error) error {
+	return func(cmd *cobra.Command, err error) error {
+		return usage("%w (see %s --help)", inOurWords(cmd.Flags(), err), program)
+	}
+}
+
+func inOurWords(s *pflag.FlagSet, err error) error {
+	var unknown *pflag.NotExistError
+	var empty *pflag.ValueRequiredError
+	var bad *pflag.InvalidValueError
+	switch {
+	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() != "":
+		return usage("there is no flag -%s: flags of the command go after it", unknown.GetSpecifiedName())
+	case errors.As(err, &unknown):
+		name := unknown.GetSpecifiedName()
+		if near := nearest(s, name); near != "" {
+			return usage("there is no flag --%s: did you mean --%s?", name, near)
+		}
+		return usage("there is no flag --%s: flags of the command go after it", name)
+	case errors.As(err, &empty) && empty.GetSpecifiedShortnames() != "":
+		return usage("-%s: give it a value", empty.GetSpecifiedName())
+	case errors.As(err, &empty):
+		return usage("--%s: give it a value", empty.GetSpecifiedName())
+	case errors.As(err, &bad):
+		return usage("--%s %q: %w", bad.GetFlag().Name, bad.GetValue(), bad.Unwrap())
+	}
+	return err
+}
+
+// nearest is the flag that was most likely meant, "" for none: one that begins so, or that a few letters make.
+func nearest(s *pflag.FlagSet, name string) (near string) {
+	name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
+	least := len(name)/3 + 1
+	consider := func(candidate string) {
+		d := distance(name, candidate)
+		if len(name) > 2 && strings.HasPrefix(candidate, name) {
+			d = 0 // Python's parsers take such a name for the flag
+		}
+		if d < least {
+			near, least = candidate, d
+		}
+	}
+	s.VisitAll(func(flag *pflag.Flag) { consider(flag.Name) })
+	for alias, flag := range aliases {
+		if s.Lookup(flag) != nil {
+			consider(alias)
+		}
+	}
+	return near
+}
+
+// distance counts the letters to be put in, left out or changed that make one word of another.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

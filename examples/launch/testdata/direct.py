@@ -1,0 +1,2 @@
+#!/bin/sh
+echo by its first line
