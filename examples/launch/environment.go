@@ -29,6 +29,7 @@ func (f *flags) fromEnvironment(s *pflag.FlagSet) (err error) {
 		for _, name := range append([]string{name}, torchVariables(flag.Name)...) {
 			if text, set := os.LookupEnv(name); set && !flag.Changed && err == nil {
 				err = setFlag(s, flag, name, text)
+				f.variables = append(f.variables, [2]string{flag.Name, name})
 			}
 		}
 	})
@@ -51,4 +52,18 @@ func setFlag(s *pflag.FlagSet, flag *pflag.Flag, variable, text string) error {
 		}
 	}
 	return nil
+}
+
+// traced says of a flag's value that makes no sense which variable it came from: whoever reads it gave no flag.
+func (f *flags) traced(err error) error {
+	var wrong *usageError
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	for _, v := range f.variables {
+		if strings.HasPrefix(err.Error(), "--"+v[0]+" ") || strings.HasPrefix(err.Error(), "--"+v[0]+":") {
+			return usage("%s: %w", v[1], err)
+		}
+	}
+	return err
 }

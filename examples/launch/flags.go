@@ -69,6 +69,8 @@ type flags struct {
 
 	without []string
 	dryRun  bool
+
+	variables [][2]string // flags that came from the environment, each with its variable
 }
 
 const (

@@ -56,6 +56,9 @@ func launch(f *flags, args []string, stdout, stderr io.Writer) (int, error) {
 func dryRun(w io.Writer, f *flags, s supervisor.Spec, launcher process.Launcher, args []string) {
 	fmt.Fprintf(w, "group        %s\n", s.Name)
 	fmt.Fprintf(w, "world size   %d\n", len(s.Ranks))
+	if program, err := f.program(args); err == nil {
+		args = program
+	}
 	fmt.Fprintf(w, "command      %v\n", process.Command{Args: args})
 	switch {
 	case f.speaks:

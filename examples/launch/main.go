@@ -84,7 +84,7 @@ func command(code *int, stdout, stderr io.Writer) *cobra.Command {
 				return err
 			}
 			*code, err = launch(&f, args, stdout, stderr)
-			return err
+			return f.traced(err)
 		},
 	}
 	cmd.SetOut(stdout)

@@ -31,7 +31,7 @@ var torchrunRows = map[string][]torchCase{
 	"--nnodes": {
 		{args: "--nnodes 1:1", sh: "echo $GROUP_WORLD_SIZE", says: "1"},
 		{args: "--nnodes=2", code: 2, says: "--nnodes 2: launch runs a group on one host so far: leave it out, or stay with torchrun for this one"},
-		{env: "PET_NNODES=1:4", code: 2, says: "--nnodes 1:4: launch runs a group on one host so far: leave it out, or stay with torchrun for this one"},
+		{env: "PET_NNODES=1:4", code: 2, says: "PET_NNODES: --nnodes 1:4: launch runs a group on one host so far: leave it out, or stay with torchrun for this one"},
 		{args: "--nnodes x:1", code: 2, says: `--nnodes "x:1": write a number of hosts, which is 1`},
 	},
 	"--nproc-per-node": {
@@ -114,7 +114,7 @@ var torchrunRows = map[string][]torchCase{
 	"--numa-binding": {{args: "--numa-binding socket", code: 2,
 		says: "--numa-binding socket: launch binds with --bind core, numa, or lists of processors"}}, // and TestNumaBinding
 	"--signals-to-handle": {{args: "--signals-to-handle SIGTERM,SIGUSR1", sh: "echo $RANK", says: "0"},
-		{env: "TORCHELASTIC_SIGNALS_TO_HANDLE=SIGTERM,SIGPIPE", code: 2, says: `--signals-to-handle "SIGTERM,SIGPIPE": launch stops its ranks on ` +
+		{env: "TORCHELASTIC_SIGNALS_TO_HANDLE=SIGTERM,SIGPIPE", code: 2, says: `TORCHELASTIC_SIGNALS_TO_HANDLE: --signals-to-handle "SIGTERM,SIGPIPE": launch stops its ranks on ` +
 			"TERM, INT and HUP, and passes on USR1 and USR2: leave out PIPE"}},
 	"--shutdown-timeout": {{args: "--shutdown-timeout -1", code: 2,
 		says: `--shutdown-timeout "-1": write seconds, as torchrun has them, or --grace 30s`}}, // and TestShutdownTimeout
@@ -197,6 +197,24 @@ func TestTorchrunFlags(t *testing.T) {
 		want := "PET_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 		if got := torchVariables(flag.Name); len(got) == 0 || got[0] != want {
 			t.Errorf("%s is read from %q", name, got)
+		}
+	}
+}
+
+// What the page says that a rank finds, a rank finds.
+func TestTorchrunEnvironment(t *testing.T) {
+	_, page, _ := strings.Cut(readText(t, "../../docs/torchrun.md"), "\n## The variables")
+	c := start(t, "-n", "2", "--", "env")
+	c.wants(0)
+	found := regexp.MustCompile("(?m)^\\| (`[A-Z_]+`.*?) \\|").FindAllStringSubmatch(page, -1)
+	if len(found) < 11 {
+		t.Fatalf("the table is not understood: %q", found)
+	}
+	for _, row := range found {
+		for _, name := range regexp.MustCompile("[A-Z_]+").FindAllString(row[1], -1) {
+			if !regexp.MustCompile(`(?m)^\[1\] ` + name + `=.`).MatchString(c.stdout.String()) {
+				t.Errorf("no %s", name)
+			}
 		}
 	}
 }
