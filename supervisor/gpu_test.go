@@ -67,6 +67,21 @@ func TestGPUs(t *testing.T) {
 	}
 }
 
+// TestGPUsCount: of a list, as many as a rank may see; else as many as are said to be there.
+func TestGPUsCount(t *testing.T) {
+	t.Setenv(cudaVisible, "4,GPU-x,-1,5")
+	if n, err := (GPUs{}).Count(); n != 2 || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+	if n, err := (GPUs{Total: 7}).Count(); err == nil {
+		t.Errorf("%d devices, where 2 are listed", n)
+	}
+	t.Setenv(rocrVisible, "")
+	if n, err := (GPUs{Variables: []string{rocrVisible}}).Count(); n != 0 || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+}
+
 // TestConditions: the command's and the GPUs, which every rank also finds in its environment; too few are a bad spec.
 func TestConditions(t *testing.T) {
 	t.Setenv(cudaVisible, "5,6")
