@@ -120,7 +120,7 @@ func (d *document) report() Report {
 		}
 		r.Ranks = append(r.Ranks, RankReport{
 			Rank: k.Rank, Generation: k.Generation, PID: k.PID, Outcome: k.Outcome, Removed: k.Removed, Exit: k.Exit,
-			Conditions: k.Conditions,
+			Conditions: k.Conditions, Role: k.Role, RoleRank: k.RoleRank,
 		})
 	}
 	for i := range d.Generations {
