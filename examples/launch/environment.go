@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -12,6 +13,9 @@ func variable(flag string) string {
 	return "LAUNCH_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
+// acts are the flags that start nothing, and have no variables.
+var acts = []string{"help", "help-all", "version"}
+
 // fromEnvironment takes the flags that were not given from the environment. What is meant for this launch is not for
 // its ranks: another launch in one of them would write over the same report.
 func (f *flags) fromEnvironment(s *pflag.FlagSet) (err error) {
@@ -19,7 +23,7 @@ func (f *flags) fromEnvironment(s *pflag.FlagSet) (err error) {
 	s.VisitAll(func(flag *pflag.Flag) {
 		name := variable(flag.Name)
 		text, set := os.LookupEnv(name)
-		if !set || flag.Name == "help" || err != nil {
+		if !set || slices.Contains(acts, flag.Name) || err != nil {
 			return
 		}
 		ours = append(ours, name)

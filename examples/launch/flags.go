@@ -68,6 +68,8 @@ type flags struct {
 
 	without []string
 	dryRun  bool
+	helpAll bool
+	version bool
 }
 
 // A section is some flags under a heading of the help.
@@ -164,7 +166,9 @@ func (f *flags) itself() *pflag.FlagSet {
 	s := pflag.NewFlagSet("", pflag.ContinueOnError)
 	s.StringSliceVar(&f.without, "without", nil, "protections to leave out: any of `cgroup,watchdog,deathsig`")
 	s.BoolVar(&f.dryRun, "dry-run", false, "print what would run and start nothing")
-	s.BoolP("help", "h", false, "print this")
+	s.BoolVar(&f.version, "version", false, "print the version, and what this machine allows")
+	s.BoolP("help", "h", false, "print the flags that are used most")
+	s.BoolVar(&f.helpAll, "help-all", false, "print all flags")
 	return s
 }
 

@@ -196,10 +196,10 @@ func TestDryRun(t *testing.T) {
 	}
 }
 
-// The help has every flag, once, under a heading.
+// The long help has every flag, once, under a heading.
 func TestHelp(t *testing.T) {
 	processtest.Check(t)
-	code, stdout, stderr := here(t, "--help")
+	code, stdout, stderr := here(t, "--help-all")
 	if code != 0 || stderr != "" || !strings.Contains(stdout, "launch -n 4 -- python3 train.py") {
 		t.Errorf("exit status %d, %q, %s", code, stderr, stdout)
 	}
