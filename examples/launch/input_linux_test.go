@@ -68,7 +68,7 @@ func TestBadInput(t *testing.T) {
 		"a file as log directory":  {[]string{"--log-dir", plain, "true"}, 2, "not a directory"},
 		"rules that are not there": {[]string{"--rules", noFile, "true"}, 2, "--rules " + noFile + ": cannot be read: no such file"},
 		"a directory as rules":     {[]string{"--rules", dir, "true"}, 2, "--rules " + dir + ": cannot be read: is a directory"},
-		"rules without an end":     {[]string{"--rules", "/dev/zero", "true"}, 2, "/dev/zero:1:1: the file has 1048576 bytes, and rules at most 65536"},
+		"rules without an end":     {[]string{"--rules", "/dev/zero", "true"}, 2, "/dev/zero:1:1: the file has 1048576 bytes, and at most 65536 are read"},
 		"rules that are wrong": {[]string{"--rules", badRules, "true"}, 2,
 			"--rules: " + badRules + `:2:17: do: there is no action "hope": choose one of fail`},
 		"all that is wrong":          {[]string{"--rules", badRules, "true"}, 2, "; " + badRules + `:3:3: a rule has no key "then"`},
