@@ -10,7 +10,7 @@ var values = map[string][]cobra.Completion{
 	"strategy": strategyNames,
 	"output":   {"prefix", "raw", "none"},
 	"bind":     {"none", "core", "numa"},
-	"success":  {"all", "any", "rank:", "quorum:"},
+	"success":  {"all", "any", "rank:", "role:", "quorum:"},
 	"without":  {"cgroup", "watchdog", "deathsig"},
 	"ready":    {"tcp:127.0.0.1:", "http://127.0.0.1:", "line:", "fd"},
 	"limit":    {"core=0", "nofile=", "nproc=", "as=", "cpu=", "fsize=", "memlock=", "stack="},

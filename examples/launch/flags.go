@@ -14,6 +14,7 @@ import (
 
 	"github.com/go-muster/muster/actors/process"
 	"github.com/go-muster/muster/supervisor"
+	"github.com/go-muster/muster/supervisor/rules"
 	"github.com/go-muster/muster/transport"
 	"github.com/go-muster/muster/transport/worker/python"
 )
@@ -25,6 +26,7 @@ type flags struct {
 	plain  bool
 	speaks bool
 	name   string
+	role   string
 	env    []string
 	unset  []string
 	chdir  string
@@ -64,6 +66,7 @@ type flags struct {
 	journal     string
 
 	rules   string
+	inline  *rules.List // a group file's own, nil for none
 	explain string
 
 	without []string
@@ -98,6 +101,7 @@ func (f *flags) what() *pflag.FlagSet {
 	s.BoolVar(&f.plain, "plain", false, "run Python like any other command: no SDK, no socket")
 	s.BoolVar(&f.speaks, "speaks", false, "the command says by itself that it is ready, as in docs/protocol.md; Python needs no flag")
 	s.StringVar(&f.name, "name", "", "name of the group, for people")
+	s.StringVar(&f.role, "role", "", "what the ranks are, `NAME`: their ROLE_NAME (default \"default\")")
 	s.StringArrayVar(&f.env, "env", nil, "`KEY=VALUE` for the ranks (may be repeated)")
 	s.StringArrayVar(&f.unset, "unset", nil, "`KEY` that the ranks do not inherit (may be repeated)")
 	s.StringVar(&f.chdir, "chdir", "", "run the ranks in `DIR`")
@@ -179,11 +183,17 @@ func (f *flags) spec(args []string) (supervisor.Spec, error) {
 	if err != nil {
 		return none, err
 	}
-	strategy, err := f.decider()
+	c, err := f.command(args)
 	if err != nil {
 		return none, err
 	}
-	c, err := f.command(args)
+	return f.group(supervisor.Repeat(n, c), args[0])
+}
+
+// group is the spec of these ranks, which are called name unless a flag says otherwise.
+func (f *flags) group(ranks []process.Command, name string) (supervisor.Spec, error) {
+	var none supervisor.Spec
+	strategy, err := f.decider()
 	if err != nil {
 		return none, err
 	}
@@ -191,13 +201,11 @@ func (f *flags) spec(args []string) (supervisor.Spec, error) {
 	if err != nil {
 		return none, err
 	}
-	ranks := supervisor.Repeat(n, c)
 	if err := f.eachRank(ranks); err != nil {
 		return none, err
 	}
-	name := f.name
-	if name == "" {
-		name = args[0]
+	if f.name != "" {
+		name = f.name
 	}
 	spec := supervisor.Spec{
 		Name: name, Ranks: ranks, Strategy: strategy, GPUs: gpus,
@@ -300,7 +308,7 @@ func (f *flags) command(args []string) (process.Command, error) {
 	if f.module {
 		args = append([]string{"python3", "-m"}, args...)
 	}
-	c := process.Command{Args: args, Env: f.env, Dir: f.chdir, Plain: f.plain}
+	c := process.Command{Args: args, Env: f.env, Dir: f.chdir, Role: f.role, Plain: f.plain}
 	if f.locals {
 		c.Env = append(slices.Clip(c.Env), transport.EnvLocals+"=1")
 	}

@@ -76,7 +76,7 @@ func TestBadInput(t *testing.T) {
 		"a command to explain":       {[]string{"--rules", "rules.yaml", "--explain", "testdata/run.json", "true"}, 2, "it starts nothing: leave the command out"},
 		"a report that is not there": {[]string{"--rules", "rules.yaml", "--explain", noFile}, 2, "--explain " + noFile + ": cannot be read: no such file"},
 		"a report that is none":      {[]string{"--rules", "rules.yaml", "--explain", plain}, 2, "give a file that --report wrote: no report: at byte"},
-		"unknown success":            {[]string{"--success", "most", "true"}, 2, `--success "most": write all, any, rank:N, or quorum:N`},
+		"unknown success":            {[]string{"--success", "most", "true"}, 2, `--success "most": write all, any, rank:N, role:NAME, or quorum:N`},
 		"success of no rank":         {[]string{"--success", "rank:1", "true"}, 2, "--success rank:1: the last rank is 0"},
 		"quorum of too many":         {[]string{"--success", "quorum:2", "true"}, 2, "--success quorum:2: of 1 ranks"},
 		"quorum of nobody":           {[]string{"--success", "quorum:0", "true"}, 2, "--success quorum:0: of 1 ranks"},

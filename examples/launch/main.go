@@ -7,9 +7,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -26,7 +28,7 @@ func main() {
 func run(args []string, stdout, stderr io.Writer) int {
 	code := 0
 	cmd := command(&code, stdout, stderr)
-	subcommands := []*cobra.Command{replayCommand(stdout, stderr), versionCommand(stdout)}
+	subcommands := []*cobra.Command{upCommand(&code, stdout, stderr), replayCommand(stdout, stderr), versionCommand(stdout)}
 	if len(args) > 0 && isWord(args[0], subcommands) {
 		addWords(cmd, subcommands)
 	}
@@ -37,8 +39,15 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return code
 }
 
-// complain prints an error in one line and returns its exit status.
+// complain prints an error in one line, or what is wrong with a file in a line each, and returns its exit status.
 func complain(stderr io.Writer, err error) int {
+	var file *fileError
+	if errors.As(err, &file) {
+		for line := range strings.Lines(err.Error()) {
+			fmt.Fprintf(stderr, "launch: %s\n", strings.TrimSuffix(line, "\n"))
+		}
+		return exitUsage
+	}
 	fmt.Fprintln(stderr, "launch:", oneLine(err))
 	return exitOfStart(err)
 }

@@ -50,7 +50,9 @@ func (f *File) Complain(at *token.Position, format string, args ...any) {
 	if at != nil {
 		p.Line, p.Column = at.Line, at.Column
 	}
-	f.problems = append(f.problems, p)
+	if !slices.ContainsFunc(f.problems, func(q *Problem) bool { return *q == *p }) {
+		f.problems = append(f.problems, p)
+	}
 }
 
 // Problems is how many there are.
@@ -197,11 +199,41 @@ func (f *File) Mapping(n ast.Node, what string, keys []Key) {
 		name, _ := Plain(v.Key)
 		i := slices.IndexFunc(keys, func(k Key) bool { return k.Name == name })
 		if i < 0 {
-			f.Complain(Place(v.Key), "%s has no key %q: it may have %s", what, name, nameAll(keys))
+			f.Complain(Place(v.Key), "%s has no key %q: %s", what, name, meant(name, keys))
 			continue
 		}
 		keys[i].Read(v.Value)
 	}
+}
+
+// meant is the key that a name is spelt like, or else all that there are.
+func meant(name string, keys []Key) string {
+	for _, k := range keys {
+		if distance(name, k.Name) <= min(2, len(name)/3) {
+			return fmt.Sprintf("did you mean %s?", k.Name)
+		}
+	}
+	return "it may have " + nameAll(keys)
+}
+
+// distance is Levenshtein's: how many letters have to be put in, left out or replaced.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		left := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := left
+			if a[i] != b[j] {
+				cost++
+			}
+			left, row[j+1] = row[j+1], min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
 }
 
 func nameAll(keys []Key) string {
