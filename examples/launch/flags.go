@@ -158,7 +158,7 @@ func (f *flags) resources() *pflag.FlagSet {
 func (f *flags) outputs() *pflag.FlagSet {
 	s := pflag.NewFlagSet("", pflag.ContinueOnError)
 	s.StringVar(&f.output, "output", "prefix", "what to show of the ranks' output: prefix, raw or none")
-	s.StringVar(&f.prefix, "prefix", "[%r] ", "`TEXT` before each line: %r rank, %g generation, %h host, %s stream, %n world size")
+	s.StringVar(&f.prefix, "prefix", "[%r] ", "`TEXT` before each line: %r rank, %R its role, such as trainer/1, %g generation, %h host, %s stream, %n world size")
 	s.StringVar(&f.ranksFilter, "ranks-filter", "", "show only these ranks' output, such as 0,3-5")
 	s.StringVar(&f.logDir, "log-dir", "", "also write output to `DIR`/RUN/generation_G/RANK/{stdout,stderr}.log")
 	s.StringVar(&f.report, "report", "", "write a JSON report to `FILE` at the end, however the run ends")

@@ -152,13 +152,18 @@ func (g *groupFile) readRoles(n ast.Node) {
 	for _, v := range m.Values {
 		r := &role{at: yamlfile.Place(v.Key), ranks: setting{name: "ranks", text: "1"}}
 		r.name, _ = yamlfile.Plain(v.Key)
-		keys := append(g.commandKeys(r), yamlfile.Key{Name: "significant", Read: g.Text("significant", func(text string) (err error) {
-			r.significant, err = parseYes(text)
-			return err
-		})})
-		g.Mapping(v.Value, "the role "+r.name, append(keys, g.flagKeys(&r.settings, someFlags(ofRanks))...))
+		g.Mapping(v.Value, "the role "+r.name, g.roleKeys(r))
 		g.roles = append(g.roles, r)
 	}
+}
+
+// roleKeys are those of a role.
+func (g *groupFile) roleKeys(r *role) []yamlfile.Key {
+	keys := append(g.commandKeys(r), yamlfile.Key{Name: "significant", Read: g.Text("significant", func(text string) (err error) {
+		r.significant, err = parseYes(text)
+		return err
+	})})
+	return append(keys, g.flagKeys(&r.settings, someFlags(ofRanks))...)
 }
 
 // readCommands reads one command for each rank.

@@ -35,6 +35,7 @@ func openSinks(f *flags, spec supervisor.Spec, stdout, stderr io.Writer) (*sinks
 	if s.show, err = newConsole(f, len(spec.Ranks), stdout, stderr); err != nil {
 		return nil, err
 	}
+	s.show.roles = spec.Roles()
 	if f.report != "" {
 		if err := checkReport(f.report); err != nil {
 			return nil, err
