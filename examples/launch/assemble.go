@@ -83,7 +83,7 @@ func (a *assembly) addRoles() {
 
 // size is the number of a role's ranks: that of its commands where each rank has one.
 func (a *assembly) size(r *role) int {
-	text, at, n := r.ranks.text, r.ranks.at, 0
+	text, at := r.ranks.text, r.ranks.at
 	given := slices.IndexFunc(a.given, func(s setting) bool { return s.name == "ranks" })
 	switch {
 	case given >= 0 && a.named:
@@ -93,19 +93,26 @@ func (a *assembly) size(r *role) int {
 	case r.each && at == nil:
 		text = strconv.Itoa(len(r.commands))
 	}
-	text, err := variables{"run_id": a.run}.expand(text)
-	if err == nil {
-		n, err = worldSize(text)
-	}
+	n, err := countRanks(text, a.run)
 	switch {
 	case err != nil && at == nil && given >= 0:
 		a.wrong = err
 	case err != nil:
-		a.Complain(at, "ranks: %s", plainText(err))
+		a.Complain(at, "%s", plainText(err))
 	case r.each && n != len(r.commands):
 		a.Complain(r.commands[0].at, "commands: there are %d for %d ranks: write one for each, or leave ranks out", len(r.commands), n)
 	}
 	return n
+}
+
+// countRanks reads a number of ranks; where it is wrong there is one, so that the rest can be looked at.
+func countRanks(text, run string) (int, error) {
+	text, err := variables{"run_id": run}.expand(text)
+	if err != nil {
+		return 1, fmt.Errorf("ranks: %w", err)
+	}
+	n, err := worldSize(text)
+	return max(1, n), err
 }
 
 // addRole fills in the commands of a role's ranks. Ranks that are told nothing of their own share what was found out about
@@ -136,15 +143,15 @@ func (a *assembly) addRank(r *role, settings []setting, rank, roleRank, size int
 	ofRank := func(s setting) bool { return slices.Contains(ofRanks, s.name) || s.name == "role" }
 	f := a.settle(settings, ofRank, v, w.at, func(f *flags) (err error) {
 		if c, err = f.command(args); err == nil {
+			if a.named {
+				c.Role = r.name
+			}
 			err = process.Local().Check(c)
 		}
 		return err
 	})
-	if a.named {
-		if f.role != "" && a.wrong == nil {
-			a.wrong = usage("--role %s: the roles of %s have names", f.role, a.path)
-		}
-		c.Role = r.name
+	if a.named && f.role != "" && a.wrong == nil {
+		a.wrong = usage("--role %s: the roles of %s have names", f.role, a.path)
 	}
 	a.ranks[rank] = c
 	if roleRank == 0 || r.each {
@@ -267,11 +274,10 @@ var flagName = regexp.MustCompile(`--([a-z][a-z-]*)`)
 // guiltyOf is the setting that an error begins with, the last of its name; of a flag that may be repeated the one that is quoted. It
 // is -1 for none.
 func guiltyOf(settings []setting, err error) int {
-	name := flagName.FindStringSubmatch(err.Error())
+	name, guilty := flagName.FindStringSubmatch(err.Error()), -1
 	if name == nil || !strings.HasPrefix(err.Error(), name[0]) {
-		return -1
+		return signedBy(settings, err)
 	}
-	guilty := -1
 	for i, s := range settings {
 		if s.name == name[1] && (guilty < 0 || strings.Contains(err.Error(), strconv.Quote(s.text)) || s.at == nil) {
 			guilty = i
@@ -293,7 +299,7 @@ func (a *assembly) follows(err error, guilty string) bool {
 // plainText is an error in the words of the file, where flags are keys.
 func plainText(err error) string {
 	return flagName.ReplaceAllStringFunc(oneLine(err), func(name string) string {
-		if slices.ContainsFunc(allFlags(), func(f *pflag.Flag) bool { return "--"+f.Name == name }) {
+		if slices.ContainsFunc(everyFlag(), func(f *pflag.Flag) bool { return "--"+f.Name == name }) {
 			return name[len("--"):]
 		}
 		return name // of another program
@@ -346,8 +352,19 @@ func (a *assembly) check(f *flags, spec *supervisor.Spec) {
 
 // signs are what the errors of other packages say, and the keys that they are about.
 var signs = []struct{ text, key string }{
-	{"GPUs", "gpus"}, {"Success", "success"}, {"bounds of", "memory"}, {"bounds of", "pids"}, {"standard input", "stdin"},
+	{"the role", "role"}, {"GPUs", "gpus"}, {"Success", "success"}, {"bounds of", "memory"}, {"bounds of", "pids"}, {"standard input", "stdin"},
 	{"limit", "limit"}, {"nice", "nice"}, {"oom_score_adj", "oom-score-adj"}, {"cpu", "bind"}, {"user", "user"},
+}
+
+// signedBy is the setting that another package's error is about, -1 for none.
+func signedBy(settings []setting, err error) int {
+	for _, sign := range signs {
+		i := slices.IndexFunc(settings, func(s setting) bool { return s.name == sign.key })
+		if i >= 0 && strings.Contains(err.Error(), sign.text) {
+			return i
+		}
+	}
+	return -1
 }
 
 // placeOf is where the key stands that an error of the whole group is about.
@@ -356,11 +373,8 @@ func (a *assembly) placeOf(err error) *token.Position {
 	for _, r := range a.roles {
 		settings = append(slices.Clip(settings), r.settings...)
 	}
-	for _, sign := range signs {
-		i := slices.IndexFunc(settings, func(s setting) bool { return s.name == sign.key })
-		if i >= 0 && strings.Contains(err.Error(), sign.text) {
-			return settings[i].at
-		}
+	if i := signedBy(settings, err); i >= 0 {
+		return settings[i].at
 	}
 	if a.end.shutdown.at != nil {
 		return a.end.shutdown.at

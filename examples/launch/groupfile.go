@@ -43,7 +43,6 @@ type setting struct {
 // A role is the ranks that run the same, and differ from others.
 type role struct {
 	name        string
-	at          *token.Position
 	ranks       setting
 	commands    []words // one for all its ranks, or one for each
 	each        bool    // commands are one for each
@@ -96,23 +95,20 @@ func readGroupFile(path string, text []byte) *groupFile {
 	}
 	whole := &role{ranks: setting{name: "ranks", text: "1"}}
 	g.Mapping(root, "the file", append(g.groupKeys(root, whole), g.flagKeys(&g.settings, allFlags())...))
+	_, readable := root.(*ast.MappingNode)
 	switch {
+	case !readable:
+		return g
 	case !g.named:
 		g.roles = append(g.roles, whole)
+		g.checkRole(whole, yamlfile.Place(root), "the file")
 	case len(whole.commands) > 0 || whole.ranks.at != nil:
 		g.Complain(yamlfile.Place(root), "the file has roles: write command, commands and ranks in each of them")
-	}
-	for _, r := range g.roles {
-		g.checkRole(r, root)
 	}
 	return g
 }
 
-func (g *groupFile) checkRole(r *role, root ast.Node) {
-	at, what := r.at, "the role "+r.name
-	if !g.named {
-		at, what = yamlfile.Place(root), "the file"
-	}
+func (g *groupFile) checkRole(r *role, at *token.Position, what string) {
 	if len(r.commands) == 0 {
 		g.Complain(at, "%s does not say what to run: write command, or commands for each rank", what)
 	}
@@ -132,7 +128,7 @@ func (g *groupFile) groupKeys(root ast.Node, whole *role) []yamlfile.Key {
 // commandKeys are those of what runs, which the group has or each role.
 func (g *groupFile) commandKeys(r *role) []yamlfile.Key {
 	return []yamlfile.Key{
-		{Name: "command", Read: func(n ast.Node) { r.commands = g.readWords(n, nil) }},
+		{Name: "command", Read: func(n ast.Node) { r.commands = []words{g.readWords(n)} }},
 		{Name: "commands", Read: func(n ast.Node) { r.each = true; g.readCommands(n, r) }},
 		{Name: "ranks", Read: g.one(&r.ranks, "ranks")},
 		{Name: "restart", Read: g.Text("restart", func(text string) (err error) {
@@ -150,9 +146,12 @@ func (g *groupFile) readRoles(n ast.Node) {
 		return
 	}
 	for _, v := range m.Values {
-		r := &role{at: yamlfile.Place(v.Key), ranks: setting{name: "ranks", text: "1"}}
+		r := &role{ranks: setting{name: "ranks", text: "1"}}
 		r.name, _ = yamlfile.Plain(v.Key)
 		g.Mapping(v.Value, "the role "+r.name, g.roleKeys(r))
+		if _, readable := v.Value.(*ast.MappingNode); readable {
+			g.checkRole(r, yamlfile.Place(v.Key), "the role "+r.name)
+		}
 		g.roles = append(g.roles, r)
 	}
 }
@@ -174,13 +173,13 @@ func (g *groupFile) readCommands(n ast.Node, r *role) {
 		return
 	}
 	for _, v := range s.Values {
-		r.commands = g.readWords(v, r.commands)
+		r.commands = append(r.commands, g.readWords(v))
 	}
 }
 
 // readWords reads a command: a list of words, or a text without anything that only a shell understands.
-func (g *groupFile) readWords(n ast.Node, before []words) []words {
-	w := words{at: yamlfile.Place(n)}
+func (g *groupFile) readWords(n ast.Node) words {
+	w, before := words{at: yamlfile.Place(n)}, g.Problems()
 	if s, ok := n.(*ast.SequenceNode); ok {
 		for _, v := range s.Values {
 			text, ok := yamlfile.Plain(v)
@@ -192,15 +191,16 @@ func (g *groupFile) readWords(n ast.Node, before []words) []words {
 	} else if text, ok := yamlfile.Plain(n); ok {
 		if strings.ContainsAny(text, "\"'\\|&;<>()*?~`") {
 			g.Complain(w.at, "command: only a shell understands this text: write a list of words, such as [sh, -c, \"…\"]")
-			return append(before, words{args: []string{"sh"}, at: w.at})
 		}
 		w.args = strings.Fields(text)
 	}
-	if len(w.args) == 0 || w.args[0] == "" {
+	if g.Problems() == before && (len(w.args) == 0 || w.args[0] == "") {
 		g.Complain(w.at, "command: write a program and its arguments, such as [python3, train.py]")
-		return append(before, words{args: []string{"sh"}, at: w.at})
 	}
-	return append(before, w)
+	if g.Problems() > before {
+		w.args = []string{"sh"} // in its place, so that the rest can be looked at
+	}
+	return w
 }
 
 // readRules reads the name of a file, or the rules themselves: where they stand in the text is where their problems are.
@@ -264,16 +264,17 @@ func isRepeated(flag *pflag.Flag) bool {
 	return many
 }
 
-// allFlags are those that are keys of a group file, in the order of the help.
-func allFlags() (all []*pflag.Flag) {
+// everyFlag are all that there are, in the order of the help.
+func everyFlag() (all []*pflag.Flag) {
 	for _, s := range new(flags).sections() {
-		s.VisitAll(func(flag *pflag.Flag) {
-			if !slices.Contains(notInFiles, flag.Name) {
-				all = append(all, flag)
-			}
-		})
+		s.VisitAll(func(flag *pflag.Flag) { all = append(all, flag) })
 	}
 	return all
+}
+
+// allFlags are those that are keys of a group file.
+func allFlags() []*pflag.Flag {
+	return slices.DeleteFunc(everyFlag(), func(f *pflag.Flag) bool { return slices.Contains(notInFiles, f.Name) })
 }
 
 func someFlags(names []string) []*pflag.Flag {
