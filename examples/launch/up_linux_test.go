@@ -105,7 +105,7 @@ strategy: one-for-one
 	t.Setenv("LAUNCH_GRACE", "2s")
 	t.Setenv("LAUNCH_MAX_RESTARTS", "8")
 	code, stdout, stderr := here(t, "up", path, "--dry-run", "--max-restarts", "9", "-n", "2", "--nice=5")
-	for _, want := range []string{"\nworld size   2\n", "\ngrace        2s\n", "OneForOne{Restarts:9 ", "\nrank 1       nice 5\n", "\ncommand      ranks 0, 1: true\n", "group        group\n"} {
+	for _, want := range []string{"\nworld size   2\n", "\ngrace        2s\n", "\nstrategy     one-for-one, 9 restarts\n", "\nrank 1       nice 5\n", "\ncommand      ranks 0, 1: true\n", "group        group\n"} {
 		if code != 0 || !strings.Contains(stdout, want) {
 			t.Errorf("exit status %d, %q, no %q in\n%s", code, stderr, want, stdout)
 		}
