@@ -145,7 +145,7 @@ type failureDocument struct {
 type rankDocument struct {
 	Rank       int           `json:"rank"`
 	Role       string        `json:"role,omitempty"`
-	RoleRank   int           `json:"role_rank,omitempty"`
+	RoleRank   *int          `json:"role_rank,omitempty"` // with a role
 	Generation int           `json:"generation"`
 	PID        int           `json:"pid"`
 	Outcome    Outcome       `json:"outcome"`
@@ -176,7 +176,10 @@ func (r Report) document() document {
 	for _, k := range r.Ranks {
 		out := rankDocument{
 			Rank: k.Rank, Generation: k.Generation, PID: k.PID, Outcome: k.Outcome, Removed: k.Removed, Exit: k.Exit,
-			Conditions: k.Conditions, Role: k.Role, RoleRank: k.RoleRank,
+			Conditions: k.Conditions, Role: k.Role,
+		}
+		if k.Role != "" {
+			out.RoleRank = &k.RoleRank
 		}
 		if k.Exit != nil {
 			out.CPUSeconds, out.MaxRSS, out.Dump = k.Exit.CPU.Seconds(), k.Exit.MaxRSS, string(k.Exit.Dump)
