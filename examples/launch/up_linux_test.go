@@ -69,13 +69,14 @@ func TestUpMixed(t *testing.T) {
 // What ranks find: the file's variables, the role's, the command line's, which wins; and what stands for ${…} (T12: nothing else).
 func TestUpSubstitutes(t *testing.T) {
 	t.Setenv("SET", "it's")
+	t.Setenv("LAUNCH_GRACE", "9s") // is for launch
 	path := file(t, "sub.yaml", `
 env: {A: file, B: "${rank}/${world_size}", C: file, EMPTY: "", COST: $$5}
 output: raw
 roles:
   one:
     ranks: 2
-    command: [sh, -c, 'echo "${role}:${role_rank}/${role_world_size} ${env:SET} ${env:UNSET:-not set} $A $B $C<$EMPTY>$COST $RANK $${A}"']
+    command: [sh, -c, 'echo "${role}:${role_rank}/${role_world_size} ${env:SET} ${env:UNSET:-not set} $A $B $C<$EMPTY$LAUNCH_GRACE>$COST $RANK $${A}"']
     env: {A: role}
   two:
     command: echo two ${rank} ${local_rank} ${dir} ${run_id}

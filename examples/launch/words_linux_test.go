@@ -56,6 +56,8 @@ func TestHelpOf(t *testing.T) {
 		"__complete replay --rules x":  "yaml\n",
 		"__complete --chdir x":         ":16\n",
 		"__complete re":                "replay\t",
+		"__complete up x":              "yaml\n",
+		"__complete up --success r":    "role:\n",
 		"__complete help fl":           "flags\t",
 		"__complete --max-rest":        "--max-restarts\t",
 		"__complete -n 2 -- python3 x": ":0\n",
@@ -64,7 +66,7 @@ func TestHelpOf(t *testing.T) {
 			t.Errorf("%s: exit status %d, no %q in %q", args, code, want, stdout)
 		}
 	}
-	if code, _, stderr := here(t, "help", "me"); code != 2 || !strings.Contains(stderr, "replay, version") {
+	if code, _, stderr := here(t, "help", "me"); code != 2 || !strings.Contains(stderr, "replay, up, version") {
 		t.Errorf("%d, %s", code, stderr)
 	}
 }
