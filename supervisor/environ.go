@@ -15,9 +15,9 @@ import (
 func environment(e rankEnvironment) []string {
 	size, rank, generation := strconv.Itoa(e.size), strconv.Itoa(e.id.Rank), strconv.Itoa(e.id.Generation)
 	env := []string{
-		"RANK=" + rank, "LOCAL_RANK=" + rank, "ROLE_RANK=" + rank,
-		"WORLD_SIZE=" + size, "LOCAL_WORLD_SIZE=" + size, "ROLE_WORLD_SIZE=" + size,
-		"GROUP_RANK=0", "NODE_RANK=0", "GROUP_WORLD_SIZE=1", "ROLE_NAME=default",
+		"RANK=" + rank, "LOCAL_RANK=" + rank, "ROLE_RANK=" + strconv.Itoa(e.role.Rank),
+		"WORLD_SIZE=" + size, "LOCAL_WORLD_SIZE=" + size, "ROLE_WORLD_SIZE=" + strconv.Itoa(e.role.Size),
+		"GROUP_RANK=0", "NODE_RANK=0", "GROUP_WORLD_SIZE=1", "ROLE_NAME=" + e.role.Role,
 		"MASTER_ADDR=127.0.0.1", "MASTER_PORT=" + strconv.Itoa(e.port),
 		"TORCHELASTIC_RESTART_COUNT=" + generation,
 		"TORCHELASTIC_MAX_RESTARTS=" + strconv.Itoa(e.maxRestarts),
@@ -53,6 +53,7 @@ func (s Spec) withErrorFiles() []process.Command {
 
 type rankEnvironment struct {
 	id          process.ID
+	role        RoleRank
 	size        int
 	port        int
 	maxRestarts int

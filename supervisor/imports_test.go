@@ -24,7 +24,8 @@ var arrows = []struct {
 	{"actors/process/processtest", []string{"actors/process", "transport", "transport/worker"}},
 	{"actors/process", []string{"transport"}},
 	{"actors", []string{"actors/process", "transport"}},
-	{"supervisor", []string{"actors", "actors/process", "transport", "transport/worker"}},
+	{"supervisor", []string{"actors", "actors/process", "transport", "transport/worker", "internal"}},
+	{"internal", nil},
 }
 
 // treeOf returns the number of a package's tree, -1 for none.

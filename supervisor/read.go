@@ -118,9 +118,13 @@ func (d *document) report() Report {
 			k.Exit.CPU, k.Exit.MaxRSS, k.Exit.Err = seconds(k.CPUSeconds), k.MaxRSS, recall(k.Exit.Err)
 			k.Exit.Dump = []byte(k.Dump)
 		}
+		roleRank := 0
+		if k.RoleRank != nil {
+			roleRank = *k.RoleRank
+		}
 		r.Ranks = append(r.Ranks, RankReport{
 			Rank: k.Rank, Generation: k.Generation, PID: k.PID, Outcome: k.Outcome, Removed: k.Removed, Exit: k.Exit,
-			Conditions: k.Conditions,
+			Conditions: k.Conditions, Role: k.Role, RoleRank: roleRank,
 		})
 	}
 	for i := range d.Generations {

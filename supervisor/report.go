@@ -44,6 +44,8 @@ type Report struct {
 // A RankReport is the last life of a rank.
 type RankReport struct {
 	Rank       int
+	Role       string // "" without one
+	RoleRank   int    // its place among the ranks of its role
 	Generation int
 	PID        int // 0 before there is a process
 	Outcome    Outcome
@@ -142,6 +144,8 @@ type failureDocument struct {
 
 type rankDocument struct {
 	Rank       int           `json:"rank"`
+	Role       string        `json:"role,omitempty"`
+	RoleRank   *int          `json:"role_rank,omitempty"` // with a role
 	Generation int           `json:"generation"`
 	PID        int           `json:"pid"`
 	Outcome    Outcome       `json:"outcome"`
@@ -172,7 +176,10 @@ func (r Report) document() document {
 	for _, k := range r.Ranks {
 		out := rankDocument{
 			Rank: k.Rank, Generation: k.Generation, PID: k.PID, Outcome: k.Outcome, Removed: k.Removed, Exit: k.Exit,
-			Conditions: k.Conditions,
+			Conditions: k.Conditions, Role: k.Role,
+		}
+		if k.Role != "" {
+			out.RoleRank = &k.RoleRank
 		}
 		if k.Exit != nil {
 			out.CPUSeconds, out.MaxRSS, out.Dump = k.Exit.CPU.Seconds(), k.Exit.MaxRSS, string(k.Exit.Dump)

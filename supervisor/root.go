@@ -212,9 +212,10 @@ func (r *root) spawn(ctx actor.Context, ids []process.ID) {
 	if r.mail != nil {
 		ctx.Send(r.mail, &lifeBorn{ids, len(r.spec.Ranks)})
 	}
+	places := r.spec.Roles()
 	for _, id := range ids {
 		command := withErrorFile(r.spec.Ranks[id.Rank])
-		command.Env = append(environment(r.environment(id)), command.Env...)
+		command.Env = append(environment(r.environment(id, places[id.Rank])), command.Env...)
 		live := r.spec.Liveness
 		props := actors.Rank(actors.Config{
 			ID: id, Command: command, Launcher: r.options.launcher, Output: r.options.output,
@@ -225,9 +226,10 @@ func (r *root) spawn(ctx actor.Context, ids []process.ID) {
 	}
 }
 
-func (r *root) environment(id process.ID) rankEnvironment {
+func (r *root) environment(id process.ID, place RoleRank) rankEnvironment {
 	e := rankEnvironment{
-		id: id, size: len(r.spec.Ranks), maxRestarts: maxRestarts(r.spec.Strategy), run: r.spec.RunID, gpus: r.spec.GPUs,
+		id: id, role: place, size: len(r.spec.Ranks), maxRestarts: maxRestarts(r.spec.Strategy), run: r.spec.RunID,
+		gpus: r.spec.GPUs,
 	}
 	if r.port != nil {
 		e.port = r.port.Number()
@@ -288,7 +290,11 @@ func (m *machine) abort(o Outcome, err error) {
 func (r *root) report() Report {
 	report := r.machine.report()
 	report.Run, report.Name, report.Containment = r.spec.RunID, r.spec.Name, r.containment
+	places := r.spec.Roles()
 	for i := range min(len(report.Ranks), len(r.spec.Ranks)) { // a crash may come between the two
+		if r.spec.Ranks[i].Role != "" {
+			report.Ranks[i].Role, report.Ranks[i].RoleRank = places[i].Role, places[i].Rank
+		}
 		report.Ranks[i].Conditions = r.spec.Conditions(report.Ranks[i].Rank)
 	}
 	report.Start, report.Seconds = r.start, time.Since(r.start).Seconds()

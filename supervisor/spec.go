@@ -65,7 +65,7 @@ const (
 func (s Spec) Environment(rank int) []string {
 	s = s.withDefaults()
 	return environment(rankEnvironment{
-		id: process.ID{Rank: rank}, size: len(s.Ranks), maxRestarts: maxRestarts(s.Strategy), run: s.RunID, gpus: s.GPUs,
+		id: process.ID{Rank: rank}, role: s.Roles()[rank], size: len(s.Ranks), maxRestarts: maxRestarts(s.Strategy), run: s.RunID, gpus: s.GPUs,
 	})
 }
 

@@ -18,6 +18,9 @@ type Command struct {
 	Env []string `json:"env,omitempty"`
 	// Dir is the working directory; empty means the supervisor's.
 	Dir string `json:"dir,omitempty"`
+	// Role says what the rank is among the ranks of its group, such as "trainer": see ROLE_NAME. It has no blanks and no
+	// slash; empty means that there are no roles.
+	Role string `json:"role,omitempty"`
 	// Entry names a function registered with transport/worker that the binary runs in place of its main: see Reexec.
 	Entry string `json:"entry,omitempty"`
 	// Speaks says that the worker inside reports Ready, as functions and injected Python scripts do: it is started only

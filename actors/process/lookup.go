@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/go-muster/muster/actors/process/stage"
 )
@@ -74,6 +75,9 @@ func (c Command) checkSetup() error {
 	}
 	if c.Heartbeat < 0 || c.Heartbeat > 0 && c.Heartbeat < time.Millisecond {
 		return fmt.Errorf("process: a heartbeat every %v: give a millisecond or more, or 0 for none: %w", c.Heartbeat, fs.ErrInvalid)
+	}
+	if strings.ContainsFunc(c.Role, func(r rune) bool { return r == '/' || unicode.IsSpace(r) || !unicode.IsPrint(r) }) {
+		return fmt.Errorf("process: the role %q: write a name without blanks and slashes: %w", c.Role, fs.ErrInvalid)
 	}
 	if c.Ready != nil {
 		if err := c.Ready.Check(); err != nil {

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/go-muster/muster/actors/process"
+	"github.com/go-muster/muster/supervisor"
 )
 
 // A console shows the ranks' output: whole lines, never torn, one writer at a time.
@@ -20,6 +21,7 @@ type console struct {
 	host           string
 	none           bool
 	only           map[int]bool // nil for all
+	roles          []supervisor.RoleRank
 
 	mu  sync.Mutex
 	buf []byte
@@ -75,8 +77,8 @@ func parsePrefix(text string) (pieces []string, err error) {
 		case at > 0:
 			pieces = append(pieces, rest[:at])
 		}
-		if at+1 == len(rest) || !strings.Contains("rghsn%", rest[at+1:at+2]) {
-			return nil, usage("--prefix %q: write %%r for the rank, %%g generation, %%h host, %%s stream, %%n world size, %%%% a percent sign",
+		if at+1 == len(rest) || !strings.Contains("rRghsn%", rest[at+1:at+2]) {
+			return nil, usage("--prefix %q: write %%r for the rank, %%R its role, %%g generation, %%h host, %%s stream, %%n world size, %%%% a percent sign",
 				text)
 		}
 		pieces = append(pieces, rest[at:at+2])
@@ -92,6 +94,8 @@ func (c *console) prefixOf(pieces []string, id process.ID, s process.Stream) str
 		switch piece {
 		case "%r":
 			piece = strconv.Itoa(id.Rank)
+		case "%R":
+			piece = c.roleOf(id.Rank)
 		case "%g":
 			piece = strconv.Itoa(id.Generation)
 		case "%h":

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -13,13 +14,16 @@ func variable(flag string) string {
 	return "LAUNCH_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
+// acts are the flags that start nothing, and have no variables.
+var acts = []string{"help", "help-all", "version"}
+
 // fromEnvironment takes the flags that were not given from the environment: from our variable, or else from torchrun's. What is
 // meant for this launch is not for its ranks: another launch in one of them would write over the same report. Torchrun's
 // variables go on to the ranks, as they do there.
 func (f *flags) fromEnvironment(s *pflag.FlagSet) (err error) {
 	var ours []string
 	s.VisitAll(func(flag *pflag.Flag) {
-		if flag.Name == "help" || err != nil {
+		if slices.Contains(acts, flag.Name) || err != nil {
 			return
 		}
 		name := variable(flag.Name)

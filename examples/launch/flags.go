@@ -14,6 +14,7 @@ import (
 
 	"github.com/go-muster/muster/actors/process"
 	"github.com/go-muster/muster/supervisor"
+	"github.com/go-muster/muster/supervisor/rules"
 	"github.com/go-muster/muster/transport"
 	"github.com/go-muster/muster/transport/worker/python"
 )
@@ -25,6 +26,7 @@ type flags struct {
 	plain  bool
 	speaks bool
 	name   string
+	role   string
 	env    []string
 	unset  []string
 	chdir  string
@@ -65,10 +67,13 @@ type flags struct {
 	journal     string
 
 	rules   string
+	inline  *rules.List // a group file's own, nil for none
 	explain string
 
 	without []string
 	dryRun  bool
+	helpAll bool
+	version bool
 
 	variables [][2]string // flags that came from the environment, each with its variable
 }
@@ -105,6 +110,7 @@ func (f *flags) what() *pflag.FlagSet {
 	s.BoolVar(&f.plain, "plain", false, "run Python like any other command: no SDK, no socket")
 	s.BoolVar(&f.speaks, "speaks", false, "the command says by itself that it is ready, as in docs/protocol.md; Python needs no flag")
 	s.StringVar(&f.name, "name", "", "name of the group, for people")
+	s.StringVar(&f.role, "role", "", "what the ranks are, `NAME`: their ROLE_NAME (default \"default\")")
 	s.StringArrayVar(&f.env, "env", nil, "`KEY=VALUE` for the ranks (may be repeated)")
 	s.StringArrayVar(&f.unset, "unset", nil, "`KEY` that the ranks do not inherit (may be repeated)")
 	s.StringVar(&f.chdir, "chdir", "", "run the ranks in `DIR`")
@@ -161,7 +167,7 @@ func (f *flags) resources() *pflag.FlagSet {
 func (f *flags) outputs() *pflag.FlagSet {
 	s := pflag.NewFlagSet("", pflag.ContinueOnError)
 	s.StringVar(&f.output, "output", "prefix", "what to show of the ranks' output: prefix, raw or none")
-	s.StringVar(&f.prefix, "prefix", defaultPrefix, "`TEXT` before each line: %r rank, %g generation, %h host, %s stream, %n world size")
+	s.StringVar(&f.prefix, "prefix", defaultPrefix, "`TEXT` before each line: %r rank, %R its role, such as trainer/1, %g generation, %h host, %s stream, %n world size")
 	s.StringVar(&f.ranksFilter, "ranks-filter", "", "show only these ranks' output, such as 0,3-5")
 	s.StringVar(&f.logDir, "log-dir", "", "also write output to `DIR`/RUN/generation_G/RANK/{stdout,stderr}.log")
 	s.StringVar(&f.report, "report", "", "write a JSON report to `FILE` at the end, however the run ends")
@@ -173,7 +179,9 @@ func (f *flags) itself() *pflag.FlagSet {
 	s := pflag.NewFlagSet("", pflag.ContinueOnError)
 	s.StringSliceVar(&f.without, "without", nil, "protections to leave out: any of `cgroup,watchdog,deathsig`")
 	s.BoolVar(&f.dryRun, "dry-run", false, "print what would run and start nothing")
-	s.BoolP("help", "h", false, "print this")
+	s.BoolVar(&f.version, "version", false, "print the version, and what this machine allows")
+	s.BoolP("help", "h", false, "print the flags that are used most")
+	s.BoolVar(&f.helpAll, "help-all", false, "print all flags")
 	return s
 }
 
@@ -191,21 +199,32 @@ func (f *flags) spec(args []string) (supervisor.Spec, error) {
 	if err != nil {
 		return none, err
 	}
-	strategy, err := f.decider()
-	if err != nil {
-		return none, err
-	}
 	c, err := f.command(args)
 	if err != nil {
 		return none, err
 	}
-	ranks := supervisor.Repeat(n, c)
+	return f.group(supervisor.Repeat(n, c), args[0])
+}
+
+// group is the spec of these ranks, which are called name unless a flag says otherwise.
+func (f *flags) group(ranks []process.Command, name string) (supervisor.Spec, error) {
+	var none supervisor.Spec
+	if err := f.torchrun.apply(f); err != nil { // of a group file, or once more
+		return none, err
+	}
+	strategy, err := f.decider()
+	if err != nil {
+		return none, err
+	}
+	gpus, err := f.devices()
+	if err != nil {
+		return none, err
+	}
 	if err := f.eachRank(ranks); err != nil {
 		return none, err
 	}
-	name := f.name
-	if name == "" {
-		name = args[0]
+	if f.name != "" {
+		name = f.name
 	}
 	spec := supervisor.Spec{
 		Name: name, Ranks: ranks, Strategy: strategy, GPUs: gpus,
@@ -328,7 +347,7 @@ func (f *flags) command(args []string) (process.Command, error) {
 	if err != nil {
 		return process.Command{}, err
 	}
-	c := process.Command{Args: args, Env: append(env, f.env...), Dir: f.chdir, Plain: f.plain}
+	c := process.Command{Args: args, Env: append(env, f.env...), Dir: f.chdir, Role: f.role, Plain: f.plain}
 	if f.locals {
 		c.Env = append(slices.Clip(c.Env), transport.EnvLocals+"=1")
 	}

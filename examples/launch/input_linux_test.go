@@ -68,7 +68,7 @@ func TestBadInput(t *testing.T) {
 		"a file as log directory":  {[]string{"--log-dir", plain, "true"}, 2, "not a directory"},
 		"rules that are not there": {[]string{"--rules", noFile, "true"}, 2, "--rules " + noFile + ": cannot be read: no such file"},
 		"a directory as rules":     {[]string{"--rules", dir, "true"}, 2, "--rules " + dir + ": cannot be read: is a directory"},
-		"rules without an end":     {[]string{"--rules", "/dev/zero", "true"}, 2, "/dev/zero:1:1: the file has 1048576 bytes, and rules at most 65536"},
+		"rules without an end":     {[]string{"--rules", "/dev/zero", "true"}, 2, "/dev/zero:1:1: the file has 1048576 bytes, and at most 65536 are read"},
 		"rules that are wrong": {[]string{"--rules", badRules, "true"}, 2,
 			"--rules: " + badRules + `:2:17: do: there is no action "hope": choose one of fail`},
 		"all that is wrong":          {[]string{"--rules", badRules, "true"}, 2, "; " + badRules + `:3:3: a rule has no key "then"`},
@@ -76,7 +76,7 @@ func TestBadInput(t *testing.T) {
 		"a command to explain":       {[]string{"--rules", "rules.yaml", "--explain", "testdata/run.json", "true"}, 2, "it starts nothing: leave the command out"},
 		"a report that is not there": {[]string{"--rules", "rules.yaml", "--explain", noFile}, 2, "--explain " + noFile + ": cannot be read: no such file"},
 		"a report that is none":      {[]string{"--rules", "rules.yaml", "--explain", plain}, 2, "give a file that --report wrote: no report: at byte"},
-		"unknown success":            {[]string{"--success", "most", "true"}, 2, `--success "most": write all, any, rank:N, or quorum:N`},
+		"unknown success":            {[]string{"--success", "most", "true"}, 2, `--success "most": write all, any, rank:N, role:NAME, or quorum:N`},
 		"success of no rank":         {[]string{"--success", "rank:1", "true"}, 2, "--success rank:1: the last rank is 0"},
 		"quorum of too many":         {[]string{"--success", "quorum:2", "true"}, 2, "--success quorum:2: of 1 ranks"},
 		"quorum of nobody":           {[]string{"--success", "quorum:0", "true"}, 2, "--success quorum:0: of 1 ranks"},
@@ -196,10 +196,10 @@ func TestDryRun(t *testing.T) {
 	}
 }
 
-// The help has every flag, once, under a heading.
+// The long help has every flag, once, under a heading.
 func TestHelp(t *testing.T) {
 	processtest.Check(t)
-	code, stdout, stderr := here(t, "--help")
+	code, stdout, stderr := here(t, "--help-all")
 	if code != 0 || stderr != "" || !strings.Contains(stdout, "launch -n 4 -- python3 train.py") {
 		t.Errorf("exit status %d, %q, %s", code, stderr, stdout)
 	}

@@ -21,6 +21,21 @@ func launch(f *flags, args []string, stdout, stderr io.Writer) (int, error) {
 		return 0, err
 	}
 	spec.RunID = newRunID()
+	if program, err := f.program(args); err == nil {
+		args = program
+	}
+	what := []string{fmt.Sprintf("command      %v", process.Command{Args: args})}
+	switch {
+	case f.speaks:
+		what = append(what, "worker       says itself when it is ready")
+	case spec.Ranks[0].Speaks:
+		what = append(what, "worker       Python, with the SDK in its arguments")
+	}
+	return f.runGroup(spec, what, stdout, stderr)
+}
+
+// runGroup runs a group and returns the exit status; what says in lines what it is, for a dry run.
+func (f *flags) runGroup(spec supervisor.Spec, what []string, stdout, stderr io.Writer) (int, error) {
 	launcher, err := f.launcher()
 	if err != nil {
 		return 0, err
@@ -29,7 +44,7 @@ func launch(f *flags, args []string, stdout, stderr io.Writer) (int, error) {
 		return 0, err
 	}
 	if f.dryRun {
-		dryRun(stdout, f, spec, launcher, args)
+		dryRun(stdout, spec, launcher, what)
 		return 0, nil
 	}
 	sinks, err := openSinks(f, spec, stdout, stderr)
@@ -53,19 +68,10 @@ func launch(f *flags, args []string, stdout, stderr io.Writer) (int, error) {
 }
 
 // dryRun prints what launch would do.
-func dryRun(w io.Writer, f *flags, s supervisor.Spec, launcher process.Launcher, args []string) {
+func dryRun(w io.Writer, s supervisor.Spec, launcher process.Launcher, what []string) {
 	fmt.Fprintf(w, "group        %s\n", s.Name)
 	fmt.Fprintf(w, "world size   %d\n", len(s.Ranks))
-	if program, err := f.program(args); err == nil {
-		args = program
-	}
-	fmt.Fprintf(w, "command      %v\n", process.Command{Args: args})
-	switch {
-	case f.speaks:
-		fmt.Fprintf(w, "worker       says itself when it is ready\n")
-	case s.Ranks[0].Speaks:
-		fmt.Fprintf(w, "worker       Python, with the SDK in its arguments\n")
-	}
+	fmt.Fprintln(w, strings.Join(what, "\n"))
 	if s.Ranks[0].Dir != "" {
 		fmt.Fprintf(w, "directory    %s\n", s.Ranks[0].Dir)
 	}

@@ -4,16 +4,8 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
-
-// wrongFlag says of a flag of a program that cannot be read what might have been meant.
-func wrongFlag(program string) func(*cobra.Command, error) error {
-	return func(cmd *cobra.Command, err error) error {
-		return usage("%w (see %s --help)", inOurWords(cmd.Flags(), err), program)
-	}
-}
 
 func inOurWords(s *pflag.FlagSet, err error) error {
 	var unknown *pflag.NotExistError

@@ -21,7 +21,7 @@ flags give the same answer; waits are those of a jitter that is always in the mi
 func replayCommand(stdout, stderr io.Writer) *cobra.Command {
 	var f flags
 	cmd := &cobra.Command{
-		Use:           "launch replay JOURNAL [flags]",
+		Use:           "replay JOURNAL",
 		Short:         "Print what another strategy would have decided",
 		Long:          replayHelp,
 		Example:       "  launch replay run.jsonl --rules rules.yaml\n  launch replay run.jsonl --strategy one-for-one --max-restarts 5",
@@ -40,16 +40,10 @@ func replayCommand(stdout, stderr io.Writer) *cobra.Command {
 	}
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
-	cmd.SetFlagErrorFunc(wrongFlag("launch replay"))
-	cmd.CompletionOptions.DisableDefaultCmd = true
 	cmd.Flags().SetNormalizeFunc(normalize)
 	cmd.Flags().SortFlags = false
 	f.addDeciding(cmd.Flags())
-	cmd.SetUsageFunc(func(cmd *cobra.Command) error {
-		_, err := fmt.Fprintf(cmd.OutOrStdout(), "Usage:\n  %s\n\nExamples:\n%s\n\nFlags:\n%s", cmd.Use, cmd.Example,
-			cmd.Flags().FlagUsages())
-		return err
-	})
+	complete(cmd)
 	return cmd
 }
 

@@ -16,21 +16,36 @@ func (f *flags) decider() (supervisor.Strategy, error) {
 		return nil, err
 	}
 	strategy, err := f.chooseStrategy()
-	if err != nil || f.rules == "" {
-		return strategy, err
-	}
-	list, err := f.readRules(strategy)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case f.rules != "":
+		list, err := f.readRules()
+		if err != nil {
+			return nil, err
+		}
+		return f.before(strategy, list), nil
+	case f.inline != nil:
+		return f.before(strategy, f.inline), nil
 	}
-	return list, nil
+	return strategy, nil
+}
+
+// before puts rules before a strategy. A budget that they do not have is that of the flags.
+func (f *flags) before(otherwise supervisor.Strategy, list *rules.List) *rules.List {
+	list.Else = otherwise
+	if list.Budget == nil {
+		backoff, _ := parseBackoff(f.backoff) // chooseStrategy has read it, too
+		list.Budget = &rules.Budget{Restarts: f.maxRestarts, Within: f.within, Backoff: backoff}
+	}
+	return list
 }
 
 // maxRules is more than any file of rules has, in bytes: what a path leads to may have no end.
 const maxRules = 1 << 20
 
-// readRules reads the file of --rules. A budget that it does not have is that of the flags.
-func (f *flags) readRules(otherwise supervisor.Strategy) (*rules.List, error) {
+// readRules reads the file of --rules.
+func (f *flags) readRules() (*rules.List, error) {
 	file, err := os.Open(f.rules)
 	if err != nil {
 		return nil, usage("--rules %s: cannot be read: %w", f.rules, reason(err))
@@ -43,11 +58,6 @@ func (f *flags) readRules(otherwise supervisor.Strategy) (*rules.List, error) {
 	list, err := rules.Parse(f.rules, text)
 	if err != nil {
 		return nil, usage("--rules: %w", err)
-	}
-	list.Else = otherwise
-	if list.Budget == nil {
-		backoff, _ := parseBackoff(f.backoff) // chooseStrategy has read it, too
-		list.Budget = &rules.Budget{Restarts: f.maxRestarts, Within: f.within, Backoff: backoff}
 	}
 	return list, nil
 }

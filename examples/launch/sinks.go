@@ -36,6 +36,7 @@ func openSinks(f *flags, spec supervisor.Spec, stdout, stderr io.Writer) (*sinks
 	if s.show, err = newConsole(f, len(spec.Ranks), stdout, stderr); err != nil {
 		return nil, err
 	}
+	s.show.roles = spec.Roles()
 	if s.routing, err = f.torchrun.routes(len(spec.Ranks)); err != nil {
 		return nil, err
 	}

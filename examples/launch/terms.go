@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/go-muster/muster/actors/process"
 	"github.com/go-muster/muster/supervisor"
 )
 
@@ -24,7 +25,7 @@ type terms struct {
 
 func (t *terms) flags() *pflag.FlagSet {
 	s := pflag.NewFlagSet("", pflag.ContinueOnError)
-	s.StringVar(&t.success, "success", "all", "what ends the group well: all, any, `rank:N`, or quorum:N; the others are then stopped")
+	s.StringVar(&t.success, "success", "all", "what ends the group well: all, any, `rank:N`, role:NAME, or quorum:N; the others\nare then stopped")
 	s.BoolVar(&t.ordered, "ordered", false, "start the ranks one after the other, each when the one before is ready, and stop\n"+
 		"them one by one in reverse")
 	s.DurationVar(&t.lifetime, "lifetime", 0, "time for each generation, after which its ranks have failed (0: no limit)")
@@ -55,13 +56,17 @@ func (t *terms) apply(s *supervisor.Spec) (err error) {
 	}
 	s.Ordered, s.Lifetime = t.ordered, t.lifetime
 	s.Liveness = supervisor.Liveness{Heartbeat: t.heartbeat, Silence: t.silence, Stall: t.stall, Lag: t.lag}
-	s.Success, err = parseSuccess(t.success, len(s.Ranks))
+	s.Success, err = parseSuccess(t.success, s.Ranks)
 	return err
 }
 
-// parseSuccess reads all, any, rank:N and quorum:N.
-func parseSuccess(text string, size int) (s supervisor.Success, err error) {
+// parseSuccess reads all, any, rank:N, role:NAME and quorum:N.
+func parseSuccess(text string, ranks []process.Command) (s supervisor.Success, err error) {
+	size := len(ranks)
 	what, number, numbered := strings.Cut(text, ":")
+	if what == "role" {
+		return ofRole(text, number, ranks)
+	}
 	n, err := strconv.Atoi(number)
 	switch {
 	case text == "all":
@@ -69,7 +74,7 @@ func parseSuccess(text string, size int) (s supervisor.Success, err error) {
 	case text == "any":
 		return supervisor.Success{Need: 1}, nil
 	case !numbered || err != nil || !slices.Contains([]string{"rank", "quorum"}, what):
-		return s, usage("--success %q: write all, any, rank:N, or quorum:N", text)
+		return s, usage("--success %q: write all, any, rank:N, role:NAME, or quorum:N", text)
 	case what == "rank" && (n < 0 || n >= size):
 		return s, usage("--success %s: the last rank is %d", text, size-1)
 	case what == "quorum" && (n < 1 || n > size):
@@ -78,4 +83,17 @@ func parseSuccess(text string, size int) (s supervisor.Success, err error) {
 		return supervisor.Success{Ranks: []int{n}}, nil
 	}
 	return supervisor.Success{Need: n}, nil
+}
+
+// ofRole is the success of a group whose ranks of one role have all ended well.
+func ofRole(text, role string, ranks []process.Command) (s supervisor.Success, err error) {
+	for rank, c := range ranks {
+		if c.Role == role && role != "" {
+			s.Ranks = append(s.Ranks, rank)
+		}
+	}
+	if len(s.Ranks) == 0 {
+		return s, usage("--success %s: there is no such role", text)
+	}
+	return s, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -19,7 +20,6 @@ import (
 type torchrun struct {
 	masterAddr      string
 	masterPort      int
-	role            string
 	noPython        bool
 	runPath         bool
 	virtual         bool
@@ -51,7 +51,6 @@ func (t *torchrun) flags() *pflag.FlagSet {
 	s := pflag.NewFlagSet("", pflag.ContinueOnError)
 	s.StringVar(&t.masterAddr, "master-addr", "", "`ADDRESS` of this host where rank 0 listens (default: 127.0.0.1)")
 	s.IntVar(&t.masterPort, "master-port", 0, "`PORT` where rank 0 listens (default: a free one for each generation)")
-	s.StringVar(&t.role, "role", "", "`NAME` that the ranks find in ROLE_NAME (default: default)")
 	s.StringVarP(&t.redirects, "redirects", "r", "", "`STREAMS` to files only: 1 is standard output, 2 standard error, 3 both, and\n"+
 		"0:1,4-7:3 of some ranks; they are files of --log-dir, or of a new directory")
 	s.StringVarP(&t.tee, "tee", "t", "", "`STREAMS` to files and to the console (default with --log-dir: 3)")
@@ -171,7 +170,7 @@ func (t *torchrun) apply(f *flags) error {
 		f.grace = time.Duration(seconds * float64(time.Second))
 	}
 	if t.linePrefix != "" && f.prefix == defaultPrefix {
-		f.prefix = t.prefix()
+		f.prefix = t.prefix(f.role)
 	}
 	switch t.numa {
 	case "":
@@ -189,11 +188,11 @@ func (t *torchrun) apply(f *flags) error {
 const maxSeconds = 1e9 // some thirty years
 
 // prefix is torchrun's template as --prefix has it: on one host the local rank is the rank.
-func (t *torchrun) prefix() string {
+func (t *torchrun) prefix(role string) string {
 	return os.Expand(strings.ReplaceAll(t.linePrefix, "%", "%%"), func(name string) string {
 		switch name {
 		case "role_name":
-			return strings.ReplaceAll(t.roleName(), "%", "%%")
+			return strings.ReplaceAll(cmp.Or(role, "default"), "%", "%%")
 		case "rank", "local_rank":
 			return "%r"
 		case "$":
@@ -201,13 +200,6 @@ func (t *torchrun) prefix() string {
 		}
 		return "${" + name + "}" // torchrun leaves it, too
 	})
-}
-
-func (t *torchrun) roleName() string {
-	if t.role == "" {
-		return "default"
-	}
-	return t.role
 }
 
 // environment is what the ranks find otherwise than launch would have it. own is what --env gives them.
@@ -222,7 +214,7 @@ func (t *torchrun) environment(own []string) (env []string, err error) {
 			return nil, err
 		}
 	}
-	for _, kv := range [][2]string{{"MASTER_ADDR", address}, {"MASTER_PORT", port}, {"ROLE_NAME", t.role}} {
+	for _, kv := range [][2]string{{"MASTER_ADDR", address}, {"MASTER_PORT", port}} {
 		if kv[1] != "" {
 			env = append(env, kv[0]+"="+kv[1])
 		}

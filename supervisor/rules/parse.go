@@ -12,19 +12,27 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/go-muster/muster/actors/process"
+	"github.com/go-muster/muster/internal/yamlfile"
 	"github.com/go-muster/muster/supervisor"
 )
+
+// A Problem is one thing that is wrong with a file, in File, Line and Column, which count from 1, and Text. Its error is
+// "rules.yaml:3:5: …". The error of [Parse] joins all that there are.
+type Problem = yamlfile.Problem
+
+// A file of rules, as it is being read.
+type file struct{ *yamlfile.File }
 
 // Parse reads a list from YAML, of which JSON is a part. The name is the file's, for errors. Whatever is wrong is
 // reported at once: the error joins a *Problem for each thing, in the order of the file. That includes rules that can
 // never match. Else is left to the caller.
 func Parse(name string, text []byte) (*List, error) {
-	f := &file{name: name}
+	f := &file{yamlfile.New(name, "it must have the key rules")}
 	l := &List{}
-	if root := f.tree(text); root != nil {
+	if root := f.Tree(text); root != nil {
 		f.readList(root, l)
 	}
-	if err := f.err(); err != nil {
+	if err := f.Err(); err != nil {
 		return nil, err
 	}
 	return l, nil
@@ -32,29 +40,29 @@ func Parse(name string, text []byte) (*List, error) {
 
 func (f *file) readList(root ast.Node, l *List) {
 	found := false
-	f.mapping(root, "the file", []key{
-		{"budget", func(n ast.Node) { l.Budget = f.readBudget(n) }},
-		{"rules", func(n ast.Node) { found = true; l.Rules = f.readRules(n) }},
+	f.Mapping(root, "the file", []yamlfile.Key{
+		{Name: "budget", Read: func(n ast.Node) { l.Budget = f.readBudget(n) }},
+		{Name: "rules", Read: func(n ast.Node) { found = true; l.Rules = f.readRules(n) }},
 	})
-	if !found && len(f.problems) == 0 {
-		f.complain(place(root), "the file has no key rules: write a list of rules under it")
+	if !found && f.Problems() == 0 {
+		f.Complain(yamlfile.Place(root), "the file has no key rules: write a list of rules under it")
 	}
 }
 
 func (f *file) readBudget(n ast.Node) *Budget {
-	b, before, told := &Budget{}, len(f.problems), false
-	f.mapping(n, "budget", []key{
-		{"restarts", func(n ast.Node) { told = true; f.text("restarts", into(&b.Restarts, parseRestarts))(n) }},
-		{"within", f.text("within", into(&b.Within, parseDuration))},
-		{"decay", f.text("decay", into(&b.Decay, parseDuration))},
-		{"min_uptime", f.text("min_uptime", into(&b.MinUptime, parseDuration))},
-		{"backoff", f.text("backoff", into(&b.Backoff, parseBackoff))},
+	b, before, told := &Budget{}, f.Problems(), false
+	f.Mapping(n, "budget", []yamlfile.Key{
+		{Name: "restarts", Read: func(n ast.Node) { told = true; f.Text("restarts", into(&b.Restarts, parseRestarts))(n) }},
+		{Name: "within", Read: f.Text("within", into(&b.Within, parseDuration))},
+		{Name: "decay", Read: f.Text("decay", into(&b.Decay, parseDuration))},
+		{Name: "min_uptime", Read: f.Text("min_uptime", into(&b.MinUptime, parseDuration))},
+		{Name: "backoff", Read: f.Text("backoff", into(&b.Backoff, parseBackoff))},
 	})
 	switch {
 	case b.Within != 0 && b.Decay != 0:
-		f.complain(place(n), "budget: within and decay are two ways to forget: choose one")
-	case !told && len(f.problems) == before:
-		f.complain(place(n), "budget: write restarts, how many there may be; without a budget that of the caller is used")
+		f.Complain(yamlfile.Place(n), "budget: within and decay are two ways to forget: choose one")
+	case !told && f.Problems() == before:
+		f.Complain(yamlfile.Place(n), "budget: write restarts, how many there may be; without a budget that of the caller is used")
 	}
 	return b
 }
@@ -62,7 +70,7 @@ func (f *file) readBudget(n ast.Node) *Budget {
 func (f *file) readRules(n ast.Node) []Rule {
 	s, ok := n.(*ast.SequenceNode)
 	if !ok || len(s.Values) == 0 {
-		f.complain(place(n), "rules: write a list, each rule after a dash")
+		f.Complain(yamlfile.Place(n), "rules: write a list, each rule after a dash")
 		return nil
 	}
 	rules := make([]Rule, len(s.Values))
@@ -75,67 +83,67 @@ func (f *file) readRules(n ast.Node) []Rule {
 
 // checkOrder finds rules to which no failure comes.
 func (f *file) checkOrder(rules []Rule, nodes []ast.Node) {
-	if len(f.problems) > 0 {
+	if f.Problems() > 0 {
 		return // a rule that could not be read may seem to match everything
 	}
 	all := slices.IndexFunc(rules, func(r Rule) bool { return r.When.always() })
 	for i := all + 1; all >= 0 && i < len(rules); i++ {
-		f.complain(place(nodes[i]), "this rule never matches: the one in line %d matches everything: put it last", rules[all].Line)
+		f.Complain(yamlfile.Place(nodes[i]), "this rule never matches: the one in line %d matches everything: put it last", rules[all].Line)
 	}
 }
 
 func (f *file) readRule(n ast.Node, r *Rule) {
-	before, told := len(f.problems), false
-	if at := place(n); at != nil {
+	before, told := f.Problems(), false
+	if at := yamlfile.Place(n); at != nil {
 		r.Line = at.Line
 	}
-	keys := []key{
-		{"name", f.text("name", into(&r.Name, parseText))},
-		{"when", func(n ast.Node) { f.readWhen(n, &r.When) }},
-		{"do", func(n ast.Node) { told = true; f.text("do", into(&r.Do, parseAction))(n) }},
-		{"free", f.text("free", into(&r.Free, parseBool))},
-		{"linger", f.text("linger", into(&r.Linger, parseDuration))},
-		{"backoff", f.text("backoff", into(&r.Backoff, parseBackoff))},
-		{"reason", f.text("reason", into(&r.Reason, parseText))},
+	keys := []yamlfile.Key{
+		{Name: "name", Read: f.Text("name", into(&r.Name, parseText))},
+		{Name: "when", Read: func(n ast.Node) { f.readWhen(n, &r.When) }},
+		{Name: "do", Read: func(n ast.Node) { told = true; f.Text("do", into(&r.Do, parseAction))(n) }},
+		{Name: "free", Read: f.Text("free", into(&r.Free, parseBool))},
+		{Name: "linger", Read: f.Text("linger", into(&r.Linger, parseDuration))},
+		{Name: "backoff", Read: f.Text("backoff", into(&r.Backoff, parseBackoff))},
+		{Name: "reason", Read: f.Text("reason", into(&r.Reason, parseText))},
 	}
-	f.mapping(n, "a rule", keys)
-	if len(f.problems) > before {
+	f.Mapping(n, "a rule", keys)
+	if f.Problems() > before {
 		return
 	}
 	switch {
 	case !told:
-		f.complain(place(n), "the rule does not say what to do: write do and one of %s", strings.Join(actions, ", "))
+		f.Complain(yamlfile.Place(n), "the rule does not say what to do: write do and one of %s", strings.Join(actions, ", "))
 	case (r.Free || r.Backoff != supervisor.Backoff{}) && !r.Do.restarts():
-		f.complain(place(n), "free and backoff are for rules that restart: leave them out")
+		f.Complain(yamlfile.Place(n), "free and backoff are for rules that restart: leave them out")
 	case r.Linger != 0 && r.Do == Ignore:
-		f.complain(place(n), "linger is for rules that stop ranks: leave it out")
+		f.Complain(yamlfile.Place(n), "linger is for rules that stop ranks: leave it out")
 	}
 }
 
 func (f *file) readWhen(n ast.Node, w *When) {
-	before := len(f.problems)
-	f.mapping(n, "when", []key{
-		{"exit", f.list("exit", w.Exit.join)},
-		{"signal", f.list("signal", add(&w.Signal, process.ParseSignal))},
-		{"oom", f.text("oom", into(&w.OOM, parseTrue))},
-		{"killed_by", f.list("killed_by", add(&w.KilledBy, parseKiller))},
-		{"exception", f.list("exception", add(&w.Exception, parseText))},
-		{"message", f.list("message", add(&w.Message, parseExpression))},
-		{"rank", f.list("rank", w.Rank.join)},
-		{"generation", f.list("generation", w.Generation.join)},
-		{"uptime", func(n ast.Node) { f.readUptime(n, &w.Uptime) }},
-		{"phase", f.text("phase", into(&w.Phase, parsePhase))},
-		{"start_timeout", f.text("start_timeout", into(&w.StartTimeout, parseTrue))},
+	before := f.Problems()
+	f.Mapping(n, "when", []yamlfile.Key{
+		{Name: "exit", Read: f.List("exit", w.Exit.join)},
+		{Name: "signal", Read: f.List("signal", add(&w.Signal, process.ParseSignal))},
+		{Name: "oom", Read: f.Text("oom", into(&w.OOM, parseTrue))},
+		{Name: "killed_by", Read: f.List("killed_by", add(&w.KilledBy, parseKiller))},
+		{Name: "exception", Read: f.List("exception", add(&w.Exception, parseText))},
+		{Name: "message", Read: f.List("message", add(&w.Message, parseExpression))},
+		{Name: "rank", Read: f.List("rank", w.Rank.join)},
+		{Name: "generation", Read: f.List("generation", w.Generation.join)},
+		{Name: "uptime", Read: func(n ast.Node) { f.readUptime(n, &w.Uptime) }},
+		{Name: "phase", Read: f.Text("phase", into(&w.Phase, parsePhase))},
+		{Name: "start_timeout", Read: f.Text("start_timeout", into(&w.StartTimeout, parseTrue))},
 	})
-	if why := w.never(); why != "" && len(f.problems) == before {
-		f.complain(place(n), "when: nothing matches this: %s", why)
+	if why := w.never(); why != "" && f.Problems() == before {
+		f.Complain(yamlfile.Place(n), "when: nothing matches this: %s", why)
 	}
 }
 
 func (f *file) readUptime(n ast.Node, u *Uptime) {
-	f.mapping(n, "uptime", []key{
-		{"min", f.text("min", into(&u.Min, parseDuration))},
-		{"max", f.text("max", into(&u.Max, parseDuration))},
+	f.Mapping(n, "uptime", []yamlfile.Key{
+		{Name: "min", Read: f.Text("min", into(&u.Min, parseDuration))},
+		{Name: "max", Read: f.Text("max", into(&u.Max, parseDuration))},
 	})
 }
 

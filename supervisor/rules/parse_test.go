@@ -121,7 +121,7 @@ func TestWrongFiles(t *testing.T) {
 		"rules:\n- do: fail\nrules":                     "f:3:1: the file cannot be read as YAML: non-map value is specified",
 		"rules: [{do: fail}":                            "f:1:8: the file cannot be read as YAML: sequence end token ']' not found",
 		"rules:\n- {do: fail, do: ignore}":              "f:2:14: the file cannot be read as YAML: mapping key \"do\" already defined at [2:4]",
-		"rules: [{do: fail}]\n---\nrules: [{do: fail}]": "f:3:1: a second document begins here: rules are one",
+		"rules: [{do: fail}]\n---\nrules: [{do: fail}]": "f:3:1: a second document begins here: one is read",
 		"rules: [{do: fail}]\xff":                       "f:1:1: the file is no UTF-8 text",
 		"rules:\n- when: {exit: !0}\n  do: fail": "f:2:18: the file cannot be read as YAML: found invalid tag character '}'" +
 			` (what begins with ! needs quotes, such as "!0")`,
@@ -143,7 +143,7 @@ func TestHostileFiles(t *testing.T) {
 		bomb = strings.ReplaceAll(bomb, "*P", "*"+string(c-1))
 	}
 	for name, test := range map[string]struct{ text, says string }{
-		"too long":           {strings.Repeat("# rules\n", 1<<14), "f:1:1: the file has 131072 bytes, and rules at most 65536"},
+		"too long":           {strings.Repeat("# rules\n", 1<<14), "f:1:1: the file has 131072 bytes, and at most 65536 are read"},
 		"brackets":           {strings.Repeat("[", 1<<15), "f:1:17: this is nested deeper than 16"},
 		"braces":             {"rules: " + strings.Repeat("{a: ", 1<<13), "nested deeper than 16"},
 		"dashes":             {strings.Repeat("- ", 1<<14), "f:1:33: this is nested deeper than 16"},

@@ -1,4 +1,7 @@
-package rules
+// Package yamlfile reads the YAML files of Muster, of which JSON is a part: rules, and groups of launch. It tells everything
+// that is wrong with a file at once, each with its line and column, and is trusted with files of strangers: what is large or
+// deep is refused before the parser has it.
+package yamlfile
 
 import (
 	"cmp"
@@ -14,7 +17,7 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// A Problem is one thing that is wrong with a file. The error of Parse joins all that there are.
+// A Problem is one thing that is wrong with a file. [File.Err] joins all that there are.
 type Problem struct {
 	File         string
 	Line, Column int // from 1
@@ -28,25 +31,35 @@ func (p *Problem) Error() string {
 
 const (
 	maxFile  = 64 << 10 // bytes: the parser's time grows with the square of some texts
-	maxDepth = 16       // brackets and dashes within one another: what we read has five
+	maxDepth = 16       // brackets and dashes within one another: what we read has seven
 )
 
-// A file is what is being read, and what is wrong with it so far.
-type file struct {
+// A File is what is being read, and what is wrong with it so far.
+type File struct {
 	name     string
+	must     string
 	problems []*Problem
 }
 
-func (f *file) complain(at *token.Position, format string, args ...any) {
+// New returns the file of a name, which is for people, and says what an empty one misses, such as "it must have the key x".
+func New(name, must string) *File { return &File{name: name, must: must} }
+
+// Complain notes a problem; without a place, at the file's beginning.
+func (f *File) Complain(at *token.Position, format string, args ...any) {
 	p := &Problem{File: f.name, Line: 1, Column: 1, Text: fmt.Sprintf(format, args...)}
 	if at != nil {
 		p.Line, p.Column = at.Line, at.Column
 	}
-	f.problems = append(f.problems, p)
+	if !slices.ContainsFunc(f.problems, func(q *Problem) bool { return *q == *p }) {
+		f.problems = append(f.problems, p)
+	}
 }
 
-// err joins the problems in the order of the file.
-func (f *file) err() error {
+// Problems is how many there are.
+func (f *File) Problems() int { return len(f.problems) }
+
+// Err joins the problems in the order of the file. It returns nil when there are none.
+func (f *File) Err() error {
 	slices.SortStableFunc(f.problems, func(a, b *Problem) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
@@ -57,25 +70,25 @@ func (f *file) err() error {
 	return errors.Join(errs...)
 }
 
-// tree returns the root of the text, nil when it is none. The parser is not trusted with more than it is made for.
-func (f *file) tree(text []byte) (root ast.Node) {
+// Tree returns the root of the text, nil when it is none, which it complains about. The parser is not trusted with more than it is made for.
+func (f *File) Tree(text []byte) (root ast.Node) {
 	switch {
 	case len(text) > maxFile:
-		f.complain(nil, "the file has %d bytes, and rules at most %d", len(text), maxFile)
+		f.Complain(nil, "the file has %d bytes, and at most %d are read", len(text), maxFile)
 		return nil
 	case !utf8.Valid(text):
-		f.complain(nil, "the file is no UTF-8 text")
+		f.Complain(nil, "the file is no UTF-8 text")
 		return nil
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			f.complain(nil, "the file cannot be read as YAML: %v", p)
+			f.Complain(nil, "the file cannot be read as YAML: %v", p)
 			root = nil
 		}
 	}()
 	tokens := lexer.Tokenize(string(text))
 	if at := tooDeep(tokens); at != nil {
-		f.complain(at, "this is nested deeper than %d", maxDepth)
+		f.Complain(at, "this is nested deeper than %d", maxDepth)
 		return nil
 	}
 	parsed, err := parser.Parse(tokens, 0)
@@ -87,7 +100,7 @@ func (f *file) tree(text []byte) (root ast.Node) {
 }
 
 // only returns the one document of a stream.
-func (f *file) only(parsed *ast.File) ast.Node {
+func (f *File) only(parsed *ast.File) ast.Node {
 	var bodies []ast.Node
 	for _, d := range parsed.Docs {
 		if d.Body != nil {
@@ -96,30 +109,30 @@ func (f *file) only(parsed *ast.File) ast.Node {
 	}
 	switch len(bodies) {
 	case 0:
-		f.complain(nil, "the file is empty: it must have the key rules")
+		f.Complain(nil, "the file is empty: %s", f.must)
 		return nil
 	case 1:
 		return bodies[0]
 	}
-	f.complain(place(bodies[1]), "a second document begins here: rules are one")
+	f.Complain(Place(bodies[1]), "a second document begins here: one is read")
 	return nil
 }
 
 // syntax tells an error of the parser without the picture that it draws.
-func (f *file) syntax(err error, text []byte) {
+func (f *File) syntax(err error, text []byte) {
 	var known interface {
 		GetMessage() string
 		GetToken() *token.Token
 	}
 	if !errors.As(err, &known) {
-		f.complain(nil, "the file cannot be read as YAML: %v", err)
+		f.Complain(nil, "the file cannot be read as YAML: %v", err)
 		return
 	}
 	var at *token.Position
 	if t := known.GetToken(); t != nil {
 		at = t.Position
 	}
-	f.complain(at, "the file cannot be read as YAML: %s%s", known.GetMessage(), hint(at, text))
+	f.Complain(at, "the file cannot be read as YAML: %s%s", known.GetMessage(), hint(at, text))
 }
 
 // hint helps with the one trap in our own vocabulary: !0 without quotes is a tag.
@@ -153,8 +166,8 @@ func tooDeep(tokens token.Tokens) *token.Position {
 	return nil
 }
 
-// place is where a node begins: that of a block is where its first key stands.
-func place(n ast.Node) *token.Position {
+// Place is where a node begins: that of a block is where its first key stands.
+func Place(n ast.Node) *token.Position {
 	if m, ok := n.(*ast.MappingNode); ok && len(m.Values) > 0 && !m.IsFlowStyle {
 		n = m.Values[0].Key
 	}
@@ -164,45 +177,75 @@ func place(n ast.Node) *token.Position {
 	return n.GetToken().Position
 }
 
-// A key is one that a mapping may have, and who reads its value.
-type key struct {
-	name string
-	read func(ast.Node)
+// A Key is one that a mapping may have, and who reads its value.
+type Key struct {
+	Name string
+	Read func(ast.Node)
 }
 
-// mapping reads the keys of a mapping, which is called what.
-func (f *file) mapping(n ast.Node, what string, keys []key) {
+// Mapping reads the keys of a mapping, which is called what.
+func (f *File) Mapping(n ast.Node, what string, keys []Key) {
 	m, ok := n.(*ast.MappingNode)
 	switch n.(type) {
 	case *ast.AnchorNode, *ast.AliasNode, *ast.TagNode:
-		f.complain(place(n), "%s: anchors, aliases and tags are not read: write it out", what)
+		f.Complain(Place(n), "%s: anchors, aliases and tags are not read: write it out", what)
 		return
 	}
 	if !ok {
-		f.complain(place(n), "%s must have keys: %s", what, nameAll(keys))
+		f.Complain(Place(n), "%s must have keys: %s", what, nameAll(keys))
 		return
 	}
 	for _, v := range m.Values {
-		name, _ := plain(v.Key)
-		i := slices.IndexFunc(keys, func(k key) bool { return k.name == name })
+		name, _ := Plain(v.Key)
+		i := slices.IndexFunc(keys, func(k Key) bool { return k.Name == name })
 		if i < 0 {
-			f.complain(place(v.Key), "%s has no key %q: it may have %s", what, name, nameAll(keys))
+			f.Complain(Place(v.Key), "%s has no key %q: %s", what, name, meant(name, keys))
 			continue
 		}
-		keys[i].read(v.Value)
+		keys[i].Read(v.Value)
 	}
 }
 
-func nameAll(keys []key) string {
+// meant is the key that a name is spelt like, or else all that there are.
+func meant(name string, keys []Key) string {
+	for _, k := range keys {
+		if distance(name, k.Name) <= min(2, len(name)/3) {
+			return fmt.Sprintf("did you mean %s?", k.Name)
+		}
+	}
+	return "it may have " + nameAll(keys)
+}
+
+// distance is Levenshtein's: how many letters have to be put in, left out or replaced.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		left := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := left
+			if a[i] != b[j] {
+				cost++
+			}
+			left, row[j+1] = row[j+1], min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+func nameAll(keys []Key) string {
 	names := make([]string, len(keys))
 	for i, k := range keys {
-		names[i] = k.name
+		names[i] = k.Name
 	}
 	return strings.Join(names, ", ")
 }
 
-// plain returns the text of a scalar as it was written: that of a number, too.
-func plain(n ast.Node) (string, bool) {
+// Plain returns the text of a scalar as it was written: that of a number, too.
+func Plain(n ast.Node) (string, bool) {
 	switch n := n.(type) {
 	case *ast.StringNode:
 		return n.Value, true
@@ -214,28 +257,28 @@ func plain(n ast.Node) (string, bool) {
 	return "", false
 }
 
-// text reads a scalar with a parser of its own.
-func (f *file) text(what string, parse func(string) error) func(ast.Node) {
+// Text reads a scalar with a parser of its own.
+func (f *File) Text(what string, parse func(string) error) func(ast.Node) {
 	return func(n ast.Node) {
-		text, ok := plain(n)
+		text, ok := Plain(n)
 		if !ok || text == "" {
-			f.complain(place(n), "%s: write one value%s", what, instead(n))
+			f.Complain(Place(n), "%s: write one value%s", what, instead(n))
 		} else if err := parse(text); err != nil {
-			f.complain(place(n), "%s: %v", what, err)
+			f.Complain(Place(n), "%s: %v", what, err)
 		}
 	}
 }
 
-// list reads a scalar, or a list of them, which is not empty.
-func (f *file) list(what string, parse func(string) error) func(ast.Node) {
-	one := f.text(what, parse)
+// List reads a scalar, or a list of them, which is not empty.
+func (f *File) List(what string, parse func(string) error) func(ast.Node) {
+	one := f.Text(what, parse)
 	return func(n ast.Node) {
 		s, ok := n.(*ast.SequenceNode)
 		switch {
 		case !ok:
 			one(n)
 		case len(s.Values) == 0:
-			f.complain(place(n), "%s: the list is empty, and nothing would match: leave it out", what)
+			f.Complain(Place(n), "%s: the list is empty, and nothing would match: leave it out", what)
 		default:
 			for _, v := range s.Values {
 				one(v)

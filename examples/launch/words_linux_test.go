@@ -1,0 +1,114 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/go-muster/muster/actors/process/processtest"
+)
+
+// The help fits on a screen, and names only what is there.
+func TestHelpFitsOnAScreen(t *testing.T) {
+	processtest.Check(t)
+	for _, args := range [][]string{{"--help"}, {"-h"}, {"help"}} {
+		code, stdout, stderr := here(t, args...)
+		if n := strings.Count(stdout, "\n"); code != 0 || stderr != "" || n < 24 || n > 40 {
+			t.Errorf("%q: exit status %d, %q, %d lines", args, code, stderr, n)
+		}
+		for line := range strings.Lines(stdout) {
+			if len([]rune(line)) > 105 {
+				t.Errorf("%d columns: %q", len([]rune(line)), line)
+			}
+		}
+		all := map[string]bool{}
+		for _, s := range new(flags).sections() {
+			for _, name := range regexp.MustCompile(`--([a-z-]+)`).FindAllString(s.FlagUsages(), -1) {
+				all[name] = true
+			}
+		}
+		for _, name := range regexp.MustCompile(`--[a-z][a-z-]+`).FindAllString(stdout, -1) {
+			if name != "--lr" && name != "--verbose" && !all[name] {
+				t.Errorf("there is no %s", name)
+			}
+		}
+	}
+}
+
+func TestHelpOf(t *testing.T) {
+	processtest.Check(t)
+	for args, want := range map[string]string{
+		"help flags":                   "The launcher itself:\n",
+		"help replay":                  "launch replay JOURNAL",
+		"help version":                 "containment that ranks get",
+		"version --help":               "containment that ranks get",
+		"completion --help":            "zsh",
+		"completion bash":              "__start_launch",
+		"completion zsh":               "#compdef launch",
+		"completion fish":              "complete -c launch",
+		"completion powershell":        "Register-ArgumentCompleter",
+		"__complete --strategy one":    "one-for-one\n",
+		"__complete --stop-signal Q":   "QUIT\n",
+		"__complete replay --rules x":  "yaml\n",
+		"__complete --chdir x":         ":16\n",
+		"__complete re":                "replay\t",
+		"__complete up x":              "yaml\n",
+		"__complete up --success r":    "role:\n",
+		"__complete help fl":           "flags\t",
+		"__complete --max-rest":        "--max-restarts\t",
+		"__complete -n 2 -- python3 x": ":0\n",
+	} {
+		if code, stdout, _ := here(t, strings.Fields(args)...); code != 0 || !strings.Contains(stdout, want) {
+			t.Errorf("%s: exit status %d, no %q in %q", args, code, want, stdout)
+		}
+	}
+	if code, _, stderr := here(t, "help", "me"); code != 2 || !strings.Contains(stderr, "replay, up, version") {
+		t.Errorf("%d, %s", code, stderr)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	processtest.Check(t)
+	for _, arg := range []string{"version", "--version"} {
+		code, stdout, stderr := here(t, arg)
+		for _, want := range []string{runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH, "\ncommit ", "\ncontainment "} {
+			if code != 0 || stderr != "" || !strings.Contains(stdout, want) {
+				t.Errorf("%s: exit status %d, %q, no %q in %q", arg, code, stderr, want, stdout)
+			}
+		}
+	}
+}
+
+// A word of ours that is misspelt is a program that is not there; one that is not like ours is only that.
+func TestMisspeltWord(t *testing.T) {
+	processtest.Check(t)
+	for word, want := range map[string]string{"replya": "did you mean launch replay?", "versio": "did you mean launch version?"} {
+		if code, _, stderr := here(t, word, "x"); code != 127 || !strings.Contains(stderr, want) {
+			t.Errorf("%s: exit status %d, %s", word, code, stderr)
+		}
+	}
+	if code, _, stderr := here(t, "no-such-program"); code != 127 || strings.Contains(stderr, "did you mean") {
+		t.Errorf("exit status %d, %s", code, stderr)
+	}
+}
+
+// Programs may have our words for names: a flag or -- before them says so.
+func TestWordsAsPrograms(t *testing.T) {
+	bin := t.TempDir()
+	echo, err := exec.LookPath("echo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := prepareChecked(t, "--", "version", "of mine")
+	if err := os.Symlink(echo, filepath.Join(bin, "version")); err != nil {
+		t.Fatal(err)
+	}
+	c.cmd.Env = append(c.cmd.Env, "PATH="+bin+":/usr/bin:/bin")
+	c.begin()
+	c.wants(0)
+	c.stdout.await(t, 1, `\[0\] of mine\n`)
+}
