@@ -18,7 +18,7 @@ import (
 type mailroom struct {
 	group   *Group
 	desk    *desk.Desk
-	reader  *actor.PID // calls the user's function; nil without
+	reader  *reader    // calls the user's function; nil without
 	to      *actor.PID // the user's actor; nil without
 	notice  bool       // that nobody listens was said
 	ctx     actor.Context
@@ -44,7 +44,9 @@ type (
 		id   process.ID
 		cost int
 	}
-	replied struct {
+	lastMail struct{} // all ranks have ended
+	mailRead struct{} // and what they had said was taken
+	replied  struct {
 		id     process.ID
 		number int
 		value  []byte
@@ -60,6 +62,15 @@ func (m *mailroom) Receive(ctx actor.Context) {
 		m.start()
 	case *actor.Stopping:
 		m.desk.End()
+		m.reader.stop()
+	case *lastMail:
+		m.desk.End()
+		m.reader.put(incoming{})
+	case *mailRead:
+		ctx.Send(ctx.Parent(), msg)
+	case *crash: // of the user's function
+		m.group.crashed(msg)
+		panic(msg)
 	case *lifeBorn:
 		m.desk.Born(msg.ids, msg.size)
 	case *actors.Opened:
@@ -87,9 +98,8 @@ func (m *mailroom) Receive(ctx actor.Context) {
 
 func (m *mailroom) start() {
 	m.desk, m.addrs = desk.New(m), map[int]*actor.PID{}
-	if m.observe != nil {
-		m.reader = m.spawn(func() actor.Actor { return &reader{m.observe} }, "reader")
-	}
+	system, self := m.ctx.ActorSystem(), m.ctx.Self()
+	m.reader = &reader{take: m.observe, tell: func(message any) { m.group.sendTo(system, self, message) }}
 }
 
 func (m *mailroom) spawn(produce actor.Producer, name string) *actor.PID {
@@ -113,8 +123,8 @@ func (m *mailroom) Present(id process.ID, mail *transport.Mail) {
 		}
 	}
 	switch {
-	case m.reader != nil:
-		m.ctx.Send(m.reader, &incoming{msg, mail.Cost()})
+	case m.observe != nil:
+		m.reader.put(incoming{msg, mail.Cost()})
 		return
 	case m.to != nil:
 		m.forward(msg)
@@ -156,22 +166,6 @@ func (m *mailroom) address(rank int) *actor.PID {
 		m.addrs[rank] = m.spawn(func() actor.Actor { return &address{rank, room} }, fmt.Sprintf("rank-%d", rank))
 	}
 	return m.addrs[rank]
-}
-
-// A reader calls the user's function, which may take its time: the ranks whose messages wait run out of credit.
-type reader struct{ observe func(*Message) }
-
-type incoming struct {
-	message *Message
-	cost    int
-}
-
-// Receive calls the function.
-func (r *reader) Receive(ctx actor.Context) {
-	if m, ok := ctx.Message().(*incoming); ok {
-		r.observe(m.message)
-		ctx.Send(ctx.Parent(), &taken{m.message.From, m.cost})
-	}
 }
 
 // A waiter takes the answer to one request of a rank.
@@ -277,6 +271,16 @@ func (r *root) openMail(ctx actor.Context) {
 	if r.mail, err = ctx.SpawnNamed(props, "mail"); err != nil {
 		panic(err) // nobody else names children of the root
 	}
+}
+
+// closeMail lets the user have what the ranks said before they ended: then the root stops. A function that does not return
+// keeps it, until somebody kills the group.
+func (r *root) closeMail(ctx actor.Context) {
+	if r.mail == nil {
+		ctx.Stop(ctx.Self())
+		return
+	}
+	ctx.Send(r.mail, &lastMail{}) // after all mail of the rank actors, who told of their exits later
 }
 
 // forward passes a caller's message on. Without a mailroom there is no rank that could take it.

@@ -57,8 +57,9 @@ func WithOutput(output func(id process.ID, s process.Stream, lines []byte)) Opti
 
 // WithMessages takes the messages of the ranks' user code (worker.Tell, worker.Request; muster.tell in Python), one at a time,
 // each rank's in order, on a goroutine of its own. While it blocks, ranks that go on sending are held back. A request is
-// answered with Reply or Fail, then or later. Without it, and without [WithMessagesTo], requests are refused, and a notice
-// tells of the first message.
+// answered with Reply or Fail, then or later. The group is over when all that was sent was taken: a function that never
+// returns holds up Wait, but no process, no Report, and not [Group.Kill], which leaves it where it is. One that panics ends
+// the group. Without it, and without [WithMessagesTo], requests are refused, and a notice tells of the first message.
 func WithMessages(take func(*Message)) Option { return func(o *options) { o.messages = take } }
 
 // WithMessagesTo sends the ranks' messages to an actor: each as a *[Message], a request with a sender, so that

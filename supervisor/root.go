@@ -78,7 +78,12 @@ func (r *root) Receive(ctx actor.Context) {
 		r.forward(ctx, m)
 	case *dumpRequest:
 		r.dump(ctx, m)
+	case *mailRead:
+		ctx.Stop(ctx.Self())
 	default:
+		if s, is := m.(*stop); is && s.kill && r.machine.phase == done {
+			ctx.Stop(ctx.Self())
+		}
 		if d, is := m.(*actors.Dumped); is {
 			r.dumped(stacksOf{id: d.ID, text: d.Text})
 		}
@@ -174,7 +179,7 @@ func (r *root) perform(ctx actor.Context, e effect) {
 		r.port, r.ended = nil, nil // nobody is to meet the old ranks there
 		r.setRanks(ctx, e.commands)
 	case efDone:
-		ctx.Stop(ctx.Self())
+		r.closeMail(ctx)
 	}
 }
 

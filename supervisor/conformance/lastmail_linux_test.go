@@ -1,0 +1,96 @@
+package conformance_test
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/go-muster/muster/actors/process"
+	"github.com/go-muster/muster/actors/process/processtest"
+	"github.com/go-muster/muster/supervisor"
+	"github.com/go-muster/muster/transport"
+	"github.com/go-muster/muster/transport/worker"
+)
+
+// lastLines tells lines and ends at once.
+var lastLines = worker.Func("lastLines", func(ctx context.Context, _ worker.Info, n int) (int, error) {
+	for i := range n {
+		if err := worker.Tell(ctx, "line", i); err != nil {
+			return 0, err
+		}
+	}
+	return n, nil
+})
+
+// G-5: what ranks tell just before they end reaches the function before the group is over.
+func TestLastMessages(t *testing.T) {
+	processtest.Check(t)
+	const n = 3000
+	var lines atomic.Int32
+	_, err := supervisor.Map(t.Context(), supervisor.Spec{}, lastLines, []int{n, n}, supervisor.WithMessages(func(*supervisor.Message) {
+		lines.Add(1)
+	}))
+	if err != nil || lines.Load() != 2*n {
+		t.Errorf("%d lines of %d, %v", lines.Load(), 2*n, err)
+	}
+}
+
+// G-9: a function that never returns holds up neither the end of the processes nor the report; Kill ends the group beside it.
+func TestMessagesBlocked(t *testing.T) {
+	processtest.Check(t)
+	release, blocked := make(chan struct{}), make(chan struct{}, 10)
+	defer close(release)
+	ranks := make([]process.Command, 8)
+	for rank := range ranks {
+		ranks[rank] = process.Reexec(babble.Name())
+		ranks[rank].Argument, _ = transport.Marshal(0)
+	}
+	g, err := supervisor.Start(t.Context(), supervisor.Spec{Ranks: ranks}, supervisor.WithMessages(func(*supervisor.Message) {
+		blocked <- struct{}{}
+		<-release
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-blocked
+	g.Stop("enough")
+	processtest.Eventually(t, "all ranks have ended", func() bool {
+		return !slices.ContainsFunc(g.Report().Ranks, func(r supervisor.RankReport) bool { return r.Outcome == supervisor.Running })
+	})
+	select {
+	case <-g.Done():
+		t.Error("the group is over while the function has not returned")
+	default:
+	}
+	g.Kill("for good")
+	if err := g.Wait(); !errors.Is(err, supervisor.ErrStopped) || !strings.Contains(err.Error(), "enough") {
+		t.Errorf("the group ended with %v", err)
+	}
+}
+
+// babble sends without end.
+var babble = worker.Func("babble", func(ctx context.Context, _ worker.Info, _ int) (int, error) {
+	for {
+		if err := worker.Tell(ctx, "line", "x"); err != nil {
+			return 0, err
+		}
+	}
+})
+
+// A function that panics, or ends its goroutine, is the end of the group.
+func TestMessagesPanic(t *testing.T) {
+	processtest.Check(t)
+	for want, take := range map[string]func(*supervisor.Message){
+		"no such luck": func(*supervisor.Message) { panic("no such luck") },
+		"Goexit":       func(*supervisor.Message) { runtime.Goexit() },
+	} {
+		_, err := supervisor.Map(t.Context(), supervisor.Spec{}, babble, []int{0, 0}, supervisor.WithMessages(take))
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "WithMessages") {
+			t.Errorf("%s: %v", want, err)
+		}
+	}
+}
