@@ -3,11 +3,13 @@ package conformance_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/go-muster/muster/actors/process"
 	"github.com/go-muster/muster/actors/process/processtest"
@@ -92,5 +94,35 @@ func TestMessagesPanic(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "WithMessages") {
 			t.Errorf("%s: %v", want, err)
 		}
+	}
+}
+
+// impatient calls Barrier again when it has waited for long enough.
+var impatient = worker.Func("impatient", func(ctx context.Context, me worker.Info, times int) (int, error) {
+	if me.Rank == 1 {
+		if _, err := worker.Get[int](ctx, "come"); err != nil {
+			return 0, err
+		}
+		return 0, worker.Barrier(ctx)
+	}
+	for range times {
+		soon, cancel := context.WithTimeout(ctx, time.Millisecond)
+		err := worker.Barrier(soon)
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) {
+			return 0, fmt.Errorf("the barrier of one of two ranks: %w", err)
+		}
+	}
+	if err := worker.Set(ctx, "come", 1); err != nil {
+		return 0, err
+	}
+	return times, worker.Barrier(ctx)
+})
+
+// A rank that gives a meeting up may come again at once.
+func TestMeetingAgain(t *testing.T) {
+	processtest.Check(t)
+	if _, err := supervisor.Map(t.Context(), supervisor.Spec{}, impatient, []int{100, 100}); err != nil {
+		t.Error(err)
 	}
 }

@@ -148,17 +148,28 @@ type office struct {
 	mu      sync.Mutex
 	last    int                            // number of a request
 	waiting map[int]chan<- *transport.Mail // for answers
+	gone    []int                          // requests that are to be cancelled, and that was not said yet
 	queue   []*transport.Mail              // that came and was not read: the credit we gave bounds it
 	more    chan struct{}                  // holds a token while there may be more in the queue
+	turn    chan struct{}                  // holds a token while somebody cancels
 }
 
 func newOffice(conn *transport.Conn) *office {
 	return &office{
-		conn: conn, box: make(chan *Message), waiting: map[int]chan<- *transport.Mail{}, more: make(chan struct{}, 1),
+		conn: conn, box: make(chan *Message), waiting: map[int]chan<- *transport.Mail{},
+		more: make(chan struct{}, 1), turn: make(chan struct{}, 1),
 	}
 }
 
 func (o *office) send(ctx context.Context, m *transport.Mail) error {
+	if err := o.cancel(ctx); err != nil {
+		return err
+	}
+	return o.pay(ctx, m)
+}
+
+// pay sends a message once there is credit for it.
+func (o *office) pay(ctx context.Context, m *transport.Mail) error {
 	if err := o.credit.Await(ctx, m.Cost()); err != nil {
 		return err
 	}
@@ -185,7 +196,10 @@ func (o *office) request(ctx context.Context, m *transport.Mail, answer any) err
 	case a := <-answers:
 		return decodeAnswer(a, answer)
 	case <-ctx.Done():
-		go o.cancel(m.ID) // ends when there is credit, or with the process
+		o.mu.Lock()
+		o.gone = append(o.gone, m.ID)
+		o.mu.Unlock()
+		go func() { _ = o.cancel(context.Background()) }() // ends when there is credit, or with the process
 		return context.Cause(ctx)
 	}
 }
@@ -200,10 +214,43 @@ func decodeAnswer(a *transport.Mail, answer any) error {
 	return transport.Unmarshal(a.Value, answer)
 }
 
-func (o *office) cancel(id int) {
-	if m, err := newMail(reserved+"cancel", id); err == nil {
-		_ = o.send(context.Background(), m)
+// cancel tells the supervisor which requests are not awaited any more. Whatever is sent comes after that: who gives a
+// Barrier up may call it again.
+func (o *office) cancel(ctx context.Context) error {
+	if _, ok := o.firstGone(); !ok {
+		return nil
 	}
+	select {
+	case o.turn <- struct{}{}:
+		defer func() { <-o.turn }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	for {
+		id, ok := o.firstGone()
+		if !ok {
+			return nil
+		}
+		m, err := newMail(reserved+"cancel", id)
+		if err == nil {
+			err = o.pay(ctx, m)
+		}
+		if err != nil {
+			return err
+		}
+		o.mu.Lock()
+		o.gone = o.gone[1:]
+		o.mu.Unlock()
+	}
+}
+
+func (o *office) firstGone() (id int, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.gone) == 0 {
+		return 0, false
+	}
+	return o.gone[0], true
 }
 
 // receive takes what came, on the link's goroutine, and never waits.
