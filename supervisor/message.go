@@ -20,7 +20,8 @@ var (
 	// ErrRankEnded is the condition of a message to a rank that has ended, or is between two lives; and of a request to one that
 	// ended before it had answered.
 	ErrRankEnded = desk.ErrEnded
-	// ErrMailboxFull is the condition of an actor's message to a rank that does not keep up: 1024, or 4 MiB, wait already.
+	// ErrMailboxFull is the condition of an actor's message to a rank that does not keep up: 4 MiB wait already, or 1024
+	// messages, those counted that the rank has and is to answer.
 	ErrMailboxFull = desk.ErrFull
 	// ErrRefused is the condition of a request that the rank has answered with an error of its own.
 	ErrRefused = desk.ErrRefused
@@ -109,7 +110,12 @@ func (m *Message) Reply(value any) error {
 }
 
 // Fail answers a rank's request with the text of an error, of at most 4 KiB. Errors are those of Reply.
-func (m *Message) Fail(err error) error { return m.answer(nil, err) }
+func (m *Message) Fail(err error) error {
+	if err == nil {
+		err = errors.New("") // see transport.Mail.Refuse
+	}
+	return m.answer(nil, err)
+}
 
 func (m *Message) answer(value []byte, err error) error {
 	if m.reply == nil || m.over.Swap(true) {

@@ -63,6 +63,18 @@ func (m *Mail) Limit() {
 	cutMiddle(&m.Error, maxMailError)
 }
 
+// Refuse makes the message an answer that is an error. It has a text even where the error has none, or there is none at all:
+// without one it would be a value.
+func (m *Mail) Refuse(err error) {
+	m.Value, m.Error = nil, "an error without a text"
+	if err == nil {
+		return
+	}
+	if text := err.Error(); text != "" {
+		m.Error = text
+	}
+}
+
 // Cost returns what the message takes of its sender's credit, in bytes. An answer costs nothing: whoever asked has room.
 func (m *Mail) Cost() int {
 	if m.Reply != 0 {

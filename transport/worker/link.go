@@ -69,6 +69,7 @@ func (l *link) listen() {
 	for {
 		m, err := l.conn.Recv()
 		if errors.Is(err, syscall.EBADF) {
+			l.office.close()
 			return // the program has closed the socket: its end is its own
 		}
 		if err != nil {

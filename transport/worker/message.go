@@ -49,7 +49,11 @@ func (m *Message) Reply(value any) error {
 }
 
 // Fail answers the message with the text of an error, of at most 4 KiB. Errors are those of Reply.
-func (m *Message) Fail(err error) error { return m.answer(&transport.Mail{Error: err.Error()}) }
+func (m *Message) Fail(err error) error {
+	var refusal transport.Mail
+	refusal.Refuse(err)
+	return m.answer(&refusal)
+}
 
 func (m *Message) answer(mail *transport.Mail) error {
 	if m.id == 0 || m.answered.Swap(true) {
@@ -252,6 +256,19 @@ func (o *office) firstGone() (id int, ok bool) {
 	}
 	return o.gone[0], true
 }
+
+// close is for a program that has closed the socket under us: nobody is to wait for what cannot come.
+func (o *office) close() {
+	o.credit.Close(errClosed)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for id, answers := range o.waiting {
+		answers <- &transport.Mail{Error: errClosed.Error()}
+		delete(o.waiting, id)
+	}
+}
+
+var errClosed = errors.New("worker: the program has closed its socket to the supervisor")
 
 // receive takes what came, on the link's goroutine, and never waits.
 func (o *office) receive(m *transport.Mail) {

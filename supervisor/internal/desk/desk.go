@@ -29,8 +29,8 @@ var (
 )
 
 const (
-	// looseLetters bounds the messages of actors that wait for one rank, looseBytes their bytes: an actor that sends does not
-	// wait, so that what is too much must be refused.
+	// looseLetters bounds the messages of actors that wait for one rank or its answer, looseBytes the bytes of those that wait
+	// for the rank: an actor that sends does not wait, so that what is too much must be refused.
 	looseLetters = 1024
 	looseBytes   = 4 << 20
 	// mostRequests bounds the requests of one rank that wait for their answers.
@@ -65,8 +65,8 @@ type box struct {
 	down   bool       // the life is over
 	credit transport.Balance
 	queue  []*Letter
-	loose  int // of the queue, and their bytes
-	bytes  int
+	loose  int // in the queue or in asked
+	bytes  int // of those in the queue
 	last   int             // number of a request to the rank
 	asked  map[int]*Letter // requests to the rank
 	open   map[int]bool    // requests of the rank to the user
@@ -119,6 +119,7 @@ func (d *Desk) Born(ids []process.ID, size int) {
 			d.close(b, ErrEnded)
 			delete(d.boxes, rank)
 			d.forget(rank)
+			d.store.forget(rank)
 		}
 	}
 }
@@ -134,6 +135,7 @@ func (d *Desk) of(id process.ID) *box {
 func (d *Desk) Opened(id process.ID, rank *actor.PID) {
 	if b := d.of(id); b != nil {
 		b.rank = rank
+		d.flush(b) // its credit may have come first
 	}
 }
 
@@ -198,15 +200,31 @@ func (d *Desk) Post(l *Letter) {
 		l.End(b.id, nil, ErrFull)
 	default:
 		b.queue = append(b.queue, l)
-		b.count(l, 1)
+		b.hold(l)
 		d.flush(b)
 	}
 }
 
-func (b *box) count(l *Letter, n int) {
+// hold counts a letter that is put into the queue.
+func (b *box) hold(l *Letter) {
 	if l.Loose {
-		b.loose += n
-		b.bytes += n * len(l.Value)
+		b.loose++
+		b.bytes += len(l.Value)
+	}
+}
+
+// sent counts one that left it, and lets go of its value, which nobody needs twice.
+func (b *box) sent(l *Letter) {
+	if l.Loose {
+		b.bytes -= len(l.Value)
+	}
+	l.Value = nil
+}
+
+// drop counts one that is over.
+func (b *box) drop(l *Letter) {
+	if l.Loose {
+		b.loose--
 	}
 }
 
@@ -219,11 +237,13 @@ func (d *Desk) Withdraw(l *Letter) {
 	l.over = true
 	if at := slices.Index(b.queue, l); at >= 0 {
 		b.queue = slices.Delete(b.queue, at, at+1)
-		b.count(l, -1)
+		b.sent(l)
+		b.drop(l)
 		return
 	}
 	if b.asked[l.number] == l {
 		delete(b.asked, l.number)
+		b.drop(l)
 		d.courier.Order(b.rank, &actors.Forget{ID: l.number})
 	}
 }
@@ -237,12 +257,13 @@ func (d *Desk) flush(b *box) {
 			return
 		}
 		b.queue = b.queue[1:]
-		b.count(l, -1)
+		b.sent(l)
 		if l.Wanted {
 			b.last++
 			l.number, m.ID = b.last, b.last
 			b.asked[l.number] = l
 		} else {
+			b.drop(l)
 			l.End(b.id, nil, nil)
 		}
 		d.courier.Order(b.rank, &actors.Mail{Mail: m})
@@ -274,6 +295,7 @@ func (d *Desk) answered(b *box, m *transport.Mail) {
 		return
 	}
 	delete(b.asked, m.Reply)
+	b.drop(l)
 	if m.Error != "" {
 		l.End(b.id, nil, fmt.Errorf("%w: %s", ErrRefused, m.Error))
 		return
@@ -284,15 +306,27 @@ func (d *Desk) answered(b *box, m *transport.Mail) {
 // present gives the user a message of a rank.
 func (d *Desk) present(b *box, m *transport.Mail) {
 	if m.ID != 0 {
-		if len(b.open) >= mostRequests {
+		if err := b.admit(m.ID); err != nil {
 			d.Taken(b.id, m.Cost())
-			d.answer(request{b.id, m.ID}, nil, errMany)
+			d.answer(request{b.id, m.ID}, nil, err)
 			return
 		}
 		b.open[m.ID] = true
 	}
 	d.courier.Present(b.id, m)
 }
+
+func (b *box) admit(number int) error {
+	switch {
+	case b.open[number]:
+		return errTwice
+	case len(b.open) >= mostRequests:
+		return errMany
+	}
+	return nil
+}
+
+var errTwice = errors.New("a request of that number waits for its answer already")
 
 var errMany = fmt.Errorf("more than %d requests wait for their answers", mostRequests)
 
@@ -330,19 +364,21 @@ func (d *Desk) answer(c request, value []byte, err error) {
 	}
 	m := &transport.Mail{Reply: c.number, Value: value}
 	if err != nil {
-		m.Value, m.Error = nil, err.Error()
+		m.Refuse(err)
 	}
 	m.Limit()
 	d.courier.Order(b.rank, &actors.Mail{Mail: m})
 }
 
-// answerWith answers with a value that is encoded.
-func (d *Desk) answerWith(c request, value any) {
+// answerWith answers calls with a value that is encoded, once for all.
+func (d *Desk) answerWith(value any, calls ...request) {
 	encoded, err := transport.Marshal(value)
 	if err == nil && len(encoded) > transport.MaxMail {
 		err = fmt.Errorf("the answer is of %d bytes, the most is %d", len(encoded), transport.MaxMail)
 	}
-	d.answer(c, encoded, err)
+	for _, c := range calls {
+		d.answer(c, encoded, err)
+	}
 }
 
 var errTopic = errors.New("the supervisor knows no such request")

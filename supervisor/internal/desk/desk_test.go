@@ -310,7 +310,7 @@ func TestStore(t *testing.T) {
 	tr.ask(id(0, 0), 7, "set", set("big", strings.Repeat("y", 1<<19)))
 	tr.lines = tr.lines[1:]
 	tr.did("0@0: answer 6 ", "0@0: answer 7 ", "0@0: taken 524382", "0@0: taken 524894")
-	if want := 3 + 1<<19; tr.store.bytes != want {
+	if want := itemCost + 3 + 5 + 1<<19; tr.store.bytes != want {
 		t.Errorf("the store counts %d bytes of %d", tr.store.bytes, want)
 	}
 	for n := range 127 {
@@ -328,6 +328,56 @@ func TestStore(t *testing.T) {
 	tr.Ended(id(0, 0))
 	if len(tr.store.waits) > 0 || len(tr.store.count) > 0 {
 		t.Errorf("what is left: %v, %v", tr.store.waits, tr.store.count)
+	}
+}
+
+// A rank that gives credit before it says hello is told what waits.
+func TestCreditFirst(t *testing.T) {
+	tr := &trial{T: t}
+	tr.Desk = New(tr)
+	tr.Born([]process.ID{id(0, 0)}, 1)
+	tr.Credited(id(0, 0), 1000)
+	tr.letter(0, "early", false, false)
+	tr.Opened(id(0, 0), actor.NewPID("", "0@0"))
+	tr.did("0@0: mail 0 early", "early to 0@0:  <nil>")
+}
+
+// Actors that ask a rank which never answers are refused at some point, and not before it answers again.
+func TestLettersUnanswered(t *testing.T) {
+	tr := begin(t, 1)
+	tr.Credited(id(0, 0), 1<<20)
+	for range looseLetters {
+		tr.letter(0, "asked", true, true)
+	}
+	tr.lines = nil
+	tr.letter(0, "much", true, true)
+	tr.did("much to 0@0:  supervisor: too many messages wait for the rank")
+	tr.Mailed(id(0, 0), &transport.Mail{Reply: 1})
+	tr.lines = nil
+	tr.letter(0, "room", true, true)
+	tr.did(fmt.Sprintf("0@0: mail %d room", looseLetters+1))
+}
+
+// A rank's request has a number of its own, and an error has a text.
+func TestOddRequests(t *testing.T) {
+	tr := begin(t, 1)
+	tr.Mailed(id(0, 0), &transport.Mail{ID: 3, Topic: "ask"})
+	tr.Mailed(id(0, 0), &transport.Mail{ID: 3, Topic: "again"})
+	tr.did("user: 0@0 3 ask ", "0@0: answer 3 a request of that number waits for its answer already")
+	tr.Replied(id(0, 0), 3, nil, errors.New(""))
+	tr.did("0@0: answer 3 an error without a text")
+}
+
+// What a rank has set goes with its place in the group.
+func TestStoreOfFewer(t *testing.T) {
+	tr := begin(t, 2)
+	tr.ask(id(1, 0), 1, "set", map[string]any{"key": "address", "value": []byte("of a ghost")})
+	tr.start(1, 1, 1)
+	tr.lines = nil
+	tr.ask(id(0, 1), 1, "get", map[string]any{"key": "address"})
+	tr.did("0@1: answer 1 ")
+	if tr.store.bytes != 0 {
+		t.Errorf("the store counts %d bytes", tr.store.bytes)
 	}
 }
 

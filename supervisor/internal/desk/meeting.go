@@ -95,7 +95,5 @@ func (m *meeting) conclude() {
 	case "broadcast":
 		outcome = values[m.from]
 	}
-	for _, c := range calls {
-		m.desk.answerWith(c, outcome)
-	}
+	m.desk.answerWith(outcome, slices.Collect(maps.Values(calls))...)
 }

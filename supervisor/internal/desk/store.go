@@ -5,11 +5,13 @@ import (
 	"slices"
 
 	"github.com/go-muster/muster/actors/process"
+	"github.com/go-muster/muster/transport"
 )
 
 const (
-	maxStore = 64 << 20 // bytes of all keys and values together
+	maxStore = 64 << 20 // bytes of all keys and values together, with what each costs besides
 	maxKey   = 1 << 10  // bytes
+	itemCost = 128      // bytes
 )
 
 // A store keeps what ranks have set under a key.
@@ -21,9 +23,10 @@ type store struct {
 	bytes int
 }
 
+// A stored value is encoded as the answer to every get: many that are not read yet are to cost its memory once.
 type stored struct {
-	value []byte
-	by    process.ID
+	answer []byte
+	by     process.ID
 }
 
 // A keyed is the argument of muster.set and muster.get.
@@ -45,19 +48,23 @@ func (s *store) serve(c request, what string, k keyed) {
 }
 
 func (s *store) set(c request, k keyed) {
-	if all := s.bytes + len(k.Key) + len(k.Value) - s.weight(k.Key); all > maxStore {
-		s.desk.answer(c, nil, fmt.Errorf("what is set would be %d bytes in all, the most is %d", all, maxStore))
+	answer, err := transport.Marshal(k.Value)
+	if all := s.bytes + weight(k.Key, answer) - s.weight(k.Key); err == nil && all > maxStore {
+		err = fmt.Errorf("what is set would be %d bytes in all, the most is %d", all, maxStore)
+	}
+	if err != nil {
+		s.desk.answer(c, nil, err)
 		return
 	}
 	s.remove(k.Key)
-	s.items[k.Key] = stored{k.Value, c.id}
+	s.items[k.Key] = stored{answer, c.id}
 	s.bytes += s.weight(k.Key)
-	s.desk.answerWith(c, nil)
+	s.desk.answerWith(nil, c)
 	waits := s.waits[k.Key]
 	delete(s.waits, k.Key)
 	for _, w := range waits {
 		s.count[w.id]--
-		s.desk.answerWith(w, k.Value)
+		s.desk.answer(w, answer, nil)
 	}
 }
 
@@ -65,9 +72,9 @@ func (s *store) get(c request, k keyed) {
 	held, ok := s.items[k.Key]
 	switch {
 	case ok:
-		s.desk.answerWith(c, held.value)
+		s.desk.answer(c, held.answer, nil)
 	case !k.Wait:
-		s.desk.answerWith(c, nil)
+		s.desk.answerWith(nil, c)
 	case s.count[c.id] >= mostRequests:
 		s.desk.answer(c, nil, errMany)
 	default:
@@ -81,8 +88,10 @@ func (s *store) weight(key string) int {
 	if !ok {
 		return 0
 	}
-	return len(key) + len(held.value)
+	return weight(key, held.answer)
 }
+
+func weight(key string, answer []byte) int { return itemCost + len(key) + len(answer) }
 
 func (s *store) remove(key string) {
 	s.bytes -= s.weight(key)
@@ -91,11 +100,15 @@ func (s *store) remove(key string) {
 
 // reborn forgets what earlier lives of a rank have set.
 func (s *store) reborn(id process.ID) {
-	if id.Generation == 0 {
-		return
+	if id.Generation > 0 {
+		s.forget(id.Rank)
 	}
+}
+
+// forget drops what a rank has set.
+func (s *store) forget(rank int) {
 	for key, held := range s.items {
-		if held.by.Rank == id.Rank {
+		if held.by.Rank == rank {
 			s.remove(key)
 		}
 	}
