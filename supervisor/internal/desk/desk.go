@@ -65,8 +65,8 @@ type box struct {
 	down   bool       // the life is over
 	credit transport.Balance
 	queue  []*Letter
-	loose  int // in the queue or in asked
-	bytes  int // of those in the queue
+	loose  int             // in the queue or in asked
+	bytes  int             // of those in the queue
 	last   int             // number of a request to the rank
 	asked  map[int]*Letter // requests to the rank
 	open   map[int]bool    // requests of the rank to the user
