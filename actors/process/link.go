@@ -20,6 +20,9 @@ func (p *localProcess) listen() {
 		case err == nil:
 			p.heard(m)
 		case errors.As(err, &dropped):
+			if dropped.Kind == transport.KindPart {
+				p.broke(dropped) // a result with a hole in it is none
+			}
 		default:
 			p.ended(err)
 			return
@@ -71,42 +74,86 @@ func (p *localProcess) say(m transport.Message) {
 	go func() { _ = p.conn.Send(m) }() // ends when it is read, or when finish closes the socket
 }
 
+// maxUnread bounds the answers that a worker has asked for and does not read, in bytes.
+const maxUnread = 4 * transport.MaxMessage
+
 // Post sends a Mail or a Credit after those before it.
 func (p *localProcess) Post(m transport.Message) {
 	if p.conn == nil {
 		return
 	}
-	if c, ok := m.(*transport.Credit); ok {
-		p.credit.Grant(c.Bytes)
-	}
 	p.post.mu.Lock()
 	defer p.post.mu.Unlock()
-	p.post.queue = append(p.post.queue, m)
+	if p.post.add(m); p.post.bytes > maxUnread {
+		p.post.queue, p.post.over = nil, true
+		p.conn.Close() // the reader sees it, and tells
+		return
+	}
 	if !p.post.busy {
 		p.post.busy = true
 		go p.deliver() // ends when all is sent, or when finish closes the socket
 	}
 }
 
-// A post is what waits to be sent in order, and is bounded by the credit of whoever posts it.
+// A post is what waits to be sent in order. Its messages are bounded by the credit of whoever posts them, its answers by
+// maxUnread. Credit after credit is one message: a worker that does not read cannot make it pile up, nor does it get any.
 type post struct {
 	mu    sync.Mutex
 	queue []transport.Message
+	bytes int  // of the answers in the queue
 	busy  bool // a goroutine is sending
+	over  bool // there were too many bytes
+}
+
+func (q *post) add(m transport.Message) {
+	if q.over {
+		return
+	}
+	if more, ok := m.(*transport.Credit); ok && len(q.queue) > 0 {
+		last := len(q.queue) - 1
+		if c, ok := q.queue[last].(*transport.Credit); ok && c.Bytes+more.Bytes <= transport.MaxMessage {
+			q.queue[last] = &transport.Credit{Bytes: c.Bytes + more.Bytes}
+			return
+		}
+	}
+	q.queue = append(q.queue, m)
+	q.bytes += unpaid(m)
+}
+
+// unpaid returns what an answer takes of our memory, 0 for what the worker gave credit for.
+func unpaid(m transport.Message) int {
+	if mail, ok := m.(*transport.Mail); ok && mail.Cost() == 0 {
+		return len(mail.Value)
+	}
+	return 0
+}
+
+// take returns what is next, nil when there is nothing.
+func (q *post) take() transport.Message {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.queue) == 0 {
+		q.queue, q.busy = nil, false
+		return nil
+	}
+	m := q.queue[0]
+	q.queue = q.queue[1:]
+	q.bytes -= unpaid(m)
+	return m
+}
+
+func (q *post) flooded() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.over
 }
 
 func (p *localProcess) deliver() {
-	for {
-		p.post.mu.Lock()
-		queue := p.post.queue
-		p.post.queue, p.post.busy = nil, len(queue) > 0
-		p.post.mu.Unlock()
-		if len(queue) == 0 {
-			return
+	for m := p.post.take(); m != nil; m = p.post.take() {
+		if c, ok := m.(*transport.Credit); ok {
+			p.credit.Grant(c.Bytes) // before the worker can know
 		}
-		for _, m := range queue {
-			_ = p.conn.Send(m) // a worker that is gone needs none
-		}
+		_ = p.conn.Send(m) // a worker that is gone needs none
 	}
 }
 
@@ -125,6 +172,8 @@ func (p *localProcess) Dump() {
 func (p *localProcess) ended(err error) {
 	var cut *transport.TruncatedError
 	switch {
+	case p.post.flooded():
+		p.broke(fmt.Errorf("it does not read the answers that it asks for: more than %d bytes", maxUnread))
 	case errors.Is(err, io.EOF), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, os.ErrClosed):
 	case errors.As(err, &cut):
 		if x := cut.Exception(); x != nil {

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/go-muster/muster/actors/process"
@@ -115,4 +117,56 @@ func TestPost(t *testing.T) {
 	if exit := p.awaitExit(); !exit.Success() {
 		t.Errorf("exit %+v", exit)
 	}
+}
+
+// deaf says hello and the bytes it is given, and reads nothing until it is asked to end.
+var deaf = processtest.Helper("read nothing", func() {
+	ended := make(chan os.Signal, 1)
+	signal.Notify(ended, syscall.SIGTERM)
+	conn := transport.NewConn(link())
+	orPanic(conn.Send(&transport.Hello{Min: 1, Max: 1, PID: os.Getpid(), SDK: "deaf"}))
+	<-ended
+	os.Exit(0)
+})
+
+// TestUnread: a worker that does not read what it asks for breaks the link in the end; credit does not pile up either.
+func TestUnread(t *testing.T) {
+	processtest.Check(t)
+	l := launch(t, processtest.Command(t, deaf))
+	l.await("hello", func() bool { return len(l.messages) == 1 })
+	value := make([]byte, transport.MaxMail)
+	for n := range 300 {
+		l.Post(&transport.Mail{Reply: n + 1, Value: value})
+		l.Post(&transport.Credit{Bytes: 1})
+	}
+	l.await("the breach", func() bool { return len(l.broken) == 1 })
+	wantErrorIs(t, l.broken[0], process.ErrLink)
+	if !strings.Contains(l.broken[0].Error(), "does not read") {
+		t.Errorf("broken: %v", l.broken[0])
+	}
+	l.Stop("enough", 0)
+	l.awaitExit()
+}
+
+// holed sends a piece of its result that is none, between two that are.
+var holed = processtest.Helper("a result with a hole", func() {
+	conn := transport.NewConn(link())
+	orPanic(conn.Send(&transport.Hello{Min: 1, Max: 1, PID: os.Getpid(), SDK: "holed"}))
+	_, err := conn.Recv()
+	orPanic(err)
+	for _, size := range []int{1, transport.MaxPart + 1, 1} {
+		orPanic(conn.Send(&transport.Part{Value: make([]byte, size)}))
+	}
+	orPanic(conn.Send(&transport.Result{}))
+	os.Exit(0)
+})
+
+// TestHole: a result of which a piece had to be dropped is no success (G-8).
+func TestHole(t *testing.T) {
+	processtest.Check(t)
+	l, exit := run(t, processtest.Command(t, holed))
+	if len(l.broken) != 1 || exit.Success() {
+		t.Fatalf("exit %+v, broken %v", exit, l.broken)
+	}
+	wantErrorIs(t, l.broken[0], transport.ErrMalformed)
 }
