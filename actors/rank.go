@@ -121,12 +121,17 @@ func (r *rank) Receive(ctx actor.Context) {
 		r.advise(ctx)
 	case *exit:
 		r.conclude(ctx, m)
+	case vigil:
+		ctx.Send(ctx.Parent(), &Beat{ID: r.ID})
+		r.watch(ctx)
+	case late:
+		r.end(ctx, r.result.exit.Exit)
 	case *Abandon:
 		r.end(ctx, process.Exit{Code: -1, Err: m.Err, Stopped: true})
 	case *actor.Stopping, *actor.Restarting:
 		r.tearDown()
 	default:
-		r.order(m)
+		r.order(ctx, m)
 	}
 }
 
@@ -198,7 +203,7 @@ func (r *rank) tell(ctx actor.Context, told *bool, fact any) {
 	}
 }
 
-func (r *rank) order(m any) {
+func (r *rank) order(ctx actor.Context, m any) {
 	if r.process == nil {
 		return
 	}
@@ -206,7 +211,7 @@ func (r *rank) order(m any) {
 	case *Stop:
 		r.process.Stop(m.Reason, m.Grace)
 	case *Kill:
-		r.process.Kill()
+		r.kill(ctx)
 	case *Dump:
 		r.dumps++
 		r.process.Dump()

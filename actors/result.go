@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -38,7 +39,18 @@ type result struct {
 	writer ResultWriter
 	closed bool
 	exit   *exit // waits for the writer
+	killed bool  // whatever it waits for it does not wait for long
+	timer  *time.Timer
 }
+
+// writerTime is how long a writer may still take once its rank was killed: a writer that blocks is no process that does not die.
+const writerTime = time.Second
+
+// late is the end of writerTime; vigil, that a rank whose process is gone waits for its writer.
+type (
+	late  struct{}
+	vigil struct{}
+)
 
 // wrote is what the writer's goroutine says when it is done with what it was given.
 type wrote struct {
@@ -48,10 +60,13 @@ type wrote struct {
 	closed bool
 }
 
-// part takes a piece. What is kept in memory is given back at once as credit: MaxResult bounds it.
+// part takes a piece. What is kept in memory is given back at once as credit: MaxResult bounds it. What comes after the Result
+// belongs to none.
 func (r *rank) part(ctx actor.Context, p *transport.Part) {
-	r.take(ctx, p.Value)
-	if r.Result == nil || r.result.lost != nil {
+	if !r.result.ended {
+		r.take(ctx, p.Value)
+	}
+	if r.Result == nil || r.result.lost != nil || r.result.ended {
 		r.post(&transport.Credit{Bytes: p.Cost()})
 		return
 	}
@@ -85,7 +100,7 @@ func (r *rank) returned(ctx actor.Context, value []byte) {
 	if s.lost != nil {
 		return // Broken was told
 	}
-	if r.Result != nil && len(s.pieces)+s.size > 0 {
+	if r.Result != nil && (r.writing() || len(s.pieces) > 0) {
 		r.write(ctx)
 		return
 	}
@@ -109,7 +124,7 @@ func (r *rank) write(ctx actor.Context) {
 	}
 	s.busy, s.pieces, s.cost = job, nil, 0
 	root, self := ctx.ActorSystem().Root, ctx.Self()
-	go func() { // ends when the writer has taken it: as with output, one that blocks holds the rank's end back
+	go func() { // ends when the writer has taken it: one that blocks holds the rank's end back until that is killed
 		job.run()
 		close(job.ready)
 		root.Send(self, &job.done)
@@ -130,9 +145,19 @@ type writing struct {
 	ready chan struct{}
 }
 
+var errNoWriter = errors.New("it was given no writer and no error")
+
 func (w *writing) run() {
+	defer func() {
+		if p := recover(); p != nil {
+			w.done.closed, w.done.err = true, fmt.Errorf("its writer panicked: %v\n%s", p, debug.Stack())
+		}
+	}()
 	if w.writer == nil {
-		if w.writer, w.done.err = w.open(); w.done.err != nil {
+		if w.writer, w.done.err = w.open(); w.done.err == nil && w.writer == nil {
+			w.done.err = errNoWriter
+		}
+		if w.done.err != nil {
 			w.done.closed = true
 			return
 		}
@@ -192,15 +217,53 @@ func (r *rank) conclude(ctx actor.Context, e *exit) {
 	if s.writer != nil {
 		r.write(ctx)
 	}
-	if r.writing() {
-		s.exit = e
+	if !r.writing() {
+		r.end(ctx, e.Exit)
 		return
 	}
-	r.end(ctx, e.Exit)
+	s.exit = e
+	if s.killed {
+		r.hurry(ctx)
+	} else {
+		r.watch(ctx)
+	}
+}
+
+// kill ends the process or, when that is gone, the time of its writer.
+func (r *rank) kill(ctx actor.Context) {
+	r.result.killed = true
+	if r.result.exit != nil {
+		r.hurry(ctx)
+		return
+	}
+	r.process.Kill()
+}
+
+// hurry waits for the writer no longer than writerTime.
+func (r *rank) hurry(ctx actor.Context) { r.after(ctx, writerTime, late{}) }
+
+// watch speaks in the place of a process that is gone, whose result is still being written: its rank does not hang.
+func (r *rank) watch(ctx actor.Context) {
+	if r.Command.Heartbeat > 0 && !r.result.killed {
+		r.after(ctx, r.Command.Heartbeat, vigil{})
+	}
+}
+
+func (r *rank) after(ctx actor.Context, d time.Duration, message any) {
+	root, self := ctx.ActorSystem().Root, ctx.Self()
+	r.result.stop()
+	r.result.timer = time.AfterFunc(d, func() { root.Send(self, message) })
+}
+
+func (s *result) stop() {
+	if s.timer != nil {
+		s.timer.Stop()
+	}
 }
 
 // abandon closes the writer of an actor that ends before its process.
 func (s *result) abandon() {
+	s.stop()
 	switch {
 	case s.busy != nil:
 		go func(w *writing) { // ends with the goroutine that writes
@@ -214,6 +277,7 @@ func (s *result) abandon() {
 
 func (w *wrote) abandon() {
 	if !w.closed {
+		defer func() { _ = recover() }() // of the user's: nobody is left to tell
 		_ = w.writer.CloseWithError(ErrResultLost)
 	}
 }

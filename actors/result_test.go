@@ -201,6 +201,96 @@ func TestResultWriterAbandoned(t *testing.T) {
 	}
 }
 
+// A writer that blocks does not make a process of one that is gone: it is killed at once, and its rank ends.
+func TestResultWriterKilled(t *testing.T) {
+	processtest.Check(t)
+	for _, first := range []string{"exit", "kill"} {
+		s := newSink()
+		s.open = make(chan struct{})
+		f, p := begun(t, to(s))
+		p.Say(part("one "))
+		if first == "exit" {
+			p.Return(nil)
+			p.Exit(process.Exit{})
+		}
+		f.send(&actors.Kill{})
+		if first == "kill" {
+			if order := p.Order(f.ctx); order != (actors.Kill{}) {
+				t.Fatalf("the order is %v", order)
+			}
+			p.Exit(process.Exit{})
+		}
+		if e, ok := f.next().(*actors.Exited); !ok || e.Exit.Err != nil {
+			t.Errorf("%s: told %+v", first, e)
+		}
+		f.wantEnd()
+		close(s.open)
+		<-s.end
+	}
+}
+
+// A rank whose process is gone while its result is being written is alive.
+func TestResultWriterBeats(t *testing.T) {
+	processtest.Check(t)
+	s := newSink()
+	s.open = make(chan struct{})
+	f, p := begun(t, func(c *actors.Config) { to(s)(c); c.Heartbeat = time.Millisecond })
+	p.Say(part("one "))
+	p.Return(nil)
+	p.Exit(process.Exit{})
+	f.want(&actors.Beat{ID: id}, &actors.Beat{ID: id})
+	close(s.open)
+	for fact := f.next(); ; fact = f.next() {
+		if _, beat := fact.(*actors.Beat); !beat {
+			if _, returned := fact.(*actors.Returned); !returned {
+				t.Errorf("told %+v", fact)
+			}
+			break
+		}
+	}
+	f.want(&actors.Exited{ID: id, PID: p.PID()})
+	f.wantEnd()
+}
+
+// What comes after the Result is no part of it.
+func TestPartAfterResult(t *testing.T) {
+	processtest.Check(t)
+	s := newSink()
+	s.open = make(chan struct{})
+	f, p := begun(t, to(s))
+	p.Say(part("one "))
+	p.Return(nil)
+	p.Say(part("two "))
+	credits(f, p, 68)
+	close(s.open)
+	f.want(&actors.Returned{ID: id})
+	if err := <-s.end; err != nil || s.got.String() != "one " {
+		t.Errorf("%q, closed with %v", s.got.String(), err)
+	}
+	credits(f, p, 68)
+	p.Exit(process.Exit{})
+	f.want(&actors.Exited{ID: id, PID: p.PID()})
+	f.wantEnd()
+}
+
+// A panic of the user's writer, and one that is not there, break the rank and nothing else.
+func TestResultWriterPanics(t *testing.T) {
+	processtest.Check(t)
+	for want, open := range map[string]func(process.ID) (actors.ResultWriter, error){
+		"no such luck": func(process.ID) (actors.ResultWriter, error) { panic("no such luck") },
+		"no writer":    func(process.ID) (actors.ResultWriter, error) { return nil, nil },
+	} {
+		f, p := begun(t, func(c *actors.Config) { c.Result = open })
+		p.Say(part("one "))
+		if broken, ok := f.next().(*actors.Broken); !ok || !strings.Contains(broken.Err.Error(), want) {
+			t.Errorf("told %+v", broken)
+		}
+		p.Exit(process.Exit{})
+		f.want(&actors.Exited{ID: id, PID: p.PID()})
+		f.wantEnd()
+	}
+}
+
 // The user's mail goes by its own way, with what it costs; an answer that nobody waits for goes nowhere.
 func TestMail(t *testing.T) {
 	processtest.Check(t)

@@ -51,8 +51,8 @@ var ErrResultLost = actors.ErrResultLost
 // MapTo is Map for functions whose results are bytes without end. Open is called with the first byte of a rank's result, on a
 // goroutine of that rank; what it returns takes the bytes in order, on the same. It is closed with nil when that was all, and
 // with another error, such as [ErrResultLost], when there will be no more: then what came is worth nothing, and a later life
-// of the rank begins anew, with a writer of its own. A writer that blocks holds its rank back, and no other; one that
-// fails fails the rank. An *io.PipeWriter is a ResultWriter.
+// of the rank begins anew, with a writer of its own. A writer that blocks holds its rank back, and no other; a
+// group that is stopped waits for it until the grace is over. One that fails or panics fails the rank. An *io.PipeWriter is a ResultWriter.
 //
 // It returns Run's errors, and [ErrSpec] as Map does.
 func MapTo[A any](ctx context.Context, s Spec, fn worker.StreamFunction[A], arguments []A,

@@ -126,3 +126,39 @@ func TestMeetingAgain(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A stuck writer blocks until its test is over.
+type stuck struct {
+	writes  chan<- struct{}
+	release <-chan struct{}
+}
+
+func (s *stuck) Write(b []byte) (int, error) {
+	s.writes <- struct{}{}
+	<-s.release
+	return len(b), nil
+}
+
+func (s *stuck) CloseWithError(error) error { return nil }
+
+// A group that is stopped while a result cannot be written ends after its grace, and nothing is said to have survived.
+func TestStopWhileWriterBlocks(t *testing.T) {
+	processtest.Check(t)
+	release, writes := make(chan struct{}), make(chan struct{}, 100)
+	defer close(release)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	enough := errors.New("enough")
+	go func() {
+		for range 2 {
+			<-writes
+		}
+		cancel(enough)
+	}()
+	spec := supervisor.Spec{Grace: 100 * time.Millisecond}
+	err := supervisor.MapTo(ctx, spec, pour, []int{64, 0}, func(process.ID) (supervisor.ResultWriter, error) {
+		return &stuck{writes, release}, nil
+	})
+	if !errors.Is(err, enough) || errors.Is(err, supervisor.ErrAbandoned) {
+		t.Errorf("the group ended with %v", err)
+	}
+}
