@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -23,6 +24,7 @@ type mailroom struct {
 	notice  bool       // that nobody listens was said
 	ctx     actor.Context
 	addrs   map[int]*actor.PID
+	waiters map[process.ID]map[int]*actor.PID // for the answers of the user's actor, by request
 	observe func(*Message)
 }
 
@@ -98,6 +100,7 @@ func (m *mailroom) Receive(ctx actor.Context) {
 
 func (m *mailroom) start() {
 	m.desk, m.addrs = desk.New(m), map[int]*actor.PID{}
+	m.waiters = map[process.ID]map[int]*actor.PID{}
 	system, self := m.ctx.ActorSystem(), m.ctx.Self()
 	m.reader = &reader{take: m.observe, tell: func(message any) { m.group.sendTo(system, self, message) }}
 }
@@ -127,7 +130,7 @@ func (m *mailroom) Present(id process.ID, mail *transport.Mail) {
 		m.reader.put(incoming{msg, mail.Cost()})
 		return
 	case m.to != nil:
-		m.forward(msg)
+		m.forward(msg, mail.ID)
 	default:
 		m.unheard(msg)
 	}
@@ -149,15 +152,33 @@ func (m *mailroom) unheard(msg *Message) {
 
 var errUnheard = fmt.Errorf("nobody takes the messages of this group: see supervisor.WithMessages")
 
-// forward sends a rank's message to the user's actor. The answer to a request comes to an actor of its own.
-func (m *mailroom) forward(msg *Message) {
+// forward sends a rank's message to the user's actor. The answer to a request comes to an actor of its own, which lives until
+// Closed.
+func (m *mailroom) forward(msg *Message, number int) {
 	if !msg.Wanted() {
 		m.ctx.Send(m.to, msg)
 		return
 	}
-	m.ctx.RequestWithCustomSender(m.to, msg, m.ctx.Spawn(actor.PropsFromProducer(func() actor.Actor {
+	waiter := m.ctx.Spawn(actor.PropsFromProducer(func() actor.Actor {
 		return &waiter{message: msg}
-	}, actor.WithReceiverMiddleware(m.group.guarded))))
+	}, actor.WithReceiverMiddleware(m.group.guarded)))
+	if m.waiters[msg.From] == nil {
+		m.waiters[msg.From] = map[int]*actor.PID{}
+	}
+	m.waiters[msg.From][number] = waiter
+	m.ctx.RequestWithCustomSender(m.to, msg, waiter)
+}
+
+// Closed lets go of who waits for the answer to a rank's request.
+func (m *mailroom) Closed(id process.ID, number int) {
+	waiter := m.waiters[id][number]
+	if waiter == nil {
+		return
+	}
+	m.ctx.Stop(waiter)
+	if delete(m.waiters[id], number); len(m.waiters[id]) == 0 {
+		delete(m.waiters, id)
+	}
 }
 
 func (m *mailroom) address(rank int) *actor.PID {
@@ -168,16 +189,18 @@ func (m *mailroom) address(rank int) *actor.PID {
 	return m.addrs[rank]
 }
 
-// A waiter takes the answer to one request of a rank.
+// A waiter takes the answer to one request of a rank, until the mailroom stops it.
 type waiter struct{ message *Message }
 
-// Receive takes the answer and ends. The message itself may have been answered already.
+// Receive takes the answer. The message itself may have been answered already.
 func (w *waiter) Receive(ctx actor.Context) {
 	switch v := ctx.Message().(type) {
 	case actor.SystemMessage, actor.AutoReceiveMessage, *actor.Started:
 		return
 	case error:
 		_ = w.message.Fail(v)
+	case *actor.DeadLetterResponse:
+		_ = w.message.Fail(errDeadListener)
 	default:
 		if value, err := encode(v); err != nil {
 			_ = w.message.Fail(err)
@@ -185,8 +208,9 @@ func (w *waiter) Receive(ctx actor.Context) {
 			_ = w.message.answer(value, nil)
 		}
 	}
-	ctx.Stop(ctx.Self())
 }
+
+var errDeadListener = errors.New("the actor that takes the messages of this group is gone")
 
 // An address is the actor that stands for a rank.
 type address struct {

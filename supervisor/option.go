@@ -63,7 +63,8 @@ func WithOutput(output func(id process.ID, s process.Stream, lines []byte)) Opti
 func WithMessages(take func(*Message)) Option { return func(o *options) { o.messages = take } }
 
 // WithMessagesTo sends the ranks' messages to an actor: each as a *[Message], a request with a sender, so that
-// the actor's Respond answers it (with an error, refuses it). The actor's mailbox is its own to bound.
+// the actor's Respond answers it (with an error, refuses it; with nil, which the engine drops, does nothing). The actor's
+// mailbox is its own to bound.
 func WithMessagesTo(listener *actor.PID) Option { return func(o *options) { o.listener = listener } }
 
 // WithLogger logs events. Without it nothing is logged.

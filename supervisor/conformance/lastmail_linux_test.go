@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	protoactor "github.com/asynkron/protoactor-go/actor"
 	"runtime"
 	"slices"
 	"strings"
@@ -160,5 +161,50 @@ func TestStopWhileWriterBlocks(t *testing.T) {
 	})
 	if !errors.Is(err, enough) || errors.Is(err, supervisor.ErrAbandoned) {
 		t.Errorf("the group ended with %v", err)
+	}
+}
+
+// pester asks with little patience.
+var pester = worker.Func("pester", func(ctx context.Context, _ worker.Info, times int) (string, error) {
+	for range times {
+		soon, cancel := context.WithTimeout(ctx, time.Millisecond)
+		err := worker.Request(soon, "ask", nil, nil)
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) {
+			return "", fmt.Errorf("nobody answers, and yet: %w", err)
+		}
+	}
+	return "", worker.Request(ctx, "last", nil, nil)
+})
+
+// An actor that does not answer leaves nobody behind that waits for it; one that is gone is an error.
+func TestActorSilent(t *testing.T) {
+	processtest.Check(t)
+	system := protoactor.NewActorSystem(protoactor.WithLoggerFactory(silent))
+	const times = 50
+	waiters := -1
+	listener := system.Root.Spawn(protoactor.PropsFromFunc(func(ctx protoactor.Context) {
+		if m, ok := ctx.Message().(*supervisor.Message); ok && m.Topic == "last" {
+			processtest.Eventually(t, "few actors are left", func() bool {
+				waiters = 0
+				for _, pids := range system.ProcessRegistry.LocalPIDs.LocalPIDs {
+					waiters += pids.Count()
+				}
+				return waiters < times/2
+			})
+			ctx.Respond("yes")
+		}
+	}))
+	call := func() error {
+		_, err := supervisor.Call(t.Context(), supervisor.Spec{}, pester, times, supervisor.WithSystem(system),
+			supervisor.WithMessagesTo(listener))
+		return err
+	}
+	if err := call(); err != nil {
+		t.Errorf("with %d actors: %v", waiters, err)
+	}
+	_ = system.Root.StopFuture(listener).Wait()
+	if err := call(); err == nil || !strings.Contains(err.Error(), "is gone") {
+		t.Errorf("without a listener: %v", err)
 	}
 }

@@ -56,6 +56,8 @@ type Courier interface {
 	Order(rank *actor.PID, order any)
 	// Present is for the user, who is then heard by Taken and, where the mail has an ID, Replied.
 	Present(id process.ID, m *transport.Mail)
+	// Closed says that the answer to what was presented with an ID is there, or not wanted any more.
+	Closed(id process.ID, number int)
 }
 
 // A box is what the desk knows of a rank's newest life.
@@ -176,7 +178,10 @@ func (d *Desk) close(b *box, why error) {
 	for _, l := range b.asked {
 		l.End(b.id, nil, why)
 	}
-	b.queue, b.asked = nil, nil
+	for number := range b.open {
+		d.courier.Closed(b.id, number)
+	}
+	b.queue, b.asked, b.open = nil, nil, nil
 	d.meeting.leave(b.id)
 	d.store.leave(b.id)
 }
@@ -344,10 +349,19 @@ func (d *Desk) Taken(id process.ID, cost int) {
 
 // Replied is the user's answer to a rank's request.
 func (d *Desk) Replied(id process.ID, number int, value []byte, err error) {
-	if b := d.of(id); b != nil && b.open[number] {
-		delete(b.open, number)
+	if b := d.of(id); b != nil && d.closed(b, number) {
 		d.answer(request{id, number}, value, err)
 	}
+}
+
+// closed forgets a request to the user, and reports whether there was one.
+func (d *Desk) closed(b *box, number int) bool {
+	if !b.open[number] {
+		return false
+	}
+	delete(b.open, number)
+	d.courier.Closed(b.id, number)
+	return true
 }
 
 // A request is one of a rank to the supervisor.
@@ -422,7 +436,7 @@ func (d *Desk) decode(c request, value []byte, v any) bool {
 // cancel forgets a request whose rank waits no longer.
 func (d *Desk) cancel(c request) {
 	if b := d.of(c.id); b != nil {
-		delete(b.open, c.number)
+		d.closed(b, c.number)
 	}
 	if d.meeting.calls[c.id.Rank] == c {
 		d.meeting.leave(c.id)

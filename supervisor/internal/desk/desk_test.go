@@ -20,6 +20,8 @@ type trial struct {
 	*Desk
 	lines []string
 	mail  []*transport.Mail // that came to the user
+
+	closed []int // of what came to the user
 }
 
 // begin returns a desk with n ranks that have opened.
@@ -49,6 +51,8 @@ func (tr *trial) start(end, generation, size int, ranks ...int) {
 func (tr *trial) note(format string, args ...any) {
 	tr.lines = append(tr.lines, fmt.Sprintf(format, args...))
 }
+
+func (tr *trial) Closed(id process.ID, number int) { tr.closed = append(tr.closed, number) }
 
 func (tr *trial) Order(rank *actor.PID, order any) {
 	switch o := order.(type) {
@@ -378,6 +382,22 @@ func TestStoreOfFewer(t *testing.T) {
 	tr.did("0@1: answer 1 ")
 	if tr.store.bytes != 0 {
 		t.Errorf("the store counts %d bytes", tr.store.bytes)
+	}
+}
+
+// Whoever waits for the user's answer to a request is let go, whatever becomes of it.
+func TestClosed(t *testing.T) {
+	tr := begin(t, 1)
+	for n := range 3 {
+		tr.Mailed(id(0, 0), &transport.Mail{ID: n + 1, Topic: "ask"})
+	}
+	tr.Replied(id(0, 0), 1, nil, nil)
+	tr.Replied(id(0, 0), 1, nil, nil)
+	tr.ask(id(0, 0), 0, "cancel", 2)
+	tr.ask(id(0, 0), 0, "cancel", 9)
+	tr.Ended(id(0, 0))
+	if !slices.Equal(tr.closed, []int{1, 2, 3}) {
+		t.Errorf("closed are %v", tr.closed)
 	}
 }
 
