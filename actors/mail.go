@@ -23,6 +23,16 @@ func (r *rank) data(ctx actor.Context, m transport.Message) {
 	}
 }
 
+// granted passes credit on, unless word of earlier credit is still on its way: then this one goes with it.
+func (r *rank) granted(ctx actor.Context, bytes int) {
+	if r.Mail == nil || bytes == 0 {
+		return
+	}
+	if credit := r.credit; credit.Add(int64(bytes)) == int64(bytes) {
+		ctx.Send(r.Mail, &Credited{r.ID, func() int { return int(min(credit.Swap(0), transport.MaxMessage)) }})
+	}
+}
+
 // answered passes on an answer that somebody waits for: any other costs the worker nothing and must not pile up.
 func (r *rank) answered(ctx actor.Context, m *transport.Mail) {
 	if r.asked[m.Reply] {

@@ -76,10 +76,11 @@ type (
 		ID   process.ID
 		Mail *transport.Mail
 	}
-	// Credited tells Config.Mail that the worker takes that many more bytes of Mail.
+	// Credited tells Config.Mail that the worker takes more bytes of Mail: as many as Bytes returns, once. There is one for
+	// all that came until then: a worker that gives credit without end cannot fill a mailbox.
 	Credited struct {
 		ID    process.ID
-		Bytes int
+		Bytes func() int
 	}
 	// Exited says that nothing is left of a rank's life, or that it was abandoned, or that it could not even begin:
 	// Exit.Err tells.

@@ -56,7 +56,7 @@ func Rank(c Config) *actor.Props {
 	var begun atomic.Bool
 	return actor.PropsFromProducer(func() actor.Actor {
 		return &rank{
-			Config: c, again: begun.Swap(true),
+			Config: c, again: begun.Swap(true), credit: new(atomic.Int64),
 			beats: newPace(c.Command.Heartbeat/2 + 1), advance: advance{pace: newPace(progressPace)},
 			credits: make(chan struct{}, credits), exited: make(chan struct{}), gone: make(chan struct{}),
 		}
@@ -72,6 +72,7 @@ type rank struct {
 	beats   pace
 	advance advance
 	result  result
+	credit  *atomic.Int64 // that the worker gave and Mail has not taken yet
 	asked   map[int]bool  // the mail that the worker is to answer
 	credits chan struct{} // one for each message on its way from the worker to the actor
 	exited  chan struct{} // closed when the process is gone, by its own goroutine
@@ -180,9 +181,7 @@ func (r *rank) heard(ctx actor.Context, m transport.Message) {
 	case *transport.Mail:
 		r.answered(ctx, m)
 	case *transport.Credit:
-		if r.Mail != nil {
-			ctx.Send(r.Mail, &Credited{r.ID, m.Bytes})
-		}
+		r.granted(ctx, m.Bytes)
 	}
 }
 

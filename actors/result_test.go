@@ -331,6 +331,30 @@ func TestMail(t *testing.T) {
 	}
 }
 
+// Credit after credit is one message until somebody has taken it.
+func TestCreditFlood(t *testing.T) {
+	processtest.Check(t)
+	room := make(chan any, 1000)
+	mailroom := system.Root.Spawn(propsOf(room))
+	f, p := begun(t, func(c *actors.Config) { c.Mail = mailroom })
+	for range 100 {
+		p.Say(&transport.Credit{Bytes: 10})
+	}
+	p.Exit(process.Exit{})
+	f.want(&actors.Exited{ID: id, PID: p.PID()})
+	f.wantEnd()
+	_ = system.Root.PoisonFuture(mailroom).Wait()
+	close(room)
+	sum, n := 0, 0
+	for fact := range room {
+		sum += fact.(*actors.Credited).Bytes()
+		n++
+	}
+	if n != 1 || sum != 1000 {
+		t.Errorf("%d bytes in %d messages", sum, n)
+	}
+}
+
 // propsOf is an actor that passes on what it hears.
 func propsOf(facts chan<- any) *actor.Props {
 	return actor.PropsFromFunc(func(ctx actor.Context) {

@@ -80,7 +80,7 @@ func (m *mailroom) Receive(ctx actor.Context) {
 	case *actors.Mailed:
 		m.desk.Mailed(msg.ID, msg.Mail)
 	case *actors.Credited:
-		m.desk.Credited(msg.ID, msg.Bytes)
+		m.desk.Credited(msg.ID, msg.Bytes())
 	case *lifeEnded:
 		m.desk.Ended(msg.id)
 	case *rankGone:
