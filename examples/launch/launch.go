@@ -37,6 +37,7 @@ func launch(f *flags, args []string, stdout, stderr io.Writer) (int, error) {
 		return 0, err
 	}
 	defer sinks.close()
+	sinks.alone = f.alone(spec, args)
 	signals := watchSignals(stderr)
 	defer signals.stop()
 	group, err := supervisor.Start(context.Background(), spec, append(sinks.options(), supervisor.WithLauncher(launcher))...)

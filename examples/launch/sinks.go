@@ -27,6 +27,7 @@ type sinks struct {
 	routing routing
 	journal *os.File // nil without --journal
 	report  string
+	alone   func(process.ID) string // the command line of one life
 }
 
 // openSinks opens what can be opened before anything starts: a directory that cannot be written is better known now.
@@ -136,7 +137,11 @@ func people(left []process.Leftover) string {
 // finish tells how the run ended.
 func (s *sinks) finish(r supervisor.Report, err error) {
 	if err != nil {
-		explain(s.stderr, r, err)
+		a := account{report: r, err: err, alone: s.alone, paint: painter(s.stderr)}
+		if s.logs != nil {
+			a.logs = s.logs.dir
+		}
+		a.print(s.stderr)
 	}
 	if s.report == "" {
 		return
