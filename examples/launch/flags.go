@@ -60,6 +60,7 @@ type flags struct {
 	output      string
 	prefix      string
 	ranksFilter string
+	status      string
 	logDir      string
 	report      string
 	journal     string
@@ -163,6 +164,8 @@ func (f *flags) outputs() *pflag.FlagSet {
 	s.StringVar(&f.output, "output", "prefix", "what to show of the ranks' output: prefix, raw or none")
 	s.StringVar(&f.prefix, "prefix", defaultPrefix, "`TEXT` before each line: %r rank, %g generation, %h host, %s stream, %n world size")
 	s.StringVar(&f.ranksFilter, "ranks-filter", "", "show only these ranks' output, such as 0,3-5")
+	s.StringVar(&f.status, "status", "auto", "how the group stands, while it runs: auto shows a line on a terminal, always also in a file,\n"+
+		"a line after a change; never")
 	s.StringVar(&f.logDir, "log-dir", "", "also write output to `DIR`/RUN/generation_G/RANK/{stdout,stderr}.log")
 	s.StringVar(&f.report, "report", "", "write a JSON report to `FILE` at the end, however the run ends")
 	s.StringVar(&f.journal, "journal", "", "write a line of JSON per event to `FILE` before it has its effect (also --events)")

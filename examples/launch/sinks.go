@@ -22,18 +22,25 @@ var now = time.Now
 // sinks are the places to which a run's output, events and report go.
 type sinks struct {
 	stderr  io.Writer
+	status  *status // nil for none
 	show    *console
 	logs    *logs // nil without files
 	routing routing
 	journal *os.File // nil without --journal
 	report  string
 	alone   func(process.ID) string // the command line of one life
+	paint   func(style, string) string
 }
 
 // openSinks opens what can be opened before anything starts: a directory that cannot be written is better known now.
 func openSinks(f *flags, spec supervisor.Spec, stdout, stderr io.Writer) (*sinks, error) {
-	s := &sinks{stderr: stderr, report: f.report}
-	var err error
+	status, err := newStatus(f, len(spec.Ranks), stderr)
+	if err != nil {
+		return nil, err
+	}
+	paint := painter(stderr)
+	stdout, stderr = status.through(stdout), status.through(stderr)
+	s := &sinks{stderr: stderr, status: status, report: f.report, paint: paint}
 	if s.show, err = newConsole(f, len(spec.Ranks), stdout, stderr); err != nil {
 		return nil, err
 	}
@@ -101,6 +108,7 @@ func (s *sinks) observe(e supervisor.Event) {
 	if s.logs != nil {
 		s.logs.observe(e)
 	}
+	s.status.observe(e)
 	switch e.Kind {
 	case supervisor.EventDecided:
 		if e.Action != supervisor.Terminate {
@@ -136,8 +144,9 @@ func people(left []process.Leftover) string {
 
 // finish tells how the run ended.
 func (s *sinks) finish(r supervisor.Report, err error) {
+	s.status.end()
 	if err != nil {
-		a := account{report: r, err: err, alone: s.alone, paint: painter(s.stderr)}
+		a := account{report: r, err: err, alone: s.alone, paint: s.paint}
 		if s.logs != nil {
 			a.logs = s.logs.dir
 		}
@@ -152,6 +161,7 @@ func (s *sinks) finish(r supervisor.Report, err error) {
 }
 
 func (s *sinks) close() {
+	s.status.end()
 	if s.logs != nil {
 		s.logs.close()
 	}
