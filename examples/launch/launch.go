@@ -38,15 +38,15 @@ func launch(f *flags, args []string, stdout, stderr io.Writer) (int, error) {
 	}
 	defer sinks.close()
 	sinks.alone = f.alone(spec, args)
-	signals := watchSignals(sinks.status.urgent(stderr))
-	signals.leave = sinks.status.leave
+	signals := watchSignals(sinks.urgent(stderr))
+	signals.leave = sinks.leave
 	defer signals.stop()
-	group, err := supervisor.Start(context.Background(), spec, append(sinks.options(), supervisor.WithLauncher(launcher))...)
+	group, err := supervisor.Start(context.Background(), spec, append(sinks.options(), supervisor.WithLauncher(sinks.cockpit.watch(launcher)))...)
 	if err != nil {
 		return 0, err
 	}
 	signals.forward(group)
-	sinks.status.begin()
+	sinks.begin(group, signals.interrupt)
 	sinks.show.say("containment %s", group.Report().Containment) // after that: who does not read must not hold signals up
 	err = group.Wait()
 	report := group.Report()

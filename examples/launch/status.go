@@ -41,6 +41,9 @@ func newStatus(f *flags, size int, stderr io.Writer) (*status, error) {
 	default:
 		return nil, usage("--status %q: choose auto, always or never", f.status)
 	}
+	if f.tui {
+		return nil, nil // it has the line in its first row
+	}
 	s := &status{
 		tally: newTally(f, size, now()), plain: stderr, changed: make(chan struct{}, 1), done: make(chan struct{}),
 	}

@@ -46,6 +46,12 @@ func (m *mux) tmux(args ...string) (string, error) {
 // launch types a command line that says its exit status when it ends.
 func (m *mux) launch(args ...string) {
 	m.Helper()
+	m.launchTo("/dev/tty", args...)
+}
+
+// launchTo is launch with its standard output in a file.
+func (m *mux) launchTo(out string, args ...string) {
+	m.Helper()
 	c := prepare(m.T, nil, args...)
 	var script strings.Builder
 	for _, kv := range c.cmd.Env {
@@ -56,8 +62,24 @@ func (m *mux) launch(args ...string) {
 	for _, word := range c.cmd.Args {
 		script.WriteString(quote(word) + " ")
 	}
-	path := file(m.T, "run", script.String()+"\necho status $?\n", 0o644)
+	path := file(m.T, "run", script.String()+">"+out+"\necho status $?\n", 0o644)
 	m.keys("clear; . "+path, "Enter")
+}
+
+// field is what the first group of an expression matches, once it does.
+func (m *mux) field(expression string) string {
+	m.Helper()
+	return regexp.MustCompile(expression).FindStringSubmatch(m.await(expression))[1]
+}
+
+// restored checks that the terminal is set as a file says, and that it shows its first screen, with a cursor.
+func (m *mux) restored(before string) {
+	m.Helper()
+	m.keys("clear; stty -a | diff "+before+" - && echo the same", "Enter")
+	m.await(`(?m)^the same$`)
+	if out, err := m.tmux("display-message", "-p", "#{alternate_on} #{cursor_flag}"); err != nil || out != "0 1\n" {
+		m.Errorf("alternate screen and cursor: %q, %v", out, err)
+	}
 }
 
 // keys types, keys by their names in tmux.

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// worksOnce is a rank 1 that fails in the first generation, when a file is there, and ranks that work on.
+const worksOnce = `
+import os, sys, time
+from muster import progress
+rank, again = os.environ["RANK"], os.environ["TORCHELASTIC_RESTART_COUNT"] != "0"
+print("ready", os.getpid(), flush=True)
+progress(7, "steps")
+while not os.path.exists(os.environ["GO"]) or again or rank != "1":
+    time.sleep(.02)
+raise ValueError("no learning rate")
+`
+
+// --tui shows the ranks, a failure, and a restart; keys work; the terminal is as it was before, whatever becomes of the ranks.
+func TestTUI(t *testing.T) {
+	m := newMux(t, 120, 24)
+	script, goes := file(t, "train.py", worksOnce, 0o644), tmp(t, "go")
+	m.keys("stty -a > "+goes+".before", "Enter")
+	m.launch("-n", "3", "--tui", "--heartbeat", "1s", "--max-restarts", "2", "--env", "GO="+goes, "--", "python3", script)
+	m.await(`(?m)^launch: 3 running \| generation 0 \| 2 restarts left \| \d+s\nRANK .*\n0 +0 +\d+ +running +\S+ +7 steps +ready \d+\n1 .*\n2 `)
+	m.keys("j")
+	m.await(`output of rank 1 .*\nready \d+`)
+	m.keys("Tab")
+	if err := os.WriteFile(goes, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	m.await(`failed: rank 1@0: ValueError: no learning rate\n(.*\n)*.*restart 1 of 2\n(.*\n)*.*generation 1 runs`)
+	m.await(`3 running \| generation 1 \| 1 restart left`)
+	m.keys("d")
+	m.await(`MainThread(.*\n)*.*train.py", line \d+`)
+	m.keys("/")
+	m.keys("7 steps")
+	m.await(`(?m)^/7 steps_$`)
+	m.keys("Escape")
+	m.await(`(?m)^j k select`)
+
+	// A rank that is killed takes nothing of the terminal with it.
+	pid := m.field(`(?m)^2 +1 +(\d+) `)
+	if err := unix.Kill(atoi(t, pid), unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	m.await(`3 running \| generation 2 \| 0 restarts left`)
+	pid = m.field(`(?m)^2 +2 +(\d+) `)
+	if err := unix.Kill(atoi(t, pid), unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	m.await(`rank 2 failed first(.*\n)*status 137`)
+	m.restored(goes + ".before")
+}
+
+// q asks, and stops gracefully; a second Ctrl-C kills who does not go.
+func TestLeavingTheTUI(t *testing.T) {
+	m := newMux(t, 120, 24)
+	before := tmp(t, "before")
+	m.keys("stty -a > "+before, "Enter")
+	m.launch("-n", "2", "--tui", "--", "sh", "-c", polite)
+	m.await(`2 running`)
+	m.keys("q")
+	m.await(`stop the group\? y to stop it`)
+	m.keys("n")
+	m.await(`(?m)^j k select`)
+	m.keys("q")
+	m.await(`stop the group\?`)
+	m.keys("y")
+	m.await(`launch: stopped: interrupt\n(.*\n)*status 130`)
+	m.restored(before)
+
+	m.launch("-n", "2", "--tui", "--grace", "1h", "--", "sh", "-c", rude)
+	m.await(`2 running`)
+	m.await(`ready \d+`)
+	m.keys("Tab")
+	m.keys("C-c")
+	m.await(`stopping the ranks`)
+	m.await(`2 stopping`)
+	m.keys("C-c")
+	m.await(`stopped by our SIGKILL; exit status 130\n(.*\n)*status 130`)
+	m.restored(before)
+}
+
+// What is not written to the terminal is written as always.
+func TestTUIWithOutputElsewhere(t *testing.T) {
+	m := newMux(t, 120, 24)
+	out := tmp(t, "out")
+	m.launchTo(out, "-n", "2", "--tui", "--ready", "line:up", "--", "sh", "-c", "echo up; sleep .3")
+	m.await(`status 0`)
+	if text := readText(t, out); strings.Count(text, "] up\n") != 2 || strings.Contains(text, "\x1b") {
+		t.Errorf("%q", text)
+	}
+}
+
+// Without a terminal --tui is an error, before anything starts.
+func TestTUIWantsATerminal(t *testing.T) {
+	if code, stdout, stderr := here(t, "--tui", "true"); code != 2 || stdout != "" ||
+		!strings.HasPrefix(stderr, "launch: --tui: it wants a terminal as standard input and standard error") {
+		t.Errorf("%d, %q, %q", code, stdout, stderr)
+	}
+}
