@@ -34,14 +34,7 @@ func (a account) print(w io.Writer) {
 		return
 	}
 	fmt.Fprintf(w, "%s\n", a.paint(bad, fmt.Sprintf("launch: rank %d failed first (%s): %s", f.Rank, life(f), headline(f))))
-	for _, text := range []string{evidence(f), lastWords(f)} {
-		if text != "" {
-			fmt.Fprintf(w, "\n%s", indent(text))
-		}
-	}
-	if evidence(f) != "" || lastWords(f) != "" {
-		fmt.Fprintln(w)
-	}
+	printEvidence(w, evidence(f), lastWords(f))
 	if text := meaning(f); text != "" {
 		a.say(w, "hint", text)
 	}
@@ -51,6 +44,18 @@ func (a account) print(w io.Writer) {
 	a.printHistory(w)
 	a.say(w, "decided", fmt.Sprintf("%s; exit status %d", decision(f), a.report.ExitCode))
 	a.printPlaces(w, f)
+}
+
+// printEvidence writes what was found, between empty lines.
+func printEvidence(w io.Writer, found ...string) {
+	end := ""
+	for _, text := range found {
+		if text != "" {
+			fmt.Fprintf(w, "\n%s", indent(text))
+			end = "\n"
+		}
+	}
+	fmt.Fprint(w, end)
 }
 
 // say writes a line of the launcher's own, with what it is about in front.
@@ -83,11 +88,12 @@ func (a account) printEnds(w io.Writer) {
 	var ends fold
 	for _, k := range a.report.Ranks {
 		switch x := k.Exit; {
-		case x != nil && k.Outcome == supervisor.Stopped:
-			ends.add(k.Rank, "stopped by our "+process.SignalName(max(x.Signal, 0)), x.Signal != 0)
-			ends.add(k.Rank, fmt.Sprintf("stopped, with exit status %d", x.Code), x.Signal == 0)
+		case x == nil || k.Outcome != supervisor.Stopped:
+			ends.add(k.Rank, string(k.Outcome))
+		case x.Signal != 0:
+			ends.add(k.Rank, "stopped by our "+process.SignalName(x.Signal))
 		default:
-			ends.add(k.Rank, string(k.Outcome), true)
+			ends.add(k.Rank, fmt.Sprintf("stopped, with exit status %d", x.Code))
 		}
 	}
 	a.say(w, "after", fmt.Sprintf("%v, in generation %d: %s; exit status %d", rounded(time.Duration(a.report.Seconds*float64(time.Second))),
@@ -143,7 +149,7 @@ func consequences(f *supervisor.Failure) string {
 	}
 	var failed fold
 	for _, other := range f.Collateral {
-		failed.add(other.Rank, headline(other), true)
+		failed.add(other.Rank, headline(other))
 	}
 	if text := failed.text(" failed: "); text != "" {
 		parts = append(parts, text)
@@ -157,10 +163,7 @@ type fold struct {
 	ranks map[string][]int
 }
 
-func (x *fold) add(rank int, word string, is bool) {
-	if !is {
-		return
-	}
+func (x *fold) add(rank int, word string) {
 	if x.ranks == nil {
 		x.ranks = map[string][]int{}
 	}

@@ -79,6 +79,7 @@ var differs = []struct {
 	{regexp.MustCompile(`/logs/[^/ ]+`), "/logs/RUN"},
 	{regexp.MustCompile(`(?m)^ *File "(<muster>|<string>|.*/lib/python3[^"]*)", .*\n`), ""}, // ours, and Python's own
 	{regexp.MustCompile(`0x[0-9a-f]+( \[python[^]]*\])?`), "0xN"},                           // a name from Python 3.14 on
+	{regexp.MustCompile(`(?m)^ *Thread 0xN.*:\n( *<no Python frame>\n)?\n`), ""},            // of ours only
 	{regexp.MustCompile(`GATE=\S+`), "GATE=GATE"},
 	{regexp.MustCompile(` OMP_NUM_THREADS=1`), ""}, // not where it is set already
 }

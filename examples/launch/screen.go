@@ -25,7 +25,7 @@ type screen struct {
 	drawn bool      // the line is there
 	open  bool      // output has not ended its line: the status would stand in it
 	last  time.Time // of drawing
-	over  bool
+	on    bool      // between begin and end
 }
 
 const (
@@ -64,12 +64,20 @@ func (s *screen) refresh() {
 	s.draw()
 }
 
+// begin draws the line from now on.
+func (s *screen) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.on = true
+	s.draw()
+}
+
 // end erases the line for good.
 func (s *screen) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.erase()
-	s.over = true
+	s.on = false
 }
 
 // aside calls do while nothing is drawn and nobody writes.
@@ -108,7 +116,7 @@ func (s *screen) erase() {
 // draw writes the line in one piece.
 func (s *screen) draw() {
 	width := s.width()
-	if s.over || s.open || width == 0 {
+	if !s.on || s.open || width == 0 {
 		s.erase()
 		return
 	}

@@ -94,7 +94,8 @@ func (s *status) begin() {
 			return
 		}
 		defer s.screen.end()
-		defer onSuspend(s.screen)()
+		defer onSuspend(s.screen)() // before there is a line to take away
+		s.screen.begin()
 		s.draw()
 	})
 }
@@ -104,7 +105,6 @@ func (s *status) draw() {
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
 	for {
-		s.screen.refresh()
 		select { // so that five in a second are the most
 		case <-time.After(redraw):
 		case <-s.done:
@@ -116,6 +116,7 @@ func (s *status) draw() {
 		case <-s.done:
 			return
 		}
+		s.screen.refresh()
 	}
 }
 

@@ -50,6 +50,7 @@ func TestStatusTearsNothing(t *testing.T) {
 // However the run ends, the line is away, and the account is whole.
 func TestStatusEnds(t *testing.T) {
 	const line = `launch: \S*2 running \| generation 0 \| 0 restarts left \| \d+s`
+	const gated = "echo up; head -c 1 $GATE >/dev/null"
 	stuck := []string{"-n", "2", "--grace", "1h", "--", "sh", "-c", rude}
 	for name, test := range map[string]struct {
 		code    int
@@ -57,18 +58,22 @@ func TestStatusEnds(t *testing.T) {
 		signals int
 		last    string
 	}{
-		"well":        {0, []string{"-n", "2", "--ready", "line:up", "--", "sh", "-c", "echo up; sleep .5"}, 0, `\[\d\] up`},
-		"a failure":   {3, []string{"-n", "2", "--ready", "line:up", "--", "sh", "-c", "echo up; sleep .5; exit 3"}, 0, `launch: rank \d alone: .*`},
+		"well":        {0, []string{"-n", "2", "--ready", "line:up", "--", "sh", "-c", gated}, 0, `\[\d\] up`},
+		"a failure":   {3, []string{"-n", "2", "--ready", "line:up", "--", "sh", "-c", gated + "; exit 3"}, 0, `launch: rank \d alone: .*`},
 		"interrupted": {130, []string{"-n", "2", "--", "sh", "-c", polite}, 1, `launch: after: .*`},
 		"killed":      {130, stuck, 2, `launch: after: .*`},
 		"at once":     {130, stuck, 3, `.*`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := sit(t, 300, nil, test.args...)
+			gate := makeGate(t)
+			s := sit(t, 300, []string{"GATE=" + gate.Name()}, test.args...)
 			plain := regexp.MustCompile(`\x1b\[[0-9;]*m`)
 			processtest.Eventually(t, "the line is there", func() bool {
 				return regexp.MustCompile(line).MatchString(plain.ReplaceAllString(s.shown.String(), ""))
 			})
+			if _, err := gate.WriteString("12"); err != nil {
+				t.Fatal(err)
+			}
 			for i, says := range []string{"stopping the ranks", "killing the ranks", ""}[:test.signals] {
 				s.signal(unix.SIGINT)
 				if i < test.signals-1 {

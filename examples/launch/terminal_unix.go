@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -40,6 +41,10 @@ func onSuspend(s *screen) (stop func()) {
 	}
 }
 
-// suspend stops this process as Ctrl-Z does, and returns after SIGCONT. The runtime keeps a handler for what it has notified of
+// suspend stops this process as Ctrl-Z does, and returns after SIGCONT. The signal may be another thread's to take, which stops this
+// one a moment later: it must not draw meanwhile. The runtime keeps a handler for what it has notified of
 // once; SIGTTIN has none, and like SIGTSTP, unlike SIGSTOP, it does nothing where no shell is there that could wake us again.
-func suspend() { _ = unix.Kill(os.Getpid(), unix.SIGTTIN) }
+func suspend() {
+	_ = unix.Kill(os.Getpid(), unix.SIGTTIN)
+	time.Sleep(10 * time.Millisecond)
+}

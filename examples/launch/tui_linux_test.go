@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/go-muster/muster/actors/process/processtest"
 )
 
 // worksOnce is a rank 1 that fails in the first generation, when a file is there, and ranks that work on.
@@ -84,6 +86,44 @@ func TestLeavingTheTUI(t *testing.T) {
 	m.keys("C-c")
 	m.await(`stopped by our SIGKILL; exit status 130\n(.*\n)*status 130`)
 	m.restored(before)
+}
+
+// The third Ctrl-C leaves at once, whatever holds launch up: here nobody reads what it has to write. The terminal is given back.
+func TestLeavingTheTUIAtOnce(t *testing.T) {
+	m := newMux(t, 120, 24)
+	before, unread := tmp(t, "before"), makeGate(t)
+	m.keys("stty -a > "+before, "Enter")
+	m.launchTo(unread.Name(), "--tui", "--grace", "1h", "--", "sh", "-c", `trap "" TERM; echo ready $$ >&2; exec yes`)
+	ranks := hold(t, []string{m.field(`(?m)^0 +0 +(\d+) +running`)})
+	processtest.Eventually(t, "the pipe is full", func() bool { return buffered(unread) >= 64<<10 })
+	m.keys("Tab")
+	m.keys("C-c")
+	m.await(`stopping the ranks`)
+	m.keys("C-c")
+	m.await(`killing the ranks`)
+	m.keys("C-c")
+	m.await(`status 130`)
+	m.restored(before)
+	processtest.Eventually(t, "the rank has died with its parent", func() bool {
+		return unix.PidfdSendSignal(ranks[0], 0, nil, 0) == unix.ESRCH
+	})
+}
+
+// It is drawn for the size that the terminal has now, and is itself again after Ctrl-Z and fg.
+func TestTUIIsResizedAndSuspended(t *testing.T) {
+	m := newMux(t, 120, 24)
+	m.launch("-n", "2", "--tui", "--", "sh", "-c", polite)
+	m.await(`\^C\^C kill\n$`)
+	if out, err := m.tmux("resize-window", "-x", "50", "-y", "12"); err != nil {
+		t.Fatal(err, out)
+	}
+	m.await(`(?m)^launch: 2 running .*\n(.*\n){10}j k select .*…\n$`)
+	m.keys("C-z")
+	m.await(`Stopped`)
+	m.keys("fg", "Enter")
+	m.await(`(?m)^launch: 2 running .*\n(.*\n){10}j k select .*…\n$`)
+	m.keys("C-c")
+	m.await(`status 130`)
 }
 
 // What is not written to the terminal is written as always.

@@ -135,6 +135,8 @@ func moment(e supervisor.Event) string {
 		return fmt.Sprintf("the next generation starts in %v", e.After.Round(time.Millisecond))
 	case supervisor.EventReaped:
 		return fmt.Sprintf("nothing is left of generation %d", e.Generation)
+	case supervisor.EventSignal:
+		return fmt.Sprintf("%s to every rank", process.SignalName(e.Signal))
 	case supervisor.EventStopping, supervisor.EventResized:
 		return fmt.Sprintf("%s: %s", e.Kind, e.Reason)
 	case supervisor.EventAdded, supervisor.EventRemoved:
