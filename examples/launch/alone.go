@@ -34,8 +34,8 @@ func (f *flags) alone(spec supervisor.Spec, args []string) func(process.ID) stri
 			words = append(words, quote(arg))
 		}
 		line := strings.Join(words, " ")
-		if f.chdir != "" {
-			line = "cd " + quote(f.chdir) + " && " + line
+		if dir := commandOf(spec, id).Dir; dir != "" {
+			line = "cd " + quote(dir) + " && " + line
 		}
 		return line
 	}
@@ -44,11 +44,7 @@ func (f *flags) alone(spec supervisor.Spec, args []string) func(process.ID) stri
 // aloneEnvironment is what of a rank's environment its work depends on: neither what is the launcher's own, nor what a group of
 // ours has for names only.
 func aloneEnvironment(spec supervisor.Spec, id process.ID) (env []string) {
-	var own []string
-	if id.Rank < len(spec.Ranks) { // a group may have grown
-		own = spec.Ranks[id.Rank].Env
-	}
-	for _, kv := range append(spec.Environment(id.Rank), own...) {
+	for _, kv := range append(spec.Environment(id.Rank), commandOf(spec, id).Env...) {
 		switch key, _, _ := strings.Cut(kv, "="); {
 		case key == "MASTER_PORT":
 			kv = "MASTER_PORT=29500" // that of the run is another's by now
@@ -60,6 +56,14 @@ func aloneEnvironment(spec supervisor.Spec, id process.ID) (env []string) {
 		env = append(env, kv)
 	}
 	return env
+}
+
+// commandOf is what a rank ran; nothing for one that has been added since.
+func commandOf(spec supervisor.Spec, id process.ID) process.Command {
+	if id.Rank >= len(spec.Ranks) {
+		return process.Command{}
+	}
+	return spec.Ranks[id.Rank]
 }
 
 func hasAnyPrefix(text string, prefixes ...string) bool {

@@ -86,7 +86,7 @@ func TestStdinOfATerminal(t *testing.T) {
 // terminal opens one that nobody looks at.
 func terminal(t *testing.T) *os.File {
 	t.Helper()
-	_, slave := openTerminal(t)
+	_, slave := newTerminal(t)
 	return slave
 }
 

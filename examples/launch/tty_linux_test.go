@@ -14,8 +14,8 @@ import (
 	"github.com/go-muster/muster/actors/process/processtest"
 )
 
-// openTerminal opens both ends of one.
-func openTerminal(t *testing.T) (master, slave *os.File) {
+// newTerminal opens both ends of one.
+func newTerminal(t *testing.T) (master, slave *os.File) {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {
@@ -50,7 +50,7 @@ type seat struct {
 func sit(t *testing.T, width int, env []string, args ...string) *seat {
 	t.Helper()
 	processtest.Check(t)
-	master, slave := openTerminal(t)
+	master, slave := newTerminal(t)
 	s := &seat{cli: prepare(t, nil, args...), master: master, read: make(chan struct{}), width: width}
 	s.resize(width)
 	s.cmd.Env = append(append(s.cmd.Env, "TERM=xterm-256color", "NO_COLOR="), env...)
