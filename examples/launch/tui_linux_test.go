@@ -45,13 +45,27 @@ func TestTUI(t *testing.T) {
 	m.keys("Escape")
 	m.await(`(?m)^j k select`)
 
+	// Restarts that are asked for, of the group and of a rank: they use no budget.
+	if err := os.Remove(goes); err != nil {
+		t.Fatal(err)
+	}
+	m.keys("r")
+	m.await(`restart rank 1 \(y\) or the group \(g\)\?`)
+	m.keys("g")
+	m.await(`3 running \| generation 2 \| 1 restart left`)
+	m.keys("r")
+	m.await(`restart rank 1 `)
+	m.keys("y")
+	m.await(`3 running \| generation 3 \| 1 restart left`)
+	m.await(`(?m)^0 +2 .*\n1 +3 .*\n2 +2 `)
+
 	// A rank that is killed takes nothing of the terminal with it.
-	pid := m.field(`(?m)^2 +1 +(\d+) `)
+	pid := m.field(`(?m)^2 +2 +(\d+) `)
 	if err := unix.Kill(atoi(t, pid), unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	m.await(`3 running \| generation 2 \| 0 restarts left`)
-	pid = m.field(`(?m)^2 +2 +(\d+) `)
+	m.await(`3 running \| generation 4 \| 0 restarts left`)
+	pid = m.field(`(?m)^2 +4 +(\d+) `)
 	if err := unix.Kill(atoi(t, pid), unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}

@@ -139,7 +139,7 @@ func moment(e supervisor.Event) string {
 		return fmt.Sprintf("%s to every rank", process.SignalName(e.Signal))
 	case supervisor.EventStopping, supervisor.EventResized:
 		return fmt.Sprintf("%s: %s", e.Kind, e.Reason)
-	case supervisor.EventAdded, supervisor.EventRemoved:
+	case supervisor.EventAdded, supervisor.EventRemoved, supervisor.EventRestart:
 		return fmt.Sprintf("rank %d %s: %s", e.Rank, e.Kind, e.Reason)
 	}
 	return ""

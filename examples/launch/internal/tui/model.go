@@ -164,13 +164,10 @@ func (m *model) askStop() {
 }
 
 func (m *model) askRestart() {
-	if m.restart == nil {
-		return
-	}
 	act := func(what string, ranks ...int) func() tea.Cmd {
 		return func() tea.Cmd {
 			return func() tea.Msg {
-				if err := m.restart(ranks...); err != nil {
+				if err := m.group.Restart("asked for in the TUI", ranks...); err != nil {
 					return acted{fmt.Sprintf("%s is not restarted: %v", what, err)}
 				}
 				return acted{what + " is being restarted"}

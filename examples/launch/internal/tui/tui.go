@@ -16,6 +16,8 @@ import (
 type Group interface {
 	// Dump returns the stacks of a rank.
 	Dump(ctx context.Context, rank int) (string, error)
+	// Restart starts ranks again, all if none is named.
+	Restart(reason string, ranks ...int) error
 }
 
 // A Screen is a terminal that shows a board.
@@ -23,7 +25,6 @@ type Screen struct {
 	board     *Board
 	header    func() string
 	interrupt func()
-	restart   func(ranks ...int) error
 	group     Group
 	now       func() time.Time
 
@@ -39,8 +40,6 @@ type Options struct {
 	Group  Group
 	// Interrupt is what Ctrl-C does, and a stop that was confirmed: it is counted by who is interrupted.
 	Interrupt func()
-	// Restart restarts ranks, all if none is named; nil if that cannot be done, which hides its key.
-	Restart func(ranks ...int) error
 
 	In          io.Reader
 	Out         io.Writer
@@ -62,7 +61,7 @@ func Start(o Options) *Screen {
 
 func newScreen(o Options) *Screen {
 	return &Screen{
-		board: o.Board, header: o.Header, interrupt: o.Interrupt, restart: o.Restart, group: o.Group, now: time.Now,
+		board: o.Board, header: o.Header, interrupt: o.Interrupt, group: o.Group, now: time.Now,
 		ended: make(chan struct{}),
 	}
 }

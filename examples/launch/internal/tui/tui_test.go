@@ -18,35 +18,36 @@ import (
 
 var start = time.Unix(1000, 0)
 
-// A stub is a group that has stacks of its rank 1 only.
-type stub struct{}
+// A stub is a group that has stacks of its rank 1 only, and no rank 3 to restart.
+type stub struct{ restarts [][]int }
 
-func (stub) Dump(_ context.Context, rank int) (string, error) {
+func (*stub) Dump(_ context.Context, rank int) (string, error) {
 	if rank != 1 {
 		return "", errors.New("it does not speak")
 	}
 	return "Thread 1\n\tin \x1b[31mstuck\n", nil
 }
 
+func (s *stub) Restart(_ string, ranks ...int) error {
+	if slices.Contains(ranks, 3) {
+		return errors.New("it is gone")
+	}
+	s.restarts = append(s.restarts, ranks)
+	return nil
+}
+
 // A bench is a model with a board of four ranks, and what its keys asked for.
 type bench struct {
 	*model
-	stops    int
-	restarts [][]int
+	stub
+	stops int
 }
 
-func newBench(restart bool) *bench {
+func newBench() *bench {
 	b := &bench{}
-	o := Options{
-		Board: NewBoard(4, start), Group: stub{}, Interrupt: func() { b.stops++ }, Header: func() string { return "4 running" },
-	}
-	if restart {
-		o.Restart = func(ranks ...int) error {
-			b.restarts = append(b.restarts, ranks)
-			return nil
-		}
-	}
-	b.model = &model{Screen: newScreen(o)}
+	b.model = &model{Screen: newScreen(Options{
+		Board: NewBoard(4, start), Group: &b.stub, Interrupt: func() { b.stops++ }, Header: func() string { return "4 running" },
+	})}
 	b.now = func() time.Time { return start.Add(90 * time.Second) }
 	b.Update(tea.WindowSizeMsg{Width: 100, Height: 20})
 	for rank := range 4 {
@@ -92,7 +93,7 @@ func (b *bench) wants(t *testing.T, parts ...string) {
 }
 
 func TestTableAndPanes(t *testing.T) {
-	b := newBench(false)
+	b := newBench()
 	b.board.Progress(process.ID{Rank: 2}, 7, "steps")
 	b.wants(t, "4 running", "2     0    102  running  1m30s   7 steps   last of 2", "first of 0")
 	b.press("j", "down", "k")
@@ -112,7 +113,7 @@ func TestTableAndPanes(t *testing.T) {
 
 // A stop wants a yes; Ctrl-C does not, and what it does is counted by who is interrupted.
 func TestStopIsConfirmed(t *testing.T) {
-	b := newBench(false)
+	b := newBench()
 	for _, key := range []string{"s", "q"} {
 		b.press(key)
 		b.wants(t, "stop the group?")
@@ -127,24 +128,21 @@ func TestStopIsConfirmed(t *testing.T) {
 	}
 }
 
-// Without a way to restart there is no key for it.
+// A restart is of the selected rank, or of all.
 func TestRestart(t *testing.T) {
-	b := newBench(false)
-	b.press("r")
-	if b.ask != nil || strings.Contains(b.text(), "restart") {
-		t.Errorf("a restart is offered:\n%s", b.text())
-	}
-	b = newBench(true)
+	b := newBench()
 	b.press("j", "r", "y")
 	b.wants(t, "rank 1 is being restarted")
 	b.press("r", "g", "r", "n")
+	b.press("j", "j", "r", "y")
+	b.wants(t, "rank 3 is not restarted: it is gone")
 	if len(b.restarts) != 2 || !slices.Equal(b.restarts[0], []int{1}) || len(b.restarts[1]) != 0 {
 		t.Errorf("%v", b.restarts)
 	}
 }
 
 func TestFilter(t *testing.T) {
-	b := newBench(false)
+	b := newBench()
 	b.press("/", "L", "a", "s", "t", " ", "o", "f", " ", "3", "enter", "j")
 	b.wants(t, "last of 3", "output of rank 3", "/Last of 3 (esc: all)")
 	if strings.Contains(b.text(), "last of 2") {
@@ -160,7 +158,7 @@ func TestFilter(t *testing.T) {
 
 // Whatever ranks print, and however small the terminal is, a screen is as many rows as there are, and none is too wide.
 func TestScreenFits(t *testing.T) {
-	b := newBench(true)
+	b := newBench()
 	b.board.Output(process.ID{Rank: 1}, process.Stderr, []byte("10%\r20%\r30%\twide 世界"+strings.Repeat("世", 200)+"\x1b[2J\x07\xff\n"))
 	b.press("j")
 	b.wants(t, "30%    wide 世界")
@@ -195,7 +193,7 @@ func TestBoardIsBounded(t *testing.T) {
 
 // The selected rank is on the screen, however many there are.
 func TestManyRanks(t *testing.T) {
-	b := newBench(false)
+	b := newBench()
 	b.board = NewBoard(500, start)
 	for range 321 {
 		b.press("j")

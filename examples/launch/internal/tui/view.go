@@ -132,13 +132,9 @@ func (m *model) keys() string {
 	case m.note != "":
 		return m.note
 	}
-	restart := ""
-	if m.restart != nil {
-		restart = "r restart  "
-	}
 	filter := "/ filter"
 	if m.filter != "" {
 		filter = "/" + m.filter + " (esc: all)"
 	}
-	return "j k select  tab pane  pgup pgdn scroll  " + filter + "  d stacks  " + restart + "s stop  q leave  ^C^C kill"
+	return "j k select  tab pane  pgup pgdn scroll  " + filter + "  d stacks  r restart  s stop  q leave  ^C^C kill"
 }
