@@ -11,11 +11,8 @@ import (
 // alone returns what writes the command line of one rank, to be pasted into a shell: its directory, its part of the
 // environment, and the command as it was given to launch.
 func (f *flags) alone(spec supervisor.Spec, args []string) func(process.ID) string {
-	if f.module {
-		args = append([]string{"python3", "-m"}, args...)
-	}
-	if strings.HasSuffix(args[0], ".py") && !f.plain {
-		args = append([]string{"python3"}, args...)
+	if program, err := f.program(args); err == nil {
+		args = program
 	}
 	return func(id process.ID) string {
 		var words []string
@@ -50,7 +47,7 @@ func aloneEnvironment(spec supervisor.Spec, id process.ID) (env []string) {
 			kv = "MASTER_PORT=29500" // that of the run is another's by now
 		case key == "TORCHELASTIC_RESTART_COUNT" && id.Generation > 0:
 			kv = fmt.Sprintf("%s=%d", key, id.Generation)
-		case key == "NODE_RANK", hasAnyPrefix(key, "TORCHELASTIC_", "MUSTER_", "ROLE_", "GROUP_"):
+		case key == "NODE_RANK", hasAnyPrefix(key, "TORCHELASTIC_", "TORCH_NCCL_", "MUSTER_", "ROLE_", "GROUP_"):
 			continue
 		}
 		env = append(env, kv)
