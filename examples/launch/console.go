@@ -16,7 +16,8 @@ import (
 // A console shows the ranks' output: whole lines, never torn, one writer at a time.
 type console struct {
 	stdout, stderr io.Writer
-	prefix         []string // pieces of text, and verbs such as %r
+	own            io.Writer // for lines of the launcher's own
+	prefix         []string  // pieces of text, and verbs such as %r
 	size           string
 	host           string
 	none           bool
@@ -28,7 +29,7 @@ type console struct {
 }
 
 func newConsole(f *flags, size int, stdout, stderr io.Writer) (*console, error) {
-	c := &console{stdout: stdout, stderr: stderr, size: strconv.Itoa(size)}
+	c := &console{stdout: stdout, stderr: stderr, own: stderr, size: strconv.Itoa(size)}
 	c.host, _ = os.Hostname()
 	pieces, err := parsePrefix(f.prefix)
 	if err != nil {
@@ -133,5 +134,5 @@ func (c *console) prefixed(prefix string, lines []byte) []byte {
 func (c *console) say(format string, args ...any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	fmt.Fprintf(c.stderr, "launch: "+format+"\n", args...)
+	fmt.Fprintf(c.own, "launch: "+format+"\n", args...)
 }

@@ -72,6 +72,8 @@ func exitOfFailure(f *supervisor.Failure) int {
 // oneLine joins an error's lines, for people and for grep, and leaves out the names of our packages, and that what was
 // written on a command line is a spec.
 func oneLine(err error) string {
-	text := strings.ReplaceAll(err.Error(), "\n", "; ")
-	return strings.NewReplacer(supervisor.ErrSpec.Error()+": ", "", "supervisor: ", "", "process: ", "", "stage: ", "").Replace(text)
+	return ours.Replace(strings.ReplaceAll(err.Error(), "\n", "; "))
 }
+
+// ours are the words of an error that say nothing to who wrote a command line.
+var ours = strings.NewReplacer(supervisor.ErrSpec.Error()+": ", "", "supervisor: ", "", "process: ", "", "stage: ", "")

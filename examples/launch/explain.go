@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -10,32 +9,6 @@ import (
 
 	"github.com/go-muster/muster/supervisor"
 )
-
-// explain prints why a run ended badly: the origin first, with everything there is about it, then the others in a line
-// each, then what was decided.
-func explain(w io.Writer, r supervisor.Report, err error) {
-	defer hintDumps(w, r)
-	var f *supervisor.Failure
-	if !errors.As(err, &f) {
-		fmt.Fprintf(w, "launch: %s\n", oneLine(err))
-		return
-	}
-	fmt.Fprintf(w, "launch: rank %d failed first (generation %d, pid %d): %s\n", f.Rank, f.Generation, f.PID, headline(f))
-	if text := evidence(f); text != "" {
-		fmt.Fprintf(w, "\n%s\n", indent(text))
-	}
-	for _, other := range f.Collateral {
-		fmt.Fprintf(w, "launch: rank %d failed after it: %s\n", other.Rank, headline(other))
-	}
-	if len(f.Stopped) > 0 {
-		fmt.Fprintf(w, "launch: stopped because of it: %s\n", rankList(f.Stopped))
-	}
-	fmt.Fprintf(w, "launch: decided: %v", f.Directive.Action)
-	if f.Directive.Reason != "" {
-		fmt.Fprintf(w, " (%s)", f.Directive.Reason)
-	}
-	fmt.Fprintf(w, "; exit status %d\n", r.ExitCode)
-}
 
 // hintDumps says whose stacks the report has: they are too long for a terminal.
 func hintDumps(w io.Writer, r supervisor.Report) {
@@ -58,13 +31,13 @@ func hintDumps(w io.Writer, r supervisor.Report) {
 // headline says in one line what a failure is.
 func headline(f *supervisor.Failure) string {
 	line, _, _ := strings.Cut(f.Error(), "\n")
-	return strings.TrimPrefix(line, fmt.Sprintf("rank %v: ", f.ID()))
+	return ours.Replace(strings.TrimPrefix(line, fmt.Sprintf("rank %v: ", f.ID())))
 }
 
-// evidence is the traceback, the stacks of a rank that hung or crashed, or else the end of its standard error.
+// evidence is the traceback, or the stacks of a rank that hung or crashed.
 func evidence(f *supervisor.Failure) string {
-	if f.Exception != nil && f.Exception.Traceback != "" {
-		return f.Exception.Traceback
+	if text := tracebackOf(f); text != "" {
+		return text
 	}
 	if f.Stacks != "" {
 		return "its stacks, as it hung:\n" + firstLines(f.Stacks, "stacks")
@@ -72,10 +45,33 @@ func evidence(f *supervisor.Failure) string {
 	if dump := f.Dump(); dump != "" && !f.Exit.Stopped {
 		return "its stacks, as it crashed:\n" + firstLines(dump, "dump")
 	}
-	if tail := strings.TrimRight(f.StderrTail(), "\n"); tail != "" {
-		return "the end of its standard error:\n" + tail
-	}
 	return ""
+}
+
+// lastWords are the last lines of standard error, without a traceback or a dump that has been shown already.
+func lastWords(f *supervisor.Failure) string {
+	const most = 10
+	tail := f.StderrTail()
+	for _, shown := range []string{tracebackOf(f), f.Dump()} {
+		if at := strings.LastIndex(tail, strings.TrimSpace(shown)); shown != "" && at >= 0 {
+			tail = tail[:at] + tail[at+len(strings.TrimSpace(shown)):]
+		}
+	}
+	if tail = strings.Trim(tail, "\n"); strings.TrimSpace(tail) == "" {
+		return ""
+	}
+	lines := strings.SplitAfter(tail, "\n")
+	if len(lines) > most {
+		lines = append([]string{"…\n"}, lines[len(lines)-most:]...)
+	}
+	return "the end of its standard error:\n" + strings.Join(lines, "")
+}
+
+func tracebackOf(f *supervisor.Failure) string {
+	if f.Exception == nil {
+		return ""
+	}
+	return f.Exception.Traceback
 }
 
 // firstLines is what fits on a screen; the report has all of it, under a key.

@@ -62,6 +62,8 @@ type flags struct {
 	output      string
 	prefix      string
 	ranksFilter string
+	status      string
+	tui         bool
 	logDir      string
 	report      string
 	journal     string
@@ -169,6 +171,9 @@ func (f *flags) outputs() *pflag.FlagSet {
 	s.StringVar(&f.output, "output", "prefix", "what to show of the ranks' output: prefix, raw or none")
 	s.StringVar(&f.prefix, "prefix", defaultPrefix, "`TEXT` before each line: %r rank, %R its role, such as trainer/1, %g generation, %h host, %s stream, %n world size")
 	s.StringVar(&f.ranksFilter, "ranks-filter", "", "show only these ranks' output, such as 0,3-5")
+	s.StringVar(&f.status, "status", "auto", "how the group stands, while it runs: auto shows a line on a terminal, always also in a file,\n"+
+		"a line after a change; never")
+	s.BoolVar(&f.tui, "tui", false, "show the group on the whole terminal: its ranks, their output, what has happened")
 	s.StringVar(&f.logDir, "log-dir", "", "also write output to `DIR`/RUN/generation_G/RANK/{stdout,stderr}.log")
 	s.StringVar(&f.report, "report", "", "write a JSON report to `FILE` at the end, however the run ends")
 	s.StringVar(&f.journal, "journal", "", "write a line of JSON per event to `FILE` before it has its effect (also --events)")

@@ -52,13 +52,16 @@ func (f *flags) runGroup(spec supervisor.Spec, what []string, stdout, stderr io.
 		return 0, err
 	}
 	defer sinks.close()
-	signals := watchSignals(stderr)
+	sinks.alone = f.alone(spec, args)
+	signals := watchSignals(sinks.urgent(stderr))
+	signals.leave = sinks.leave
 	defer signals.stop()
-	group, err := supervisor.Start(context.Background(), spec, append(sinks.options(), supervisor.WithLauncher(launcher))...)
+	group, err := supervisor.Start(context.Background(), spec, append(sinks.options(), supervisor.WithLauncher(sinks.cockpit.watch(launcher)))...)
 	if err != nil {
 		return 0, err
 	}
 	signals.forward(group)
+	sinks.begin(group, signals.interrupt)
 	sinks.show.say("containment %s", group.Report().Containment) // after that: who does not read must not hold signals up
 	err = group.Wait()
 	report := group.Report()

@@ -4,7 +4,6 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -95,16 +94,10 @@ func lastReport(t *testing.T, stderr string) string {
 	return stderr[i:]
 }
 
-var (
-	pidNumber = regexp.MustCompile(`pid \d+`)
-	pointers  = regexp.MustCompile(`(?m)^ *[~^]+\n`) // under a line, from Python 3.11 on
-)
-
 // normal leaves out of a text what differs from one machine or Python to the other.
 func normal(text string) string {
 	dir, _ := os.Getwd()
-	text = strings.ReplaceAll(text, filepath.Join(dir, "testdata"), "DIR")
-	return pointers.ReplaceAllString(pidNumber.ReplaceAllString(text, "pid PID"), "")
+	return alike(text, filepath.Join(dir, "testdata"))
 }
 
 func golden(t *testing.T, path, got string) {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/charmbracelet/x/term"
+
 	"github.com/go-muster/muster/actors/process"
 	"github.com/go-muster/muster/actors/process/stage"
 	"github.com/go-muster/muster/supervisor"
@@ -221,7 +223,7 @@ func (f *flags) giveStdin(ranks []process.Command) error {
 	switch {
 	case err == nil && (rank < 0 || rank >= len(ranks)):
 		return usage("--stdin %d: the last rank is %d (write ./%d for a file of that name)", rank, len(ranks)-1, rank)
-	case err == nil && isTerminal(os.Stdin):
+	case err == nil && term.IsTerminal(os.Stdin.Fd()):
 		return usage("--stdin %d: a rank is no foreground job and cannot read from the terminal: "+
 			"give launch a file or a pipe, as in cat | launch …", rank)
 	case err == nil:

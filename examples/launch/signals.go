@@ -15,6 +15,7 @@ import (
 // second kills it, the third leaves at once (the ranks then die with their parent). SIGUSR1 and SIGUSR2 go to the ranks.
 type signals struct {
 	stderr io.Writer
+	leave  func() // before the third one's end
 	c      chan os.Signal
 	done   chan struct{}
 
@@ -62,6 +63,7 @@ func (s *signals) handle(g *supervisor.Group, sig syscall.Signal) {
 		fmt.Fprintf(s.stderr, "launch: %v: killing the ranks (again to leave at once)\n", sig)
 		g.Kill(sig.String())
 	default:
+		s.leave()
 		os.Exit(exitSignal + int(sig))
 	}
 }

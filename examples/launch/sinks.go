@@ -22,24 +22,39 @@ var now = time.Now
 // sinks are the places to which a run's output, events and report go.
 type sinks struct {
 	stderr  io.Writer
+	status  *status  // nil for none
+	cockpit *cockpit // nil without --tui
 	show    *console
 	logs    *logs // nil without files
 	routing routing
 	journal *os.File // nil without --journal
 	report  string
+	alone   func(process.ID) string // the command line of one life
+	paint   func(style, string) string
 }
 
 // openSinks opens what can be opened before anything starts: a directory that cannot be written is better known now.
 func openSinks(f *flags, spec supervisor.Spec, stdout, stderr io.Writer) (*sinks, error) {
-	s := &sinks{stderr: stderr, report: f.report}
+	s := &sinks{report: f.report, paint: painter(stderr)}
 	var err error
-	if s.show, err = newConsole(f, len(spec.Ranks), stdout, stderr); err != nil {
+	if s.cockpit, err = newCockpit(f, len(spec.Ranks), stderr); err != nil {
+		return nil, err
+	}
+	if s.status, err = newStatus(f, len(spec.Ranks), stderr); err != nil {
 		return nil, err
 	}
 	s.show.roles = spec.Roles()
 	if s.routing, err = f.torchrun.routes(len(spec.Ranks)); err != nil {
 		return nil, err
 	}
+	if s.show, err = newConsole(f, len(spec.Ranks), s.place(stdout), s.place(stderr)); err != nil {
+		return nil, err
+	}
+	s.stderr = s.status.through(stderr)
+	if s.cockpit != nil {
+		s.stderr = s.cockpit.instead(stderr, s.cockpit.says())
+	}
+	s.show.own = s.stderr
 	if f.report != "" {
 		if err := checkReport(f.report); err != nil {
 			return nil, err
@@ -57,6 +72,34 @@ func openSinks(f *flags, spec supervisor.Spec, stdout, stderr io.Writer) (*sinks
 		}
 	}
 	return s, nil
+}
+
+// place is where output goes that would go to w.
+func (s *sinks) place(w io.Writer) io.Writer {
+	if s.cockpit != nil {
+		return s.cockpit.instead(w, io.Discard)
+	}
+	return s.status.through(w)
+}
+
+// urgent is for what must not wait until output is read.
+func (s *sinks) urgent(stderr io.Writer) io.Writer {
+	if s.cockpit != nil {
+		return s.stderr
+	}
+	return s.status.urgent(stderr)
+}
+
+// begin shows how the group stands.
+func (s *sinks) begin(g *supervisor.Group, interrupt func()) {
+	s.status.begin()
+	s.cockpit.begin(g, interrupt)
+}
+
+// leave gives a terminal back before launch leaves at once.
+func (s *sinks) leave() {
+	s.status.leave()
+	s.cockpit.leave()
 }
 
 func checkReport(path string) error {
@@ -92,6 +135,7 @@ func (s *sinks) output(id process.ID, stream process.Stream, lines []byte) {
 	if s.logs != nil {
 		s.logs.write(id, stream, lines)
 	}
+	s.cockpit.output(id, stream, lines)
 	if s.routing.shown[id.Rank].has(stream) {
 		s.show.write(id, stream, lines)
 	}
@@ -101,6 +145,8 @@ func (s *sinks) observe(e supervisor.Event) {
 	if s.logs != nil {
 		s.logs.observe(e)
 	}
+	s.status.observe(e)
+	s.cockpit.observe(e)
 	switch e.Kind {
 	case supervisor.EventDecided:
 		if e.Action != supervisor.Terminate {
@@ -136,8 +182,16 @@ func people(left []process.Leftover) string {
 
 // finish tells how the run ended.
 func (s *sinks) finish(r supervisor.Report, err error) {
+	s.status.end()
+	if werr := s.cockpit.end(); werr != nil {
+		fmt.Fprintf(s.stderr, "launch: --tui: %v\n", werr)
+	}
 	if err != nil {
-		explain(s.stderr, r, err)
+		a := account{report: r, err: err, alone: s.alone, paint: s.paint}
+		if s.logs != nil {
+			a.logs = s.logs.dir
+		}
+		a.print(s.stderr)
 	}
 	if s.report == "" {
 		return
@@ -148,6 +202,8 @@ func (s *sinks) finish(r supervisor.Report, err error) {
 }
 
 func (s *sinks) close() {
+	s.status.end()
+	_ = s.cockpit.end()
 	if s.logs != nil {
 		s.logs.close()
 	}

@@ -1,7 +1,9 @@
-//go:build !linux
+//go:build !unix
 
 package main
 
 import "os"
 
-func isTerminal(*os.File) bool { return false }
+func inForeground(*os.File) bool { return true }
+
+func onSuspend(*screen) (stop func()) { return func() {} }
