@@ -130,14 +130,22 @@ func (a account) printHistory(w io.Writer) {
 	a.say(w, fmt.Sprintf("before it, %s", count(gave.Restarts, "restart")), strings.Join(parts, "; "))
 }
 
+// rerun is the command line of a failed life, "" when it is not known.
+func (a account) rerun(f *supervisor.Failure) string {
+	if a.alone == nil {
+		return ""
+	}
+	return a.alone(f.ID())
+}
+
 // printPlaces says where the rest of its output is, and what runs that rank alone.
 func (a account) printPlaces(w io.Writer, f *supervisor.Failure) {
 	if a.logs != "" {
 		dir := filepath.Join(a.logs, fmt.Sprintf("generation_%d", f.Generation))
 		a.say(w, "output", filepath.Join(dir, strconv.Itoa(f.Rank), "stderr.log")+", and stdout.log; of the others "+dir)
 	}
-	if a.alone != nil {
-		a.say(w, fmt.Sprintf("rank %d alone", f.Rank), a.alone(f.ID()))
+	if line := a.rerun(f); line != "" {
+		a.say(w, fmt.Sprintf("rank %d alone", f.Rank), line)
 	}
 }
 

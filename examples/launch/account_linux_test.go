@@ -69,7 +69,7 @@ func runAccount(t *testing.T, d *datadriven.TestData) string {
 	return fmt.Sprintf("exit status %d\n%s", code, alike(said[at[0]:], dir))
 }
 
-var differs = []struct {
+var varying = []struct {
 	from *regexp.Regexp
 	to   string
 }{
@@ -87,7 +87,7 @@ var differs = []struct {
 // alike leaves out of a text what differs from one run, machine or Python to another.
 func alike(text, dir string) string {
 	text = strings.ReplaceAll(text, dir, "DIR")
-	for _, d := range differs {
+	for _, d := range varying {
 		text = d.from.ReplaceAllString(text, d.to)
 	}
 	return text

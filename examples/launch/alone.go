@@ -10,11 +10,11 @@ import (
 
 // alone returns what writes the command line of one rank, to be pasted into a shell: its directory, its part of the
 // environment, and the command as it was given to launch.
-func (f *flags) alone(spec supervisor.Spec, args []string) func(process.ID) string {
-	if program, err := f.program(args); err == nil {
-		args = program
-	}
+func (f *flags) alone(spec supervisor.Spec) func(process.ID) string {
 	return func(id process.ID) string {
+		if id.Rank >= len(f.programs) {
+			return "" // it has been added since
+		}
 		var words []string
 		for _, key := range f.unset {
 			if !strings.HasPrefix(key, "LAUNCH_") { // of a shell, they are no program's but ours
@@ -27,11 +27,11 @@ func (f *flags) alone(spec supervisor.Spec, args []string) func(process.ID) stri
 		for _, kv := range aloneEnvironment(spec, id) {
 			words = append(words, assignment(kv))
 		}
-		for _, arg := range args {
+		for _, arg := range f.programs[id.Rank] {
 			words = append(words, quote(arg))
 		}
 		line := strings.Join(words, " ")
-		if dir := commandOf(spec, id).Dir; dir != "" {
+		if dir := spec.Ranks[id.Rank].Dir; dir != "" {
 			line = "cd " + quote(dir) + " && " + line
 		}
 		return line
@@ -41,7 +41,7 @@ func (f *flags) alone(spec supervisor.Spec, args []string) func(process.ID) stri
 // aloneEnvironment is what of a rank's environment its work depends on: neither what is the launcher's own, nor what a group of
 // ours has for names only.
 func aloneEnvironment(spec supervisor.Spec, id process.ID) (env []string) {
-	for _, kv := range append(spec.Environment(id.Rank), commandOf(spec, id).Env...) {
+	for _, kv := range append(spec.Environment(id.Rank), spec.Ranks[id.Rank].Env...) {
 		switch key, _, _ := strings.Cut(kv, "="); {
 		case key == "MASTER_PORT":
 			kv = "MASTER_PORT=29500" // that of the run is another's by now
@@ -53,14 +53,6 @@ func aloneEnvironment(spec supervisor.Spec, id process.ID) (env []string) {
 		env = append(env, kv)
 	}
 	return env
-}
-
-// commandOf is what a rank ran; nothing for one that has been added since.
-func commandOf(spec supervisor.Spec, id process.ID) process.Command {
-	if id.Rank >= len(spec.Ranks) {
-		return process.Command{}
-	}
-	return spec.Ranks[id.Rank]
 }
 
 func hasAnyPrefix(text string, prefixes ...string) bool {

@@ -24,9 +24,10 @@ type assembly struct {
 	given  []setting // on the command line, or by variables
 	run    string
 	ranks  []process.Command
-	what   []string // for a dry run: each role in a line
-	wrong  error    // what is wrong with the command line itself
-	blamed []string // settings that are wrong, and left out
+	runs   [][]string // what each rank runs, as it was given
+	what   []string   // for a dry run: each role in a line
+	wrong  error      // what is wrong with the command line itself
+	blamed []string   // settings that are wrong, and left out
 }
 
 // assemble returns the spec of a file's group, and the flags that say how it is shown. Everything that is wrong with the
@@ -46,6 +47,7 @@ func (g *groupFile) assemble(given []setting) (*flags, supervisor.Spec, []string
 	if err := g.Err(); err != nil {
 		return nil, spec, nil, &fileError{usage("%w", err)}
 	}
+	f.programs = a.runs
 	return f, spec, a.what, a.wrong
 }
 
@@ -70,6 +72,7 @@ func (a *assembly) addRoles() {
 	for i, r := range a.roles {
 		sizes[i] = a.size(r)
 		a.ranks = append(a.ranks, make([]process.Command, min(sizes[i], maxRanks))...)
+		a.runs = append(a.runs, make([][]string, min(sizes[i], maxRanks))...)
 	}
 	if len(a.ranks) > maxRanks {
 		a.Complain(a.roles[0].ranks.at, "ranks: %d are more than %d", len(a.ranks), maxRanks)
@@ -125,7 +128,7 @@ func (a *assembly) addRole(r *role, first, size int) {
 	for i := range size {
 		rank := first + i
 		if i > 0 && !own {
-			a.ranks[rank] = a.ranks[first]
+			a.ranks[rank], a.runs[rank] = a.ranks[first], a.runs[first]
 			continue
 		}
 		if a.addRank(r, settings, rank, i, size); a.Problems() > before {
@@ -153,7 +156,10 @@ func (a *assembly) addRank(r *role, settings []setting, rank, roleRank, size int
 	if a.named && f.role != "" && a.wrong == nil {
 		a.wrong = usage("--role %s: the roles of %s have names", f.role, a.path)
 	}
-	a.ranks[rank] = c
+	if program, err := f.program(args); err == nil {
+		args = program
+	}
+	a.ranks[rank], a.runs[rank] = c, args
 	if roleRank == 0 || r.each {
 		a.what = append(a.what, describeRole(r, rank, size, process.Command{Args: args}))
 	}

@@ -77,6 +77,7 @@ type flags struct {
 	helpAll bool
 	version bool
 
+	programs  [][]string  // of each rank, as they were given
 	variables [][2]string // flags that came from the environment, each with its variable
 }
 

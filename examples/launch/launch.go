@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/go-muster/muster/actors/process"
@@ -31,6 +32,7 @@ func launch(f *flags, args []string, stdout, stderr io.Writer) (int, error) {
 	case spec.Ranks[0].Speaks:
 		what = append(what, "worker       Python, with the SDK in its arguments")
 	}
+	f.programs = slices.Repeat([][]string{args}, len(spec.Ranks))
 	return f.runGroup(spec, what, stdout, stderr)
 }
 
@@ -52,7 +54,7 @@ func (f *flags) runGroup(spec supervisor.Spec, what []string, stdout, stderr io.
 		return 0, err
 	}
 	defer sinks.close()
-	sinks.alone = f.alone(spec, args)
+	sinks.alone = f.alone(spec)
 	signals := watchSignals(sinks.urgent(stderr))
 	signals.leave = sinks.leave
 	defer signals.stop()

@@ -43,13 +43,13 @@ func openSinks(f *flags, spec supervisor.Spec, stdout, stderr io.Writer) (*sinks
 	if s.status, err = newStatus(f, len(spec.Ranks), stderr); err != nil {
 		return nil, err
 	}
-	s.show.roles = spec.Roles()
 	if s.routing, err = f.torchrun.routes(len(spec.Ranks)); err != nil {
 		return nil, err
 	}
 	if s.show, err = newConsole(f, len(spec.Ranks), s.place(stdout), s.place(stderr)); err != nil {
 		return nil, err
 	}
+	s.show.roles = spec.Roles()
 	s.stderr = s.status.through(stderr)
 	if s.cockpit != nil {
 		s.stderr = s.cockpit.instead(stderr, s.cockpit.says())
