@@ -64,7 +64,12 @@ func mayPlant() bool {
 }
 
 // remove takes the tree down. It is empty when every process has ended; if it is not, it stays for the next sweep.
-func (t *tree) remove() error { return watchdog.Remove(t.dir) }
+func (t *tree) remove() error {
+	if err := fault(seamTreeRemove); err != nil {
+		return err
+	}
+	return watchdog.Remove(t.dir)
+}
 
 // ownCgroup returns our own cgroup in the v2 hierarchy, which may be mounted alone or beside v1 controllers.
 func ownCgroup() (string, error) {

@@ -34,6 +34,7 @@ var refusals = map[string][]error{
 	"leaf open":   {nil, syscall.EMFILE, syscall.ENOENT},
 	"leaf kill":   {nil, syscall.EMFILE, syscall.ENOMEM},
 	"leaf rmdir":  {nil, syscall.EBUSY},
+	"tree rmdir":  {nil, syscall.EBUSY},
 	"watchdog":    {nil, syscall.EAGAIN, syscall.EMFILE},
 	"tell":        {nil, syscall.EPIPE},
 	"read":        {nil, syscall.EINTR, io.ErrShortBuffer, io.ErrShortBuffer},

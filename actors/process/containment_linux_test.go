@@ -144,6 +144,36 @@ func TestNoTreeIsLeft(t *testing.T) {
 	}
 }
 
+// TestBusyTree: a tree that cannot be removed at once is removed later, by whoever is there to do it.
+func TestBusyTree(t *testing.T) {
+	needCgroup(t)
+	for _, dog := range []string{"lives", "is killed", "cannot be had"} {
+		t.Run("the watchdog "+dog, func(t *testing.T) {
+			processtest.Check(t)
+			l := process.LocalWith(process.Layers{NoWatchdog: dog == "cannot be had"})
+			release := l.Guard(nil)
+			withLayers(t, l)
+			run(t, shell("exit 0"))
+			pid := process.WatchdogPID(l)
+			end := process.WithFaults(func(seam string) error {
+				if seam != "tree rmdir" {
+					return nil
+				}
+				if dog == "is killed" {
+					_ = syscall.Kill(pid, syscall.SIGKILL) // it is our child: not yet reaped
+				}
+				return syscall.EBUSY
+			})
+			defer end()
+			release()
+			processtest.Eventually(t, "the tree is gone", func() bool {
+				left, _ := filepath.Glob(filepath.Join(process.OwnCgroup(t), fmt.Sprintf("muster-%d-*", os.Getpid())))
+				return len(left) == 0
+			})
+		})
+	}
+}
+
 // TestDeadTree: what a program left that was killed together with its watchdog is ended by the next one, unless it is in
 // another pid namespace, where nobody here can tell who lives.
 func TestDeadTree(t *testing.T) {

@@ -152,8 +152,8 @@ func (g *guard) leave(id int) {
 }
 
 // takeDown returns the watchdog to wait for, nil for none. Who has left a process group while there were no leaves is found
-// by the watchdog alone. What of the tree cannot be removed yet, because somebody is in it who is not ours, is its last
-// order, for which nobody waits.
+// by the watchdog alone. What of the tree cannot be removed yet, because somebody in it is still dying or is not ours, is
+// its last order, for which nobody waits.
 func (g *guard) takeDown(id int) (dog *watchdog.Watchdog, gone <-chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -165,10 +165,10 @@ func (g *guard) takeDown(id int) (dog *watchdog.Watchdog, gone <-chan struct{}) 
 	g.dog, g.tree = nil, nil
 	busy := tree != nil && tree.remove() != nil
 	switch {
-	case dog == nil:
-		return nil, nil
 	case busy:
-		dog.Release()
+		go finish(dog, g.gone, watchdog.Orders{Mark: g.mark, Cgroup: tree.dir}) // ends with the tree
+		return nil, nil
+	case dog == nil:
 		return nil, nil
 	case leaves:
 		dog.Stop()
@@ -176,6 +176,17 @@ func (g *guard) takeDown(id int) (dog *watchdog.Watchdog, gone <-chan struct{}) 
 		dog.Release()
 	}
 	return dog, g.gone
+}
+
+// finish has the watchdog carry out its last orders. Without one, or when that was killed meanwhile, they are our own.
+func finish(dog *watchdog.Watchdog, gone <-chan struct{}, last watchdog.Orders) {
+	if dog != nil {
+		dog.Release()
+		<-gone
+	}
+	if watchdog.Remove(last.Cgroup) != nil {
+		last.Execute()
+	}
 }
 
 // leaf returns a cgroup for one process, nil where there is none. Its error is that of a machine at its limits: on that

@@ -19,6 +19,7 @@ const (
 	seamPidfd      seam = "pidfd"       // a failure means that there is none
 	seamWait       seam = "waitid"      // on the pidfd
 	seamTree       seam = "tree"        // mkdir of the cgroup tree
+	seamTreeRemove seam = "tree rmdir"  // of the tree, by us
 	seamLeaf       seam = "leaf"        // mkdir of a process's cgroup
 	seamLeafOpen   seam = "leaf open"   // of the directory and of cgroup.events
 	seamLeafKill   seam = "leaf kill"   // cgroup.kill

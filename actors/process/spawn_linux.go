@@ -133,15 +133,14 @@ type act struct{ ours, theirs *os.File }
 
 // setTheStage lets a process with settings begin on the stage, where it becomes who it is to be after the settings, most of
 // which only we may make. It returns nil for a process without.
+//
+// Nobody becomes somebody else between fork and exec: the child shares our memory there, and the kernel then closes the
+// memory of both (PR_SET_DUMPABLE), which we could not undo without opening it to that user for a moment.
 func (b *birth) setTheStage(c Command, who *stage.Identity, mark string) (*act, error) {
-	plan := stage.Plan{Settings: c.Setup}
+	plan := stage.Plan{Settings: c.Setup, As: who, Quiet: len(b.attr.Files)}
 	if plan.Empty() {
-		if who != nil {
-			b.attr.Sys.Credential = &syscall.Credential{Uid: who.UID, Gid: who.GID, Groups: who.Groups}
-		}
 		return nil, nil
 	}
-	plan.As, plan.Quiet = who, len(b.attr.Files)
 	var err error
 	if b.path, b.argv, err = stage.Wrap(b.path, b.argv, plan); err != nil {
 		return nil, err

@@ -79,6 +79,9 @@ func (s Settings) Empty() bool {
 	return len(s.CPUs) == 0 && len(s.Nodes) == 0 && s.Nice == nil && s.OOMScoreAdj == nil && len(s.Limits) == 0 && s.Stdin == "" && s.Dir == ""
 }
 
+// Empty reports whether there is nothing to set, and nobody to become.
+func (p Plan) Empty() bool { return p.As == nil && p.Settings.Empty() }
+
 // ErrSettings is the condition of settings that cannot be made.
 var ErrSettings = errors.New("stage: bad settings")
 

@@ -88,7 +88,7 @@ const veil = "_"
 // until then: what that user may have put there, such as LD_PRELOAD or GODEBUG, must not come to act in it. Only variables
 // with the prefix plain, by which a process is recognised from outside, stay as they are.
 func Environment(env []string, plain string, p Plan) []string {
-	if p.Empty() || p.As == nil {
+	if p.As == nil {
 		return env
 	}
 	veiled := make([]string, len(env))

@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// execute ends everything that the orders name, again and again until nothing is found: who forks while it is looked for
-// is found the next time.
-func (o Orders) execute() {
+// Execute ends everything that the orders name, again and again until nothing is found: who forks while it is looked for
+// is found the next time. It gives up after half a minute.
+func (o Orders) Execute() {
 	deadline := time.Now().Add(patience)
 	if o.Cgroup != "" {
 		_ = KillCgroup(o.Cgroup)
@@ -23,11 +23,9 @@ func (o Orders) execute() {
 		}
 		time.Sleep(min(time.Duration(round)*time.Millisecond, 20*time.Millisecond)) // they are dying
 	}
-	for wait := time.Millisecond; o.Cgroup != "" && time.Now().Before(deadline); wait = min(2*wait, 100*time.Millisecond) {
-		if Remove(o.Cgroup) == nil {
-			return
-		}
+	for wait := time.Millisecond; o.Cgroup != "" && Remove(o.Cgroup) != nil && time.Now().Before(deadline); {
 		time.Sleep(wait) // a zombie waits for its parent to reap it
+		wait = min(2*wait, 100*time.Millisecond)
 	}
 }
 

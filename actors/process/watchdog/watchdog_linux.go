@@ -54,7 +54,7 @@ func guard(lines *bufio.Scanner) {
 			orders.Mark = value
 		}
 	}
-	orders.execute()
+	orders.Execute()
 }
 
 type impl struct {
