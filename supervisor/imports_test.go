@@ -25,6 +25,7 @@ var arrows = []struct {
 	{"actors/process", []string{"transport"}},
 	{"actors", []string{"actors/process", "transport"}},
 	{"supervisor", []string{"actors", "actors/process", "transport", "transport/worker"}},
+	{"examples/launch", []string{"supervisor", "actors/process", "transport", "transport/worker"}}, // it has packages of its own
 }
 
 // treeOf returns the number of a package's tree, -1 for none.

@@ -73,5 +73,6 @@ func exitOfFailure(f *supervisor.Failure) int {
 // written on a command line is a spec.
 func oneLine(err error) string {
 	text := strings.ReplaceAll(err.Error(), "\n", "; ")
-	return strings.NewReplacer(supervisor.ErrSpec.Error()+": ", "", "supervisor: ", "", "process: ", "", "stage: ", "").Replace(text)
+	return strings.NewReplacer(supervisor.ErrSpec.Error()+": ", "", "supervisor: ", "", "process: ", "", "stage: ", "",
+		"runs: ", "").Replace(text)
 }

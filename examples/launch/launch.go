@@ -39,7 +39,13 @@ func launch(f *flags, args []string, stdout, stderr io.Writer) (int, error) {
 	defer sinks.close()
 	signals := watchSignals(stderr)
 	defer signals.stop()
+	if sinks.reach, err = openReach(spec, args, sinks.logs, sinks.show.say); err != nil {
+		return 0, err
+	}
+	defer sinks.reach.server.Close()
+	signals.leave = sinks.reach.server.Leave
 	group, err := supervisor.Start(context.Background(), spec, append(sinks.options(), supervisor.WithLauncher(launcher))...)
+	sinks.reach.begin(group, signals)
 	if err != nil {
 		return 0, err
 	}

@@ -29,6 +29,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if len(args) > 0 && args[0] == "replay" {
 		cmd, args = replayCommand(stdout, stderr), args[1:]
 	}
+	if len(args) > 0 && isRunsCommand(args[0]) {
+		cmd, args = runsCommand(args[0], &code, stdout, stderr), args[1:]
+	}
 	cmd.SetArgs(args)
 	if err := cmd.Execute(); err != nil {
 		return complain(stderr, err)
@@ -67,6 +70,7 @@ const examples = `  launch -n 4 -- python3 train.py --lr 0.1
   launch --rules rules.yaml --explain run.json
   launch -n 8 --journal run.jsonl -- python3 train.py
   launch replay run.jsonl --strategy one-for-one --max-restarts 5
+  launch ps; launch logs -f; launch stop train
   launch -n 2 --output raw --log-dir logs --report run.json -- ./worker --verbose`
 
 func command(code *int, stdout, stderr io.Writer) *cobra.Command {

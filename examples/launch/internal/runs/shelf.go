@@ -54,7 +54,7 @@ type file struct {
 }
 
 // NewShelf returns an empty shelf. Path names the file of a life whose output is also written to one, before it is put on the
-// shelf; nil means that there are no files.
+// shelf, and "" for a life that has none; nil means that there are no files.
 func NewShelf(path func(Life) string) *Shelf {
 	return &Shelf{path: path, tails: map[int]*tail{}, index: map[Life]*file{}}
 }
@@ -63,7 +63,7 @@ func NewShelf(path func(Life) string) *Shelf {
 func (s *Shelf) Write(of Life, lines []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.path != nil {
+	if s.path != nil && s.path(of) != "" {
 		s.grow(of, len(lines))
 	} else {
 		s.keep(of, lines)
@@ -167,8 +167,8 @@ func (r *reader) wants(rank int) bool { return len(r.ranks) == 0 || slices.Conta
 
 // catchUp gives what is new.
 func (r *reader) catchUp(give func(Piece) error) error {
-	if r.shelf.path != nil {
-		return r.readFiles(give)
+	if err := r.readFiles(give); err != nil {
+		return err
 	}
 	for _, piece := range r.take() {
 		if err := give(piece); err != nil {
