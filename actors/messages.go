@@ -111,6 +111,9 @@ type (
 	Forget struct{ ID int }
 	// Taken gives the worker credit back, in bytes: see Mailed.
 	Taken struct{ Bytes int }
-	// Signal sends a signal to the process group.
-	Signal struct{ Signal process.Signal }
+	// Signal sends a signal to the process group. Sent is told when that is done, if it is not nil; it must have room.
+	Signal struct {
+		Signal process.Signal
+		Sent   chan<- struct{}
+	}
 )

@@ -222,6 +222,9 @@ func (r *rank) order(ctx actor.Context, m any) {
 		r.post(&transport.Credit{Bytes: m.Bytes})
 	case *Signal:
 		_ = r.process.Signal(m.Signal) // a process that is gone needs none
+		if m.Sent != nil {
+			m.Sent <- struct{}{}
+		}
 	}
 }
 

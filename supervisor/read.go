@@ -108,7 +108,7 @@ func (d *document) report() Report {
 	}
 	r := Report{
 		Run: d.Run, Name: d.Name, Start: start, Outcome: d.Outcome, Generation: d.Generation, Restarts: d.Restarts,
-		Containment: d.Containment, Seconds: d.Seconds, ExitCode: d.ExitCode, Ghosts: d.Ghosts,
+		Containment: d.Containment, Seconds: d.Seconds, ExitCode: d.ExitCode, Ghosts: d.Ghosts, Problems: d.Problems,
 	}
 	for i := range d.Failures {
 		r.Failures = append(r.Failures, d.Failures[i].failure(start))

@@ -39,6 +39,7 @@ type Report struct {
 	Ranks       []RankReport
 	Generations []GenerationReport // at least the latest 1000
 	Ghosts      int                // messages of older generations that were dropped
+	Problems    []string           // what of the run could not be written down, for whoever writes: the supervisor leaves it empty
 }
 
 // A RankReport is the last life of a rank.
@@ -118,6 +119,7 @@ type document struct {
 	Seconds     float64              `json:"seconds"`
 	ExitCode    int                  `json:"exit_code"`
 	Ghosts      int                  `json:"ghosts"`
+	Problems    []string             `json:"problems,omitempty"`
 	Failures    []failureDocument    `json:"failures"`
 	Ranks       []rankDocument       `json:"ranks"`
 	Generations []generationDocument `json:"generations"`
@@ -168,6 +170,7 @@ func (r Report) document() document {
 	d := document{
 		Run: r.Run, Name: r.Name, Start: r.Start, Outcome: r.Outcome, WorldSize: len(r.Ranks), Generation: r.Generation,
 		Restarts: r.Restarts, Containment: r.Containment, Seconds: r.Seconds, ExitCode: r.ExitCode, Ghosts: r.Ghosts,
+		Problems: r.Problems,
 		Failures: []failureDocument{}, Ranks: []rankDocument{}, Generations: []generationDocument{},
 	}
 	for _, f := range r.Failures {

@@ -31,8 +31,9 @@ type root struct {
 	containment string
 	unguard     func() // gives the launcher's guard back
 	journal     *journal
-	refusal     error // of the change that was last asked for
-	closing     bool  // the engine is stopping us: what still comes starts nothing
+	refusal     error     // of the change that was last asked for
+	paused      time.Time // since when the group is suspended; zero when it is not
+	closing     bool      // the engine is stopping us: what still comes starts nothing
 }
 
 // Messages to the root actor, besides those of its rank actors.
@@ -74,6 +75,11 @@ func (r *root) Receive(ctx actor.Context) {
 		m.answer <- r.report()
 	case *change:
 		r.change(ctx, m)
+	case *pause:
+		r.pause(ctx, m)
+	case *unpause:
+		r.unpause(ctx)
+		close(m.answer)
 	case *outgoing, *withdrawn, *addressRequest:
 		r.forward(ctx, m)
 	case *dumpRequest:
@@ -83,6 +89,9 @@ func (r *root) Receive(ctx actor.Context) {
 	default:
 		if s, is := m.(*stop); is && s.kill && r.machine.phase == done {
 			ctx.Stop(ctx.Self())
+		}
+		if r.standsStill(ctx, m) {
+			return
 		}
 		if d, is := m.(*actors.Dumped); is {
 			r.dumped(stacksOf{id: d.ID, text: d.Text})
@@ -228,6 +237,9 @@ func (r *root) spawn(ctx actor.Context, ids []process.ID) {
 			Mail: r.mail, MaxResult: r.spec.MaxResult, Result: r.options.result,
 		})
 		r.ranks[id.Rank] = ctx.Spawn(props.Configure(actor.WithReceiverMiddleware(r.group.guarded)))
+		if !r.paused.IsZero() {
+			ctx.Send(r.ranks[id.Rank], &actors.Signal{Signal: sigStop})
+		}
 	}
 }
 

@@ -13,13 +13,15 @@ while there are restarts left. Ranks find RANK, WORLD_SIZE and the rest of torch
 
 const usageLines = `Usage:
   launch [flags] [--] command [args…]
-  launch up GROUPFILE | replay JOURNAL | completion SHELL | version | help flags`
+  launch up GROUPFILE | replay JOURNAL | completion SHELL | version | help flags
+  launch ps | status | logs [-f] | stop | restart | dump   [RUN] [RANK…], of groups that run`
 
 const examples = `  launch -n 4 -- python3 train.py --lr 0.1
   launch -n auto --max-restarts 3 --within 1h --backoff 1s,1m -- python3 -m pkg.train
   launch -n 8 --rules rules.yaml --report run.json -- python3 train.py
   launch -n 2 --output raw --log-dir logs -- ./worker --verbose
-  launch up group.yaml`
+  launch up group.yaml
+  launch ps; launch logs -f; launch stop train`
 
 const afterwards = `Exit status: 0; that of the rank that failed first (128+n for signal n, 1 for an exception); 130 or
 143 when interrupted, 124 on --timeout, 2 for bad usage, 126 or 127 when the command cannot be run.`

@@ -56,9 +56,14 @@ func (f *flags) runGroup(spec supervisor.Spec, what []string, stdout, stderr io.
 	defer sinks.close()
 	sinks.alone = f.alone(spec)
 	signals := watchSignals(sinks.urgent(stderr))
-	signals.leave = sinks.leave
 	defer signals.stop()
+	if sinks.reach, err = openReach(spec, f.programs[0], sinks.logs, sinks.show.say); err != nil {
+		return 0, err
+	}
+	defer sinks.reach.server.Close()
+	signals.stopSelf, signals.leave = sinks.stopSelf, sinks.leave
 	group, err := supervisor.Start(context.Background(), spec, append(sinks.options(), supervisor.WithLauncher(sinks.cockpit.watch(launcher)))...)
+	sinks.reach.begin(group, signals)
 	if err != nil {
 		return 0, err
 	}

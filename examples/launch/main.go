@@ -28,7 +28,8 @@ func main() {
 func run(args []string, stdout, stderr io.Writer) int {
 	code := 0
 	cmd := command(&code, stdout, stderr)
-	subcommands := []*cobra.Command{upCommand(&code, stdout, stderr), replayCommand(stdout, stderr), versionCommand(stdout)}
+	subcommands := append(runsCommands(&code, stdout, stderr),
+		upCommand(&code, stdout, stderr), replayCommand(stdout, stderr), versionCommand(stdout))
 	if len(args) > 0 && isWord(args[0], subcommands) {
 		addWords(cmd, subcommands)
 	}

@@ -61,10 +61,25 @@ func prepare(t *testing.T, wrapper []string, args ...string) *cli {
 	line := append(append(append([]string{}, wrapper...), helper.Args...), args...)
 	c.cmd = exec.Command(line[0], line[1:]...)
 	c.cmd.Env = append(os.Environ(), helper.Env...)
+	c.cmd.Env = append(c.cmd.Env, "LAUNCH_RUN_DIR="+runDir(t))
 	c.cmd.Env = append(c.cmd.Env, "PATH="+filepath.Dir(interpreter())+":"+os.Getenv("PATH"))
 	c.cmd.Stdout, c.cmd.Stderr = &c.stdout, &c.stderr
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	return c
+}
+
+// runDir is the directory of runs of a test.
+func runDir(t *testing.T) string {
+	t.Helper()
+	if dir := os.Getenv("LAUNCH_RUN_DIR"); dir != "" {
+		return dir
+	}
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("LAUNCH_RUN_DIR", dir)
+	return dir
 }
 
 func (c *cli) begin() {

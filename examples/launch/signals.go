@@ -12,12 +12,14 @@ import (
 )
 
 // signals are what people and schedulers send to the launcher: the first SIGINT or SIGTERM stops the group gracefully, the
-// second kills it, the third leaves at once (the ranks then die with their parent). SIGUSR1 and SIGUSR2 go to the ranks.
+// second kills it, the third leaves at once (the ranks then die with their parent). SIGUSR1 and SIGUSR2 go to the ranks, and
+// SIGTSTP (Ctrl-Z) and SIGCONT are for all of us.
 type signals struct {
-	stderr io.Writer
-	leave  func() // before the third one's end
-	c      chan os.Signal
-	done   chan struct{}
+	stderr   io.Writer
+	c        chan os.Signal
+	done     chan struct{}
+	stopSelf func() // stops this process as Ctrl-Z does, and returns when it may go on
+	leave    func() // what is to be done even when launch leaves at once
 
 	mu     sync.Mutex
 	ending syscall.Signal // the first that asked for the end
@@ -25,12 +27,14 @@ type signals struct {
 }
 
 // watchSignals takes the signals over before anything is started, so that none is missed. A SIGHUP that is ignored, as
-// under nohup, stays ignored.
+// under nohup, stays ignored, and so does a SIGTSTP.
 func watchSignals(stderr io.Writer) *signals {
-	s := &signals{stderr: stderr, c: make(chan os.Signal, 8), done: make(chan struct{})}
+	s := &signals{stderr: stderr, c: make(chan os.Signal, 8), done: make(chan struct{}), stopSelf: stopSelf, leave: func() {}}
 	wanted := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
-	if !signal.Ignored(syscall.SIGHUP) {
-		wanted = append(wanted, syscall.SIGHUP)
+	for _, sig := range append([]os.Signal{syscall.SIGHUP}, jobControl...) {
+		if !signal.Ignored(sig) {
+			wanted = append(wanted, sig)
+		}
 	}
 	signal.Notify(s.c, append(wanted, forwarded...)...)
 	return s
@@ -51,21 +55,68 @@ func (s *signals) forward(g *supervisor.Group) {
 }
 
 func (s *signals) handle(g *supervisor.Group, sig syscall.Signal) {
-	if isForwarded(sig) {
+	switch {
+	case isForwarded(sig):
 		g.Signal(sig)
 		return
+	case isStop(sig):
+		s.suspend(g)
+		return
+	case isContinue(sig): // after a SIGSTOP, which nobody can see come
+		g.Resume()
+		return
 	}
-	switch s.note(sig) {
-	case 1:
-		fmt.Fprintf(s.stderr, "launch: %v: stopping the ranks (again to kill them)\n", sig)
-		g.Stop(sig.String())
-	case 2:
-		fmt.Fprintf(s.stderr, "launch: %v: killing the ranks (again to leave at once)\n", sig)
-		g.Kill(sig.String())
-	default:
+	n := s.note(sig)
+	if n > 2 {
 		s.leave()
 		os.Exit(exitSignal + int(sig))
 	}
+	s.end(g, sig.String(), n)
+}
+
+// suspend stops the ranks, which a Ctrl-Z does not reach, and then us, until the shell lets us go on.
+func (s *signals) suspend(g *supervisor.Group) {
+	if !continuable() {
+		return
+	}
+	if err := g.Suspend(); err == nil {
+		s.stopSelf()
+	}
+	g.Resume()
+}
+
+// end stops the group, or kills it.
+func (s *signals) end(g *supervisor.Group, by string, n int) {
+	if n == 1 {
+		fmt.Fprintf(s.stderr, "launch: %s: stopping the ranks (again to kill them)\n", by)
+		g.Stop(by)
+		return
+	}
+	fmt.Fprintf(s.stderr, "launch: %s: killing the ranks (again to leave at once)\n", by)
+	g.Kill(by)
+}
+
+// request stands for a SIGTERM, or with kill for two. To ask twice is not to ask for more, as it is with signals.
+func (s *signals) request(g *supervisor.Group, by string, kill bool) {
+	n := 1
+	if kill {
+		n = 2
+	}
+	if s.raise(n) {
+		s.end(g, by, n)
+	}
+}
+
+// raise counts a request for the end; false when that was asked for before.
+func (s *signals) raise(n int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.count == 0 {
+		s.ending = syscall.SIGTERM
+	}
+	news := s.count < n
+	s.count = max(s.count, n)
+	return news
 }
 
 // note counts a signal that asks for the end.

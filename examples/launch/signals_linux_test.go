@@ -81,11 +81,13 @@ func TestThirdSignal(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	c := prepare(t, nil, "--grace", "1h", "--output", "raw", "--", "sh", "-c", `trap "" TERM; echo ready $$ >&2; exec yes`)
+	c := prepare(t, nil, "--grace", "1h", "--output", "raw", "--", "sh", "-c",
+		`trap "" TERM; trap "exec yes" USR1; echo ready $$ >&2; while :; do sleep 1000 & wait $!; done`)
 	c.cmd.Stdout = w
 	c.begin()
 	w.Close()
 	ranks := hold(t, c.stderr.await(t, 1, ready))
+	c.signal(unix.SIGUSR1)
 	processtest.Eventually(t, "the pipe is full", func() bool { return buffered(r) >= 64<<10 })
 	c.signal(unix.SIGINT)
 	c.stderr.await(t, 1, `stopping the ranks`)

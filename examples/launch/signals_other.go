@@ -7,7 +7,10 @@ import (
 	"syscall"
 )
 
-var forwarded []os.Signal
+var forwarded, jobControl []os.Signal
+
+func isStop(syscall.Signal) bool     { return false }
+func isContinue(syscall.Signal) bool { return false }
 
 func isForwarded(syscall.Signal) bool { return false }
 

@@ -9,6 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// jobControl are the signals of a shell that puts us into the background and gets us back.
+var jobControl = []os.Signal{syscall.SIGTSTP, syscall.SIGCONT}
+
+func isStop(s syscall.Signal) bool     { return s == syscall.SIGTSTP }
+func isContinue(s syscall.Signal) bool { return s == syscall.SIGCONT }
+
 var forwarded = []os.Signal{syscall.SIGUSR1, syscall.SIGUSR2}
 
 func isForwarded(s syscall.Signal) bool { return s == syscall.SIGUSR1 || s == syscall.SIGUSR2 }

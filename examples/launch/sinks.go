@@ -27,10 +27,11 @@ type sinks struct {
 	show    *console
 	logs    *logs // nil without files
 	routing routing
-	journal *os.File // nil without --journal
+	journal *journal // nil without --journal
 	report  string
 	alone   func(process.ID) string // the command line of one life
 	paint   func(style, string) string
+	reach   *reach
 }
 
 // openSinks opens what can be opened before anything starts: a directory that cannot be written is better known now.
@@ -67,9 +68,11 @@ func openSinks(f *flags, spec supervisor.Spec, stdout, stderr io.Writer) (*sinks
 	}
 	if f.journal != "" {
 		const flags = os.O_CREATE | os.O_WRONLY | os.O_TRUNC | os.O_APPEND
-		if s.journal, err = os.OpenFile(f.journal, flags, 0o666); err != nil {
+		file, err := os.OpenFile(f.journal, flags, 0o666)
+		if err != nil {
 			return nil, usage("--journal %s: cannot be written: %w", f.journal, reason(err))
 		}
+		s.journal = &journal{File: file}
 	}
 	return s, nil
 }
@@ -100,6 +103,16 @@ func (s *sinks) begin(g *supervisor.Group, interrupt func()) {
 func (s *sinks) leave() {
 	s.status.leave()
 	s.cockpit.leave()
+	s.reach.server.Leave()
+}
+
+// stopSelf stops this process with the status line out of the way.
+func (s *sinks) stopSelf() {
+	if s.status == nil || s.status.screen == nil {
+		stopSelf()
+		return
+	}
+	s.status.screen.aside(stopSelf)
 }
 
 func checkReport(path string) error {
@@ -124,7 +137,7 @@ func reason(err error) error {
 }
 
 func (s *sinks) options() []supervisor.Option {
-	all := []supervisor.Option{supervisor.WithOutput(s.output), supervisor.WithObserver(s.observe)}
+	all := []supervisor.Option{supervisor.WithOutput(s.output), supervisor.WithObserver(s.reach.board.Observe), supervisor.WithObserver(s.observe)}
 	if s.journal != nil {
 		all = append(all, supervisor.WithJournal(s.journal))
 	}
@@ -136,6 +149,7 @@ func (s *sinks) output(id process.ID, stream process.Stream, lines []byte) {
 		s.logs.write(id, stream, lines)
 	}
 	s.cockpit.output(id, stream, lines)
+	s.reach.output(id, stream, lines)
 	if s.routing.shown[id.Rank].has(stream) {
 		s.show.write(id, stream, lines)
 	}
@@ -196,9 +210,40 @@ func (s *sinks) finish(r supervisor.Report, err error) {
 	if s.report == "" {
 		return
 	}
+	r.Problems = s.problems()
 	if werr := writeReport(s.report, r); werr != nil {
 		fmt.Fprintf(s.stderr, "launch: --report: %v\n", werr)
 	}
+}
+
+// problems are what could not be written down. That of the report itself is only said.
+func (s *sinks) problems() (all []string) {
+	if s.logs != nil {
+		s.logs.mu.Lock()
+		defer s.logs.mu.Unlock()
+		if s.logs.failed != nil {
+			all = append(all, fmt.Sprintf("--log-dir: %v", s.logs.failed))
+		}
+	}
+	if s.journal != nil && s.journal.failed != nil {
+		all = append(all, fmt.Sprintf("--journal: %v", s.journal.failed))
+	}
+	return all
+}
+
+// A journal is the file of --journal.
+type journal struct {
+	*os.File
+	failed error // written by the supervisor, read after its end
+}
+
+// Write writes a line, and keeps the first error, which is the journal's last.
+func (j *journal) Write(line []byte) (int, error) {
+	n, err := j.File.Write(line)
+	if j.failed == nil {
+		j.failed = err
+	}
+	return n, err
 }
 
 func (s *sinks) close() {
@@ -246,7 +291,7 @@ type logs struct {
 	sieve  sieve
 	mu     sync.Mutex
 	files  map[logKey]*os.File
-	failed bool
+	failed error // the first
 }
 
 // A logKey is a stream of a life, or of all lives of a generation.
@@ -302,12 +347,20 @@ func (l *logs) open(id process.ID) {
 	}
 	for _, stream := range []process.Stream{process.Stdout, process.Stderr} {
 		if l.routes[id.Rank].has(stream) {
-			l.create(logKey{id, stream}, filepath.Join(dir, stream.String()+".log"))
+			l.create(logKey{id, stream}, l.path(id, stream))
 		}
 		if all := (logKey{process.ID{Rank: everyRank, Generation: id.Generation}, stream}); l.sieve.wanted(stream) && l.file(all) == nil {
 			l.create(all, filepath.Join(generation, "filtered_"+stream.String()+".log"))
 		}
 	}
+}
+
+// path names the file of a stream of one life, "" for one that has none.
+func (l *logs) path(id process.ID, stream process.Stream) string {
+	if id.Rank >= len(l.routes) || !l.routes[id.Rank].has(stream) {
+		return ""
+	}
+	return filepath.Join(l.dir, fmt.Sprintf("generation_%d", id.Generation), strconv.Itoa(id.Rank), stream.String()+".log")
 }
 
 // create makes a file: nothing is ever overwritten.
@@ -360,8 +413,8 @@ func (l *logs) closeLife(id process.ID) {
 func (l *logs) fail(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err != nil && !l.failed {
-		l.failed = true
+	if err != nil && l.failed == nil {
+		l.failed = err
 		fmt.Fprintf(l.stderr, "launch: --log-dir: %v: the logs of this run are incomplete\n", err)
 	}
 }

@@ -94,7 +94,6 @@ func (s *status) begin() {
 			return
 		}
 		defer s.screen.end()
-		defer onSuspend(s.screen)() // before there is a line to take away
 		s.screen.begin()
 		s.draw()
 	})

@@ -66,7 +66,7 @@ func TestHelpOf(t *testing.T) {
 			t.Errorf("%s: exit status %d, no %q in %q", args, code, want, stdout)
 		}
 	}
-	if code, _, stderr := here(t, "help", "me"); code != 2 || !strings.Contains(stderr, "replay, up, version") {
+	if code, _, stderr := here(t, "help", "me"); code != 2 || !strings.Contains(stderr, "replay, restart, status, stop, up, version") {
 		t.Errorf("%d, %s", code, stderr)
 	}
 }

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package main
+
+func stopSelf() {}
+
+func continuable() bool { return false }
