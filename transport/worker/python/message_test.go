@@ -288,6 +288,7 @@ func TestMessagesInTime(t *testing.T) {
 	const script = `
 import muster
 assert list(muster.messages(timeout=0)) == []
+muster.progress(1)
 seen = []
 while len(seen) < 3:
     seen += [m.value for m in muster.messages(timeout=0.001)]
@@ -296,6 +297,7 @@ assert seen == [0, 1, 2], seen
 	eachPython(t, func(t *testing.T, p executable) {
 		w := startRank(t, p, script)
 		expect[*transport.Credit](t, w)
+		expect[*transport.Progress](t, w) // there was time enough for none
 		for n := range 3 {
 			w.say(t, &transport.Mail{Value: packed(t, n)})
 		}
