@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/agnivade/levenshtein"
 	"github.com/spf13/pflag"
 )
 
@@ -35,7 +36,7 @@ func nearest(s *pflag.FlagSet, name string) (near string) {
 	name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
 	least := len(name)/3 + 1
 	consider := func(candidate string) {
-		d := distance(name, candidate)
+		d := levenshtein.ComputeDistance(name, candidate)
 		if len(name) > 2 && strings.HasPrefix(candidate, name) {
 			d = 0 // Python's parsers take such a name for the flag
 		}
@@ -50,25 +51,4 @@ func nearest(s *pflag.FlagSet, name string) (near string) {
 		}
 	}
 	return near
-}
-
-// distance counts the letters to be put in, left out or changed that make one word of another.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/agnivade/levenshtein"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
@@ -209,31 +210,11 @@ func (f *File) Mapping(n ast.Node, what string, keys []Key) {
 // meant is the key that a name is spelt like, or else all that there are.
 func meant(name string, keys []Key) string {
 	for _, k := range keys {
-		if distance(name, k.Name) <= min(2, len(name)/3) {
+		if levenshtein.ComputeDistance(name, k.Name) <= min(2, len(name)/3) {
 			return fmt.Sprintf("did you mean %s?", k.Name)
 		}
 	}
 	return "it may have " + nameAll(keys)
-}
-
-// distance is Levenshtein's: how many letters have to be put in, left out or replaced.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		left := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := left
-			if a[i] != b[j] {
-				cost++
-			}
-			left, row[j+1] = row[j+1], min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 func nameAll(keys []Key) string {
