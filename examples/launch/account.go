@@ -33,7 +33,7 @@ func (a account) print(w io.Writer) {
 		a.printEnds(w)
 		return
 	}
-	fmt.Fprintf(w, "%s\n", a.paint(bad, fmt.Sprintf("launch: rank %d failed first (%s): %s", f.Rank, life(f), headline(f))))
+	fmt.Fprintf(w, "%s\n", a.paint(bad, fmt.Sprintf("launch: rank %d failed first (%s): %s", f.Rank, a.life(f), headline(f))))
 	printEvidence(w, evidence(f), lastWords(f))
 	if text := meaning(f); text != "" {
 		a.say(w, "hint", text)
@@ -63,9 +63,12 @@ func (a account) say(w io.Writer, about, text string) {
 	fmt.Fprintf(w, "launch: %s %s\n", a.paint(label, about+":"), text)
 }
 
-// life is which life failed, and how long it had lived.
-func life(f *supervisor.Failure) string {
+// life is which life failed, of which role, and how long it had lived.
+func (a account) life(f *supervisor.Failure) string {
 	text := fmt.Sprintf("generation %d", f.Generation)
+	if i := slices.IndexFunc(a.report.Ranks, func(k supervisor.RankReport) bool { return k.Rank == f.Rank }); i >= 0 {
+		text = inRole(a.report.Ranks[i].Role, a.report.Ranks[i].RoleRank) + text
+	}
 	if f.PID != 0 {
 		text += fmt.Sprintf(", pid %d", f.PID)
 	}

@@ -39,7 +39,7 @@ func (f *flags) alone(spec supervisor.Spec) func(process.ID) string {
 }
 
 // aloneEnvironment is what of a rank's environment its work depends on: neither what is the launcher's own, nor what a group of
-// ours has for names only.
+// ours has for names only. A role is no such name: commands of several kinds are told apart by it.
 func aloneEnvironment(spec supervisor.Spec, id process.ID) (env []string) {
 	for _, kv := range append(spec.Environment(id.Rank), spec.Ranks[id.Rank].Env...) {
 		switch key, _, _ := strings.Cut(kv, "="); {
@@ -47,6 +47,7 @@ func aloneEnvironment(spec supervisor.Spec, id process.ID) (env []string) {
 			kv = "MASTER_PORT=29500" // that of the run is another's by now
 		case key == "TORCHELASTIC_RESTART_COUNT" && id.Generation > 0:
 			kv = fmt.Sprintf("%s=%d", key, id.Generation)
+		case strings.HasPrefix(key, "ROLE_") && named(spec.Ranks[id.Rank].Role):
 		case key == "NODE_RANK", hasAnyPrefix(key, "TORCHELASTIC_", "TORCH_NCCL_", "MUSTER_", "ROLE_", "GROUP_"):
 			continue
 		}

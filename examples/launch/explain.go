@@ -53,9 +53,7 @@ func lastWords(f *supervisor.Failure) string {
 	const most = 10
 	tail := f.StderrTail()
 	for _, shown := range []string{tracebackOf(f), f.Dump()} {
-		if at := strings.LastIndex(tail, strings.TrimSpace(shown)); shown != "" && at >= 0 {
-			tail = tail[:at] + tail[at+len(strings.TrimSpace(shown)):]
-		}
+		tail = without(tail, strings.TrimSpace(shown))
 	}
 	if tail = strings.Trim(tail, "\n"); strings.TrimSpace(tail) == "" {
 		return ""
@@ -65,6 +63,21 @@ func lastWords(f *supervisor.Failure) string {
 		lines = append([]string{"…\n"}, lines[len(lines)-most:]...)
 	}
 	return "the end of its standard error:\n" + strings.Join(lines, "")
+}
+
+// without leaves out of a tail what has been shown. A traceback that was made in a decorator, such as torch's @record, has not
+// the frames that called it: they stand between its first line and the others.
+func without(tail, shown string) string {
+	first, others, long := strings.Cut(shown, "\n")
+	at := strings.LastIndex(tail, others)
+	if !long || at < 0 {
+		return tail
+	}
+	begin := strings.LastIndex(tail[:at], first)
+	if begin < 0 {
+		return tail
+	}
+	return tail[:begin] + tail[at+len(others):]
 }
 
 func tracebackOf(f *supervisor.Failure) string {

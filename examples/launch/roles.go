@@ -12,3 +12,21 @@ func (c *console) roleOf(rank int) string {
 	}
 	return fmt.Sprintf("%s/%d", c.roles[rank].Role, c.roles[rank].Rank)
 }
+
+// inRole is what goes before the rest of what is told of a rank: "trainer/1, ", and nothing of one that has no role.
+func (c *console) inRole(rank int) string {
+	if rank >= len(c.roles) {
+		return ""
+	}
+	return inRole(c.roles[rank].Role, c.roles[rank].Rank)
+}
+
+func inRole(role string, rank int) string {
+	if !named(role) {
+		return ""
+	}
+	return fmt.Sprintf("%s/%d, ", role, rank)
+}
+
+// named reports whether somebody gave ranks this role: those of a group without roles have "default".
+func named(role string) bool { return role != "" && role != "default" }

@@ -164,7 +164,7 @@ func (s *sinks) observe(e supervisor.Event) {
 	switch e.Kind {
 	case supervisor.EventDecided:
 		if e.Action != supervisor.Terminate {
-			s.show.say("rank %d failed (generation %d): %s; %s", e.Rank, e.Generation, headline(e.Failure), e.Reason)
+			s.show.say("rank %d failed (%sgeneration %d): %s; %s", e.Rank, s.show.inRole(e.Rank), e.Generation, headline(e.Failure), e.Reason)
 		}
 	case supervisor.EventNotice:
 		s.show.say("%s", e.Reason)
