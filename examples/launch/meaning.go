@@ -20,6 +20,8 @@ func meaning(f *supervisor.Failure) string {
 		return "the step of the start that was not done in time; if it is only slow, --start-timeout gives it more"
 	case diskFull(f):
 		return "a full disk, or a full quota: see df -h and df -i"
+	case portTaken(f):
+		return "a port that another program has: ss -ltnp names it"
 	case f.Exception != nil || f.Err != nil || x == nil:
 		return ""
 	case x.OOM:
@@ -42,6 +44,11 @@ func crash(s syscall.Signal) string {
 		return "a program that gave up by itself: a failed assertion, or memory that it found corrupted"
 	}
 	return ""
+}
+
+// portTaken reports whether a rank says that it could not listen.
+func portTaken(f *supervisor.Failure) bool {
+	return strings.Contains(strings.ToLower(f.Error()), "address already in use")
 }
 
 // diskFull reports whether a rank says that it had no room to write.

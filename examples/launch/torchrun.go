@@ -274,8 +274,8 @@ func checkMeeting(address, port string) error {
 	}
 	switch err := listen("", port); {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return usage("--master-port %s: another program listens there: end that one, choose another port, "+
-			"or leave it out: launch then finds a free one", port)
+		return usage("--master-port %s: %s listens there: end that one, choose another port, "+
+			"or leave it out: launch then finds a free one", port, cmp.Or(portHolder(port), "another program"))
 	case err != nil:
 		return usage("--master-port %s: rank 0 could not listen there: %w", port, reason(err))
 	}

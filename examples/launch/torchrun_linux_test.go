@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -229,7 +230,7 @@ func TestTorchrunVariables(t *testing.T) {
 	c.stdout.await(t, 1, `\[1\] flag 2 theirs\n`)
 }
 
-// Who has the port is not known here, but what to do is (T30). With an agent's store it has to be in use.
+// Who has the port is named (T30). With an agent's store it has to be in use.
 func TestMasterPortInUse(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -237,10 +238,34 @@ func TestMasterPortInUse(t *testing.T) {
 	}
 	defer l.Close()
 	_, port, _ := net.SplitHostPort(l.Addr().String())
-	t.Run("refused", torchCase{args: "--master-port " + port, code: 2, says: "--master-port " + port + ": another program listens there: end that one, " +
+	us, err := os.ReadFile("/proc/self/comm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	who := fmt.Sprintf("%s (pid %d)", strings.TrimSpace(string(us)), os.Getpid())
+	t.Run("refused", torchCase{args: "--master-port " + port, code: 2, says: "--master-port " + port + ": " + who + " listens there: end that one, " +
 		"choose another port, or leave it out: launch then finds a free one"}.try)
 	t.Run("an agent's", torchCase{args: "--master-port " + port + " --env TORCHELASTIC_USE_AGENT_STORE=True",
 		sh: "echo $MASTER_PORT", says: port}.try)
+}
+
+// A port on which nobody listens is nobody's, whatever its table looks like (T30).
+func TestPortHolder(t *testing.T) {
+	const table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n" +
+		"   0: 0100007F:733D 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 17 1\n" +
+		"   1: 0100007F:733D 0100007F:733E 01 00000000:00000000 00:00000000 00000000     0        0 18 1\n" +
+		"   2: 0100007F:733E 00000000:0000 0A\n" + "torn\n"
+	sockets := map[string]bool{}
+	listening(table, 29501, sockets)
+	listening(table, 29502, sockets)
+	if len(sockets) != 1 || !sockets["socket:[17]"] {
+		t.Errorf("%v", sockets)
+	}
+	for _, port := range []string{"x", "", "70000"} {
+		if who := portHolder(port); who != "" {
+			t.Errorf("%q: %s", port, who)
+		}
+	}
 }
 
 func TestNumaBinding(t *testing.T) {
