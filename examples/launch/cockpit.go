@@ -26,7 +26,7 @@ type cockpit struct {
 }
 
 // newCockpit returns what --tui asks for, nil when it does not.
-func newCockpit(f *flags, size int, stderr io.Writer) (*cockpit, error) {
+func newCockpit(f *flags, size int, roles []string, stderr io.Writer) (*cockpit, error) {
 	if !f.tui {
 		return nil, nil
 	}
@@ -35,7 +35,7 @@ func newCockpit(f *flags, size int, stderr io.Writer) (*cockpit, error) {
 		return nil, usage("--tui: it wants a terminal as standard input and standard error, and not TERM=dumb: leave it out, " +
 			"and read the output, or --journal")
 	}
-	return &cockpit{tally: newTally(f, size, now()), board: tui.NewBoard(size, now()), terminal: terminal}, nil
+	return &cockpit{tally: newTally(f, size, now()), board: tui.NewBoard(size, now(), roles...), terminal: terminal}, nil
 }
 
 // instead returns what is to be written to in w's place: meanwhile, when it is the terminal, until that is free again.

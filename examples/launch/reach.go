@@ -39,7 +39,7 @@ func openReach(spec supervisor.Spec, args []string, logs *logs, complain func(fo
 			return logs.path(process.ID{Rank: l.Rank, Generation: l.Generation}, stream)
 		}
 	}
-	r := &reach{board: runs.NewBoard(info, len(spec.Ranks)), shelf: runs.NewShelf(path), begun: make(chan struct{})}
+	r := &reach{board: runs.NewBoard(info, len(spec.Ranks), roleNames(spec)...), shelf: runs.NewShelf(path), begun: make(chan struct{})}
 	var err error
 	r.server, err = runs.Serve(info, runs.Backend{Board: r.board, Shelf: r.shelf, Stop: r.stop, Restart: r.restart, Dump: r.dump})
 	switch _, chosen := runs.Root(); {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -171,9 +172,13 @@ func (c *inquirer) status(ctx context.Context, args []string) error {
 		return c.print(s)
 	}
 	w := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "RANK\tSTATE\tGENERATION\tRESTARTS\tPID\tUPTIME")
+	role := func(string) string { return "" }
+	if slices.ContainsFunc(s.Members, func(m runs.Member) bool { return m.Role != "" }) {
+		role = func(text string) string { return text + "\t" }
+	}
+	fmt.Fprintf(w, "RANK\t%sSTATE\tGENERATION\tRESTARTS\tPID\tUPTIME\n", role("ROLE"))
 	for _, m := range s.Members {
-		fmt.Fprintf(w, "%d\t%s\t%d\t%d\t%d\t%v\n", m.Rank, m.State, m.Generation, m.Restarts, m.PID, seconds(m.Uptime))
+		fmt.Fprintf(w, "%d\t%s%s\t%d\t%d\t%d\t%v\n", m.Rank, role(m.Role), m.State, m.Generation, m.Restarts, m.PID, seconds(m.Uptime))
 	}
 	return w.Flush()
 }

@@ -80,6 +80,18 @@ func TestPs(t *testing.T) {
 	}
 }
 
+// Ranks that have a role are listed with it.
+func TestPsOfRoles(t *testing.T) {
+	c := start(t, "-n", "2", "--role", "trainer", "--", "sh", "-c", polite)
+	c.stdout.await(t, 2, ready)
+	ranks, _ := ask(t, 0, "status")
+	if !regexp.MustCompile(`^RANK +ROLE +STATE.*\n0 +trainer/0 +\S+ +0 .*\n1 +trainer/1 +\S+ +0 .*\n$`).MatchString(ranks) {
+		t.Errorf("%s", ranks)
+	}
+	c.signal(unix.SIGTERM)
+	c.wants(143)
+}
+
 // Two groups of one name must be told apart; what begins the names of both is neither.
 func TestAmbiguousRun(t *testing.T) {
 	a := start(t, "--name", "train", "--", "sh", "-c", polite)

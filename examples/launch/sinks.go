@@ -38,7 +38,7 @@ type sinks struct {
 func openSinks(f *flags, spec supervisor.Spec, stdout, stderr io.Writer) (*sinks, error) {
 	s := &sinks{report: f.report, paint: painter(stderr)}
 	var err error
-	if s.cockpit, err = newCockpit(f, len(spec.Ranks), stderr); err != nil {
+	if s.cockpit, err = newCockpit(f, len(spec.Ranks), roleNames(spec), stderr); err != nil {
 		return nil, err
 	}
 	if s.status, err = newStatus(f, len(spec.Ranks), stderr); err != nil {

@@ -50,11 +50,11 @@ func TestTUI(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.keys("r")
-	m.await(`restart rank 1 \(y\) or the group \(g\)\?`)
+	m.await(`restart rank 1\? y, or g for the group`)
 	m.keys("g")
 	m.await(`3 running \| generation 2 \| 1 restart left`)
 	m.keys("r")
-	m.await(`restart rank 1 `)
+	m.await(`restart rank 1\?`)
 	m.keys("y")
 	m.await(`3 running \| generation 3 \| 1 restart left`)
 	m.await(`(?m)^0 +2 .*\n1 +3 .*\n2 +2 `)

@@ -12,6 +12,7 @@ import (
 type Board struct {
 	mu       sync.Mutex
 	info     Info
+	roles    []string // by rank, nil for none
 	state    string
 	top      int // the newest generation
 	restarts int
@@ -26,9 +27,9 @@ type place struct {
 	began time.Time // zero when there is no process
 }
 
-// NewBoard returns a board of a group that is about to be started.
-func NewBoard(info Info, ranks int) *Board {
-	b := &Board{info: info, state: "starting", top: -1}
+// NewBoard returns a board of a group that is about to be started. Roles are what the ranks are beside their numbers.
+func NewBoard(info Info, ranks int, roles ...string) *Board {
+	b := &Board{info: info, roles: roles, state: "starting", top: -1}
 	b.resize(ranks)
 	return b
 }
@@ -86,7 +87,11 @@ func (b *Board) spawn(e supervisor.Event) {
 
 func (b *Board) resize(size int) {
 	for rank := len(b.members); rank < size; rank++ {
-		b.members = append(b.members, place{Member: Member{Rank: rank, State: "starting"}})
+		m := Member{Rank: rank, State: "starting"}
+		if rank < len(b.roles) {
+			m.Role = b.roles[rank]
+		}
+		b.members = append(b.members, place{Member: m})
 	}
 	b.members = b.members[:size]
 }

@@ -65,7 +65,8 @@ type Status struct {
 // A Member is a rank in a Status.
 type Member struct {
 	Rank       int     `json:"rank"`
-	State      string  `json:"state"` // starting, started, ready, hung, stopping, failed, stopped, succeeded or removed
+	Role       string  `json:"role,omitempty"` // such as trainer/1
+	State      string  `json:"state"`          // starting, started, ready, hung, stopping, failed, stopped, succeeded or removed
 	Generation int     `json:"generation"`
 	Restarts   int     `json:"restarts"`
 	PID        int     `json:"pid"`

@@ -20,6 +20,7 @@ import (
 type Board struct {
 	mu       sync.Mutex
 	ranks    map[int]*row
+	roles    []string // by rank, nil for none
 	keep     int      // lines of each rank
 	timeline []string // the last ones
 	start    time.Time
@@ -28,7 +29,7 @@ type Board struct {
 // A row is a rank.
 type row struct {
 	rank, generation, pid int
-	state                 string
+	role, state           string
 	since, until          time.Time // of its life
 	progress, last        string
 	lines                 []string // at most keep
@@ -42,11 +43,12 @@ const (
 	leastOfARank = 20
 )
 
-// NewBoard returns the board of a group that starts now.
-func NewBoard(size int, at time.Time) *Board {
-	b := &Board{ranks: map[int]*row{}, start: at, keep: max(leastOfARank, min(mostLines, allLines/max(1, size)))}
+// NewBoard returns the board of a group that starts now. Roles are what the ranks are beside their numbers, such as trainer/1;
+// without any there is no column for them.
+func NewBoard(size int, at time.Time, roles ...string) *Board {
+	b := &Board{ranks: map[int]*row{}, roles: roles, start: at, keep: max(leastOfARank, min(mostLines, allLines/max(1, size)))}
 	for rank := range size {
-		b.ranks[rank] = &row{rank: rank, state: "waiting"}
+		b.row(rank)
 	}
 	return b
 }
@@ -115,6 +117,9 @@ func (r *row) becomes(state string) {
 func (b *Board) row(rank int) *row {
 	if b.ranks[rank] == nil {
 		b.ranks[rank] = &row{rank: rank, state: "waiting"}
+		if rank < len(b.roles) {
+			b.ranks[rank].role = b.roles[rank]
+		}
 	}
 	return b.ranks[rank]
 }
@@ -227,7 +232,7 @@ func (r *row) cells(at time.Time) []string {
 	if r.pid > 0 {
 		pid = fmt.Sprint(r.pid)
 	}
-	return []string{fmt.Sprint(r.rank), fmt.Sprint(r.generation), pid, r.state, uptime, r.progress, r.last}
+	return []string{fmt.Sprint(r.rank), r.role, fmt.Sprint(r.generation), pid, r.state, uptime, r.progress, r.last}
 }
 
 // brief is a time in whole seconds, tenths of a second when it is short.

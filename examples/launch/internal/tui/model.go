@@ -175,7 +175,7 @@ func (m *model) askRestart() {
 		}
 	}
 	one := fmt.Sprintf("rank %d", m.selected)
-	m.ask = &question{fmt.Sprintf("restart %s (y) or the group (g)?", one), map[string]func() tea.Cmd{
+	m.ask = &question{fmt.Sprintf("restart %s? y, or g for the group", one), map[string]func() tea.Cmd{
 		"y": act(one, m.selected), "g": act("the group"),
 	}}
 }

@@ -191,6 +191,25 @@ func TestBoardIsBounded(t *testing.T) {
 	}
 }
 
+// Ranks of several kinds have a column for what they are; it is filtered like the others. Other groups have none.
+func TestRoles(t *testing.T) {
+	b := newBench()
+	if strings.Contains(strings.Join(b.screen(), "\n"), "ROLE") {
+		t.Error("a column for roles, and nobody has one")
+	}
+	b.board = NewBoard(3, start, "server/0", "worker/0", "worker/1")
+	b.wants(t, "RANK  ROLE      GEN  ", "0     server/0  0    ", "2     worker/1  0    ")
+	b.board.Observe(supervisor.Event{Kind: supervisor.EventResized, Rank: -1})
+	b.board.Observe(event(supervisor.EventSpawn, 2))
+	b.board.Observe(event(supervisor.EventSpawn, 3)) // added since
+	b.wants(t, "2     worker/1  0    ", "3               0    ")
+	b.press("/")
+	b.press("w", "o", "r", "enter")
+	if shown := b.board.rows(b.filter, start); len(shown) != 1 || shown[0].rank != 2 {
+		t.Errorf("%+v", shown)
+	}
+}
+
 // The selected rank is on the screen, however many there are.
 func TestManyRanks(t *testing.T) {
 	b := newBench()

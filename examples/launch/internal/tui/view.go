@@ -38,7 +38,10 @@ func (m *model) screen() []string {
 	return append(all, ansi.Truncate(m.keys(), m.width, "…"))
 }
 
-var headings = []string{"RANK", "GEN", "PID", "STATE", "UPTIME", "PROGRESS", "LAST LINE"}
+var headings = []string{"RANK", "ROLE", "GEN", "PID", "STATE", "UPTIME", "PROGRESS", "LAST LINE"}
+
+// role is the column of the roles.
+const role = 1
 
 // table is the headings and at most so many ranks, the selected one among them.
 func (m *model) table(most int) []string {
@@ -79,6 +82,9 @@ func (m *model) table(most int) []string {
 func (m *model) tableRow(cells []string, widths []int) string {
 	var b strings.Builder
 	for i, cell := range cells[:len(cells)-1] {
+		if i == role && len(m.board.roles) == 0 {
+			continue
+		}
 		cell = ansi.Truncate(cell, widths[i], "…")
 		b.WriteString(cell + strings.Repeat(" ", widths[i]-ansi.StringWidth(cell)+2))
 	}
@@ -126,7 +132,7 @@ func (m *model) content(room int) []string {
 func (m *model) keys() string {
 	switch {
 	case m.ask != nil:
-		return bold + m.ask.text + ", any other key not to" + off
+		return bold + m.ask.text + " (any other key: no)" + off
 	case m.typing:
 		return "/" + m.filter + "_"
 	case m.note != "":
