@@ -1,6 +1,11 @@
 package main
 
 import (
+	_ "embed" // completion.bash
+	"io"
+	"slices"
+	"strings"
+
 	"github.com/spf13/cobra"
 )
 
@@ -55,4 +60,47 @@ func endsOpen(words []cobra.Completion) cobra.ShellCompDirective {
 		}
 	}
 	return 0
+}
+
+// forBash is what the script for bash wants of a package that not everybody has.
+//
+//go:embed completion.bash
+var forBash string
+
+const completionHelp = `Print a script by which a shell completes the flags and words of launch.
+
+  bash:        launch completion bash > /etc/bash_completion.d/launch
+               source <(launch completion bash)    # in this shell only; or in ~/.bashrc
+  zsh:         launch completion zsh > "${fpath[1]}/_launch"
+  fish:        launch completion fish > ~/.config/fish/completions/launch.fish
+  powershell:  launch completion powershell | Out-String | Invoke-Expression`
+
+// completionCommand is launch completion SHELL.
+func completionCommand(stdout io.Writer) *cobra.Command {
+	shells := []string{"bash", "zsh", "fish", "powershell"}
+	return &cobra.Command{
+		Use:                   "completion " + strings.Join(shells, "|"),
+		Short:                 "Print a script for a shell",
+		Long:                  completionHelp,
+		Args:                  cobra.ArbitraryArgs,
+		DisableFlagsInUseLine: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 || !slices.Contains(shells, args[0]) {
+				return usage("completion: name a shell: one of %s", strings.Join(shells, ", "))
+			}
+			switch root := cmd.Root(); args[0] {
+			case "zsh":
+				return root.GenZshCompletion(stdout)
+			case "fish":
+				return root.GenFishCompletion(stdout, true)
+			case "powershell":
+				return root.GenPowerShellCompletionWithDesc(stdout)
+			}
+			if _, err := io.WriteString(stdout, forBash); err != nil {
+				return err
+			}
+			return cmd.Root().GenBashCompletionV2(stdout, true)
+		},
+		ValidArgs: shells,
+	}
 }

@@ -106,6 +106,9 @@ func helpCommand(root *cobra.Command) *cobra.Command {
 		},
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) (words []cobra.Completion, _ cobra.ShellCompDirective) {
 			for _, c := range root.Commands() {
+				if c.Hidden {
+					continue
+				}
 				words = append(words, cobra.CompletionWithDesc(c.Name(), c.Short))
 			}
 			return append(words, cobra.CompletionWithDesc("flags", "all flags")), cobra.ShellCompDirectiveNoFileComp

@@ -29,7 +29,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	code := 0
 	cmd := command(&code, stdout, stderr)
 	subcommands := append(runsCommands(&code, stdout, stderr),
-		upCommand(&code, stdout, stderr), replayCommand(stdout, stderr), versionCommand(stdout))
+		upCommand(&code, stdout, stderr), replayCommand(stdout, stderr), versionCommand(stdout), completionCommand(stdout))
 	if len(args) > 0 && isWord(args[0], subcommands) {
 		addWords(cmd, subcommands)
 	}
@@ -87,7 +87,7 @@ func command(code *int, stdout, stderr io.Writer) *cobra.Command {
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
 	cmd.SetFlagErrorFunc(flagError)
-	cmd.CompletionOptions.HiddenDefaultCmd = true
+	cmd.CompletionOptions.DisableDefaultCmd = true
 	cmd.Flags().SetInterspersed(false)
 	cmd.Flags().SetNormalizeFunc(normalize)
 	for _, s := range sections {

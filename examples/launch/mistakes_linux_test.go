@@ -30,6 +30,8 @@ func TestMistakes(t *testing.T) {
 	for line, want := range map[string]string{
 		"--max-restart 3 true":       "there is no flag --max-restart: did you mean --max-restarts?" + see,
 		"--max_restart=3 true":       "there is no flag --max_restart: did you mean --max-restarts?" + see,
+		"completion tcsh":            "completion: name a shell: one of bash, zsh, fish, powershell",
+		"completion":                 "completion: name a shell: one of bash, zsh, fish, powershell",
 		"--nproc 4 true":             "there is no flag --nproc: did you mean --nproc-per-node?" + see,
 		"--nproc_per_nod 4 true":     "there is no flag --nproc_per_nod: did you mean --nproc-per-node?" + see,
 		"--nnode 1 true":             "there is no flag --nnode: did you mean --nnodes?" + see,

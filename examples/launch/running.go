@@ -69,6 +69,7 @@ func (v runsVerb) command(code *int, r *inquirer) *cobra.Command {
 			*code = status
 			return err
 		},
+		ValidArgsFunction: runNames,
 	}
 	switch v.name {
 	case "ps", "status":
@@ -79,6 +80,16 @@ func (v runsVerb) command(code *int, r *inquirer) *cobra.Command {
 		cmd.Flags().BoolVar(&r.kill, "kill", false, "without the grace")
 	}
 	return cmd
+}
+
+// runNames are what the first argument may be, for a shell.
+func runNames(_ *cobra.Command, args []string, _ string) (names []cobra.Completion, _ cobra.ShellCompDirective) {
+	if all, err := runs.List(); err == nil && len(args) == 0 {
+		for _, run := range all {
+			names = append(names, cobra.CompletionWithDesc(run.Run, run.Name))
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
 // do says what is wrong, but for bad usage, and returns the exit status.

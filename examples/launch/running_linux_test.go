@@ -63,6 +63,9 @@ func TestPs(t *testing.T) {
 	if err := json.Unmarshal([]byte(text), &one); err != nil || len(one.Members) != 2 || one.Members[1].State != "ready" {
 		t.Errorf("%v in %s", err, text)
 	}
+	if names, _ := ask(t, 0, "__complete", "stop", ""); !strings.HasPrefix(names, one.Run+"\ttrain\n:") {
+		t.Errorf("%s", names)
+	}
 	_, says := ask(t, 1, "ps", "other")
 	if !strings.HasPrefix(says, `launch: no such run: "other": there is `+one.Run+" (train)\n") {
 		t.Errorf("%q", says)

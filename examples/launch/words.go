@@ -13,7 +13,7 @@ import (
 // isWord reports whether the first argument is a word of ours and no program to run. A program of that name is run by
 // launch -- NAME, or after a flag.
 func isWord(first string, subcommands []*cobra.Command) bool {
-	return slices.Contains([]string{"help", "completion", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd}, first) ||
+	return slices.Contains([]string{"help", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd}, first) ||
 		slices.ContainsFunc(subcommands, func(c *cobra.Command) bool { return c.Name() == first })
 }
 

@@ -39,6 +39,51 @@ func TestHelpFitsOnAScreen(t *testing.T) {
 	}
 }
 
+// The script for bash works where nothing but bash is installed, and in a group file's directory.
+func TestBashCompletion(t *testing.T) {
+	if _, err := exec.LookPath("bash"); err != nil {
+		t.Skip("needs bash:", err)
+	}
+	processtest.Check(t)
+	t.Chdir(t.TempDir())
+	for _, name := range []string{"group.yaml", "group.txt", "groups/a.json"} {
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	helper := processtest.Command(t, program)
+	script := file(t, "try", `launch() { `+quote(helper.Args[0])+` "$@"; }
+source <(launch completion bash) || exit
+COMP_LINE=$1 COMP_POINT=${#1} COMP_TYPE=9 COMPREPLY=()
+__start_launch 2>/dev/null # compopt says that nobody has pressed a key
+IFS=' '; echo "${COMPREPLY[*]}"
+`, 0o644)
+	for line, want := range map[string]string{
+		"launch --strat":             "--strategy",
+		"launch --strategy o":        "one-for-one",
+		"launch --strategy=o":        "one-for-one",
+		"launch -n 2 --success ":     "all any rank: role: quorum:",
+		"launch repl":                "replay",
+		"launch up group":            "group.yaml groups",
+		"launch up groups/":          "groups/a.json",
+		"launch --chdir g":           "groups",
+		"launch completion z":        "zsh",
+		"launch --ready tcp:1":       "127.0.0.1:", // bash takes what is behind the colon for a word
+		"launch -n 2 -- python3 tr":  "",
+		"launch -n 2 -- launch --st": "",
+	} {
+		cmd := exec.Command("bash", "--norc", "--noprofile", script, line)
+		cmd.Env = append(os.Environ(), helper.Env...)
+		out, err := cmd.CombinedOutput()
+		if got := strings.TrimSuffix(string(out), "\n"); err != nil || got != want {
+			t.Errorf("%q: %q, %v, want %q", line, got, err, want)
+		}
+	}
+}
+
 func TestHelpOf(t *testing.T) {
 	processtest.Check(t)
 	for args, want := range map[string]string{
