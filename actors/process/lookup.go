@@ -137,10 +137,12 @@ func interpreter(path string) string {
 	return ""
 }
 
-// runner is what may run a file that is not executable: what its first line means, or Python.
+// runner is what may run a file that is not executable: what its first line means, or else its name.
 func runner(path string) string {
 	words := firstLine(path)
 	switch {
+	case len(words) == 0 && filepath.Ext(path) == ".sh":
+		return "sh"
 	case len(words) == 0:
 		return "python3"
 	case filepath.Base(words[0]) == "env":

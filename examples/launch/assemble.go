@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -135,6 +136,7 @@ func (a *assembly) addRole(r *role, first, size int) {
 			return // the other ranks have the same
 		}
 	}
+	a.describe(r, first, size)
 }
 
 func (a *assembly) addRank(r *role, settings []setting, rank, roleRank, size int) {
@@ -160,9 +162,6 @@ func (a *assembly) addRank(r *role, settings []setting, rank, roleRank, size int
 		args = program
 	}
 	a.ranks[rank], a.runs[rank] = c, args
-	if roleRank == 0 || r.each {
-		a.what = append(a.what, describeRole(r, rank, size, process.Command{Args: args}))
-	}
 }
 
 // words is what a rank runs. Where that is wrong something else stands for it, so that the rest can be looked at.
@@ -186,15 +185,14 @@ func (a *assembly) words(r *role, roleRank int, v variables) (w words, args []st
 	return w, args
 }
 
-func describeRole(r *role, rank, size int, c process.Command) string {
-	who := "command"
-	if r.name != "" {
-		who = r.name
+// describe says in lines what a role's ranks run, neighbours that run the same in one.
+func (a *assembly) describe(r *role, first, size int) {
+	for begin, end := first, first; begin < first+size; begin = end {
+		for end = begin + 1; end < first+size && slices.Equal(a.runs[end], a.runs[begin]); end++ {
+		}
+		a.what = append(a.what, fmt.Sprintf("%-12s %s: %v", cmp.Or(r.name, "command"), rankList(span(begin, end-begin)),
+			process.Command{Args: a.runs[begin]}))
 	}
-	if r.each {
-		size = 1
-	}
-	return fmt.Sprintf("%-12s %s: %v", who, rankList(span(rank, size)), c)
 }
 
 func span(first, size int) (ranks []int) {

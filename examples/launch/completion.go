@@ -11,7 +11,7 @@ import (
 
 // values are the words that a flag's value may be.
 var values = map[string][]cobra.Completion{
-	"ranks":    {cobra.CompletionWithDesc("auto", "the number of CPUs")},
+	"ranks":    {cobra.CompletionWithDesc("auto", "the number of GPUs, or else of CPUs")},
 	"strategy": strategyNames,
 	"output":   {"prefix", "raw", "none"},
 	"bind":     {"none", "core", "numa"},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"slices"
@@ -39,6 +40,27 @@ func (f *flags) fromEnvironment(s *pflag.FlagSet) (err error) {
 	})
 	f.unset = append(f.unset, ours...)
 	return err
+}
+
+// misspelt are the variables that look like one of ours and are none, each with what was probably meant. Others that begin with
+// LAUNCH_ are somebody else's.
+func misspelt() (lines []string) {
+	all := pflag.NewFlagSet("", pflag.ContinueOnError)
+	for _, section := range new(flags).sections() {
+		all.AddFlagSet(section.FlagSet)
+	}
+	for _, kv := range os.Environ() {
+		name, _, _ := strings.Cut(kv, "=")
+		flag, ours := strings.CutPrefix(name, "LAUNCH_")
+		flag = strings.ToLower(strings.ReplaceAll(flag, "_", "-"))
+		if !ours || name == "LAUNCH_RUN_DIR" || all.Lookup(flag) != nil {
+			continue
+		}
+		if near := nearest(all, flag); near != "" {
+			lines = append(lines, "the variable "+name+" has no effect: did you mean "+variable(cmp.Or(aliases[near], near))+"?")
+		}
+	}
+	return lines
 }
 
 // setFlag sets a flag to a variable's value, a repeated one to each line of it.

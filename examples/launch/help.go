@@ -31,7 +31,7 @@ A flag that may be repeated has one value in each line of it. The ranks do not i
 
 // mostUsed is the part of the flags that fits on a screen.
 const mostUsed = `Flags that are used most:
-  -n, --ranks N|auto         world size; auto is the number of CPUs (default 1)
+  -n, --ranks N|auto         world size; auto is the number of GPUs, or else CPUs
       --env KEY=VALUE        for the ranks; may be repeated
       --chdir DIR            run the ranks in DIR
       --strategy NAME        all-for-one, one-for-one, rest-for-one, fail-fast or ignore
@@ -43,11 +43,11 @@ const mostUsed = `Flags that are used most:
       --ready SIGN           of a server: tcp:HOST:PORT, a URL, line:REGEXP or fd
       --bind core|numa       one core, or one NUMA node, for each rank
       --gpus K               each rank sees K of the GPUs
-      --memory SIZE          that a rank and its children may use, such as 4G
       --output FORM          of the ranks: prefix, raw or none (default prefix)
       --log-dir DIR          files of each rank's output
       --report FILE          JSON about the run, however it ends
       --journal FILE         a line of JSON for each event
+      --tui                  the group on the whole terminal, with keys
       --dry-run              print what would run, and start nothing
       --help-all             print all flags`
 

@@ -45,6 +45,9 @@ func (f *flags) runGroup(spec supervisor.Spec, what []string, stdout, stderr io.
 	if err := spec.Check(launcher); err != nil {
 		return 0, err
 	}
+	for _, line := range misspelt() {
+		fmt.Fprintln(stderr, "launch:", line)
+	}
 	if f.dryRun {
 		dryRun(stdout, spec, launcher, what)
 		return 0, nil

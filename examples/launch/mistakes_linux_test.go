@@ -17,7 +17,7 @@ func TestMistakes(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for name, content := range map[string]string{
 		"my-script": "#!/usr/bin/env python3\nprint(1)\n", "script.sh": "#!/bin/bash -e\n", "bare": "print(1)\n", "broken": "#!/no/such/python\n",
-		"file": "",
+		"file": "", "bare.sh": "echo\n", "group.yaml": "ranks: 2\n",
 	} {
 		if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
 			t.Fatal(err)
@@ -57,9 +57,16 @@ func TestMistakes(t *testing.T) {
 		"./my-script":                "./my-script is not executable (chmod +x ./my-script, or run python3 ./my-script): permission denied",
 		"./script.sh":                "./script.sh is not executable (chmod +x ./script.sh, or run bash ./script.sh): permission denied",
 		"./bare":                     "./bare is not executable (chmod +x ./bare, or run python3 ./bare): permission denied",
-		"./broken":                   `the interpreter "/no/such/python" of ./broken: no such file or directory`,
-		"train.py":                   "train.py: file does not exist",
-		"python3.99 my-script":       `"python3.99" is not in PATH: executable file not found in $PATH`,
+		"./bare.sh":                  "./bare.sh is not executable (chmod +x ./bare.sh, or run sh ./bare.sh): permission denied",
+		"./group.yaml": "./group.yaml is not executable (chmod +x ./group.yaml, or run python3 ./group.yaml): permission denied" +
+			" (did you mean launch up ./group.yaml?)",
+		"group.yaml": `"group.yaml" is not in PATH (write ./group.yaml for the file here): executable file not found in $PATH` +
+			" (did you mean launch up group.yaml?)",
+		"helo":                 `"helo" is not in PATH: executable file not found in $PATH (did you mean launch help?)`,
+		"-m pkg/train.py x":    "--module pkg/train.py: a module is named without .py, and with dots: write -m pkg.train, or leave -m out",
+		"./broken":             `the interpreter "/no/such/python" of ./broken: no such file or directory`,
+		"train.py":             "train.py: file does not exist",
+		"python3.99 my-script": `"python3.99" is not in PATH: executable file not found in $PATH`,
 	} {
 		t.Run(line, func(t *testing.T) {
 			processtest.Check(t)

@@ -205,6 +205,23 @@ func TestUser(t *testing.T) {
 	sees(t, ids, both(who.Uid+" 54321"), "--user", who.Uid+":54321", "--nice", "-1")
 }
 
+// A variable that is spelt almost as one of ours is told of; somebody else's is not (T30).
+func TestMisspeltVariable(t *testing.T) {
+	t.Setenv("LAUNCH_MAX_RESTART", "3")
+	t.Setenv("LAUNCH_NPROC_PER_NODE", "2")
+	t.Setenv("LAUNCH_DARKLY_SDK_ID", "theirs")
+	processtest.Check(t)
+	code, _, stderr := here(t, "--dry-run", "true")
+	lines := strings.Split(strings.TrimSuffix(stderr, "\n"), "\n")
+	slices.Sort(lines)
+	if want := []string{
+		"launch: the variable LAUNCH_MAX_RESTART has no effect: did you mean LAUNCH_MAX_RESTARTS?",
+		"launch: the variable LAUNCH_NPROC_PER_NODE has no effect: did you mean LAUNCH_RANKS?",
+	}; code != 0 || !slices.Equal(lines, want) {
+		t.Errorf("exit status %d, %q", code, lines)
+	}
+}
+
 // A variable that the ranks do not inherit, unless --env gives them one.
 func TestUnset(t *testing.T) {
 	t.Setenv("MUSTER_TEST_A", "a")

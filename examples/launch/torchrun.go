@@ -289,6 +289,9 @@ func (f *flags) program(args []string) ([]string, error) {
 	switch {
 	case f.module && t.noPython:
 		return nil, usage("--module --no-python: a module is Python's: leave one out")
+	case f.module && strings.HasSuffix(args[0], ".py"):
+		return nil, usage("--module %s: a module is named without .py, and with dots: write -m %s, or leave -m out", args[0],
+			strings.ReplaceAll(strings.TrimSuffix(args[0], ".py"), "/", "."))
 	case f.module:
 		return append([]string{pythonExec(), "-u", "-m"}, args...), nil
 	case t.runPath, !t.noPython && !f.plain && strings.HasSuffix(args[0], ".py"):

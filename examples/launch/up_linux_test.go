@@ -92,6 +92,18 @@ roles:
 	}
 }
 
+// A dry run shows what each rank runs: neighbours with the same command in one line, others in their own.
+func TestUpDryRunOfEachRank(t *testing.T) {
+	processtest.Check(t)
+	path := file(t, "each.yaml", "roles:\n  a: {ranks: 2, command: 'echo ${rank}'}\n  b: {ranks: 3, command: true}\n  c: {commands: [true, [echo, b], [echo, b]]}\n", 0o644)
+	code, stdout, _ := here(t, "up", "--dry-run", path)
+	want := "a            rank 0: echo 0\na            rank 1: echo 1\nb            ranks 2-4: true\n" +
+		"c            rank 5: true\nc            ranks 6, 7: echo b\n"
+	if code != 0 || !strings.Contains(stdout, want) {
+		t.Errorf("exit status %d, %s", code, stdout)
+	}
+}
+
 // A flag wins over a variable, a variable over the file, a role over its group.
 func TestUpPrecedence(t *testing.T) {
 	processtest.Check(t)

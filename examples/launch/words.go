@@ -3,7 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -32,13 +34,19 @@ func flagError(cmd *cobra.Command, err error) error {
 	return usage("%w (see %s --help)", inOurWords(cmd.Flags(), err), cmd.CommandPath())
 }
 
-// meant adds to the error of a program that is not there the word of ours that is spelt like it.
+// meant adds to the error of a program that is not there, or is none, the word of ours that is spelt like it, or runs it.
 func meant(err error, args []string, subcommands []*cobra.Command) error {
-	if !errors.Is(err, exec.ErrNotFound) || len(args) == 0 || strings.ContainsAny(args[0], "-/") {
+	missing, forbidden := errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrPermission)
+	switch {
+	case len(args) == 0 || !missing && !forbidden:
+		return err
+	case slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(args[0])):
+		return fmt.Errorf("%w (did you mean launch up %s?)", err, args[0])
+	case forbidden, strings.ContainsAny(args[0], "-/"):
 		return err
 	}
 	words := &cobra.Command{SuggestionsMinimumDistance: min(2, len(args[0])/2)}
-	words.AddCommand(subcommands...)
+	words.AddCommand(append(subcommands, helpCommand(words))...)
 	if near := words.SuggestionsFor(args[0]); len(near) > 0 {
 		return fmt.Errorf("%w (did you mean launch %s?)", err, near[0])
 	}

@@ -240,10 +240,12 @@ func nodeSet(nodes []int) (set unix.CPUSet) { return cpuSet(nodes) }
 func (s Settings) check() (errs []error) {
 	var own unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &own); err == nil {
-		for _, cpu := range s.CPUs {
-			if cpu >= 0 && !own.IsSet(cpu) {
-				errs = append(errs, fmt.Errorf("cpu %d: this process may not use it (it may use %d processors)", cpu, own.Count()))
-			}
+		foreign := slices.DeleteFunc(slices.Clone(s.CPUs), func(cpu int) bool { return cpu < 0 || own.IsSet(cpu) })
+		switch others := len(foreign) - 1; {
+		case others > 0:
+			errs = append(errs, fmt.Errorf("cpu %d and %d more: this process may not use them (it may use %d processors)", foreign[0], others, own.Count()))
+		case others == 0:
+			errs = append(errs, fmt.Errorf("cpu %d: this process may not use it (it may use %d processors)", foreign[0], own.Count()))
 		}
 	}
 	if lowest := nicest(); s.Nice != nil && *s.Nice < lowest {

@@ -69,6 +69,14 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// TestCheckOfManyCPUs: a slip such as 0-4999 is one line, and no page.
+func TestCheckOfManyCPUs(t *testing.T) {
+	err := Settings{CPUs: []int{5000, 5001, 5002}}.Check()
+	if want := "cpu 5000 and 2 more: this process may not use them"; strings.Count(fmt.Sprint(err), "cpu ") != 1 || !strings.Contains(fmt.Sprint(err), want) {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
+
 // onStage runs this test binary on the stage and returns what it becomes prints.
 func onStage(t *testing.T, settings, program string, argv ...string) (string, int) {
 	t.Helper()
