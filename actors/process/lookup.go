@@ -22,12 +22,15 @@ import (
 func lookup(c Command) (place, error) {
 	dir := c.checkDir()
 	path, err := c.findProgram(dir == nil)
+	seen, script := c.inDir(path), ""
+	if err == nil {
+		script, err = findInterpreter(seen)
+	}
 	if err := errors.Join(dir, c.checkSetup(), err); err != nil {
 		return place{}, err
 	}
-	seen := c.inDir(path)
 	return place{
-		path: path, far: far(c.Dir) || far(seen) || far(interpreter(seen)),
+		path: path, far: far(c.Dir) || far(seen) || far(script),
 		stdin: opensItself && (isFifo(c.Stdin) || far(c.Stdin)),
 	}, nil
 }
@@ -121,20 +124,19 @@ func checkProgram(path string) error {
 	if err == nil && !info.Mode().IsRegular() { // to look for an interpreter in a pipe would take for ever
 		return fmt.Errorf("process: %s is no file: %w", path, fs.ErrPermission)
 	}
-	if name := interpreter(path); name != "" {
-		if _, err := os.Stat(name); err != nil {
-			return fmt.Errorf("process: the interpreter %q of %s: %w", name, path, errors.Unwrap(err))
-		}
-	}
 	return nil
 }
 
-// interpreter returns the absolute program of a script's first line, "" when there is none.
-func interpreter(path string) string {
-	if words := firstLine(path); len(words) > 0 && filepath.IsAbs(words[0]) {
-		return words[0]
+// findInterpreter returns the absolute program of a script's first line, "" when there is none.
+func findInterpreter(path string) (string, error) {
+	words := firstLine(path)
+	if len(words) == 0 || !filepath.IsAbs(words[0]) {
+		return "", nil
 	}
-	return ""
+	if _, err := os.Stat(words[0]); err != nil {
+		return "", fmt.Errorf("process: the interpreter %q of %s: %w", words[0], path, errors.Unwrap(err))
+	}
+	return words[0], nil
 }
 
 // runner is what may run a file that is not executable: what its first line means, or else its name.

@@ -239,7 +239,7 @@ func nodeSet(nodes []int) (set unix.CPUSet) { return cpuSet(nodes) }
 // check finds processors that the supervisor may not use, nodes that are not there, and limits above what it may set.
 func (s Settings) check() (errs []error) {
 	var own unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &own); err == nil {
+	if len(s.CPUs) > 0 && unix.SchedGetaffinity(0, &own) == nil {
 		foreign := slices.DeleteFunc(slices.Clone(s.CPUs), func(cpu int) bool { return cpu < 0 || own.IsSet(cpu) })
 		switch others := len(foreign) - 1; {
 		case others > 0:
@@ -248,21 +248,27 @@ func (s Settings) check() (errs []error) {
 			errs = append(errs, fmt.Errorf("cpu %d: this process may not use it (it may use %d processors)", foreign[0], own.Count()))
 		}
 	}
-	if lowest := nicest(); s.Nice != nil && *s.Nice < lowest {
-		errs = append(errs, fmt.Errorf("nice %d: without CAP_SYS_NICE it is %d at the lowest", *s.Nice, lowest))
+	if s.Nice != nil && *s.Nice < nicest() {
+		errs = append(errs, fmt.Errorf("nice %d: without CAP_SYS_NICE it is %d at the lowest", *s.Nice, nicest()))
 	}
-	if nodes := memoryNodes(); nodes != nil {
-		for _, node := range s.Nodes {
-			if !slices.Contains(nodes, node) {
-				errs = append(errs, fmt.Errorf("numa node %d: this machine has memory at %v", node, nodes))
-			}
-		}
+	if len(s.Nodes) > 0 {
+		errs = append(errs, checkNodes(s.Nodes)...)
 	}
 	for _, limit := range slices.Sorted(maps.Keys(s.Limits)) {
 		if resource, ok := limits[limit]; ok {
 			if most, why := ceiling(resource); s.Limits[limit].Hard > most {
 				errs = append(errs, fmt.Errorf("limit %s %v: %s is %s", limit, s.Limits[limit], why, bound(most)))
 			}
+		}
+	}
+	return errs
+}
+
+func checkNodes(wanted []int) (errs []error) {
+	nodes := memoryNodes()
+	for _, node := range wanted {
+		if nodes != nil && !slices.Contains(nodes, node) {
+			errs = append(errs, fmt.Errorf("numa node %d: this machine has memory at %v", node, nodes))
 		}
 	}
 	return errs
