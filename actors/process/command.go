@@ -21,6 +21,9 @@ type Command struct {
 	// Role says what the rank is among the ranks of its group, such as "trainer": see ROLE_NAME. It has no blanks and no
 	// slash; empty means that there are no roles.
 	Role string `json:"role,omitempty"`
+	// Host names the host that the process runs on, among those of a [Placer]; empty leaves the choice to it. A launcher of one
+	// host takes no notice.
+	Host string `json:"host,omitempty"`
 	// Entry names a function registered with transport/worker that the binary runs in place of its main: see Reexec.
 	Entry string `json:"entry,omitempty"`
 	// Speaks says that the worker inside reports Ready, as functions and injected Python scripts do: it is started only
