@@ -8,11 +8,12 @@ import (
 	"github.com/charmbracelet/x/ansi"
 )
 
-// redraw is the least time between two drawings of the status line: five in a second.
+// redraw is how long a status line may be shown before it is made anew: five in a second are enough.
 const redraw = 200 * time.Millisecond
 
 // A screen is a terminal with a line at its end that says how things are. Whatever else is written to the terminal goes through
-// the screen, which erases the line before it and draws it again behind it: no line of output is torn.
+// the screen, which erases the line before it and draws it again behind it: no line of output is torn. That is one write, so that
+// the line does not flicker, and is there however much is written.
 //
 // The line is shorter than the terminal is wide, so that it is one row. A terminal that is made narrower may break it into two,
 // of which the first then stays: to erase that as well would be to erase output in terminals that do not break lines.
@@ -22,10 +23,13 @@ type screen struct {
 	text  func() string
 
 	mu    sync.Mutex
-	drawn bool      // the line is there
-	open  bool      // output has not ended its line: the status would stand in it
-	last  time.Time // of drawing
-	on    bool      // between begin and end
+	drawn bool   // the line is there
+	open  bool   // output has not ended its line: the status would stand in it
+	on    bool   // between begin and end
+	line  string // as it was last made, for a terminal of the width made
+	made  int
+	last  time.Time // of making it
+	buf   []byte
 }
 
 const (
@@ -46,15 +50,19 @@ type onScreen struct {
 func (o *onScreen) Write(b []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.erase()
-	n, err := o.w.Write(b)
-	if n > 0 {
-		o.open = b[n-1] != '\n'
+	if len(b) == 0 {
+		return 0, nil
 	}
-	if now().Sub(o.last) >= redraw {
-		o.draw()
+	before := ""
+	if o.drawn {
+		before = eraseLine
 	}
-	return n, err
+	o.open = b[len(b)-1] != '\n'
+	behind := o.drawing(now().Sub(o.last) >= redraw)
+	o.drawn = behind != ""
+	o.buf = append(append(append(o.buf[:0], before...), b...), behind...)
+	n, err := o.w.Write(o.buf)
+	return min(max(0, n-len(before)), len(b)), err
 }
 
 // refresh draws the line anew.
@@ -113,14 +121,25 @@ func (s *screen) erase() {
 	}
 }
 
-// draw writes the line in one piece.
+// draw writes the line, made anew, in one piece.
 func (s *screen) draw() {
-	width := s.width()
-	if !s.on || s.open || width == 0 {
+	text := s.drawing(true)
+	if text == "" {
 		s.erase()
 		return
 	}
-	line := ansi.Truncate(s.text(), width-1, "…")
-	_, _ = io.WriteString(s.term, eraseLine+noWrap+line+wrap)
-	s.drawn, s.last = true, now()
+	_, _ = io.WriteString(s.term, text)
+	s.drawn = true
+}
+
+// drawing is what draws the line in the last row, "" when there is to be none: the line as it was made last, or anew.
+func (s *screen) drawing(anew bool) string {
+	width := s.width()
+	if !s.on || s.open || width == 0 {
+		return ""
+	}
+	if anew || width != s.made {
+		s.line, s.made, s.last = ansi.Truncate(s.text(), width-1, "…"), width, now()
+	}
+	return eraseLine + noWrap + s.line + wrap
 }

@@ -47,6 +47,39 @@ func TestStatusTearsNothing(t *testing.T) {
 	}
 }
 
+// However much is written, the line is there behind it, in the same write: it neither goes nor flickers.
+func TestStatusIsBehindEveryLine(t *testing.T) {
+	var terminal strings.Builder
+	made := 0
+	s := &screen{term: &terminal, width: func() int { return 20 }, text: func() string { made++; return "how it stands, in short" }}
+	const line = eraseLine + noWrap + "how it stands, in …" + wrap
+	w := s.through(&terminal)
+	s.begin()
+	s.last = now().Add(time.Hour) // it need not be made anew
+	for _, test := range []struct{ write, shows string }{
+		{"one\n", eraseLine + "one\n" + line},
+		{"two\nthree\n", eraseLine + "two\nthree\n" + line},
+		{"half", eraseLine + "half"}, // the line would stand in it
+		{" a line\n", " a line\n" + line},
+	} {
+		terminal.Reset()
+		if n, err := w.Write([]byte(test.write)); n != len(test.write) || err != nil || terminal.String() != test.shows {
+			t.Errorf("%q: %d, %v, shows %q, want %q", test.write, n, err, terminal.String(), test.shows)
+		}
+	}
+	if made != 1 {
+		t.Errorf("it was made %d times", made)
+	}
+	terminal.Reset()
+	if s.end(); terminal.String() != eraseLine {
+		t.Errorf("the end shows %q", terminal.String())
+	}
+	terminal.Reset()
+	if _, _ = w.Write([]byte("after\n")); terminal.String() != "after\n" {
+		t.Errorf("after the end: %q", terminal.String())
+	}
+}
+
 // However the run ends, the line is away, and the account is whole.
 func TestStatusEnds(t *testing.T) {
 	const line = `launch: \S*2 running \| generation 0 \| 0 restarts left \| \d+s`
