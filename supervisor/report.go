@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"slices"
@@ -103,8 +104,14 @@ func (m *machine) results() [][]byte {
 	return values
 }
 
-// MarshalJSON writes the report as docs/design.md §9 has it.
-func (r Report) MarshalJSON() ([]byte, error) { return json.Marshal(r.document()) }
+// MarshalJSON writes the report as docs/design.md §9 has it. Whether <, > and & are escaped is up to the encoder.
+func (r Report) MarshalJSON() ([]byte, error) {
+	var text bytes.Buffer
+	to := json.NewEncoder(&text)
+	to.SetEscapeHTML(false)
+	err := to.Encode(r.document())
+	return text.Bytes(), err
+}
 
 // A document is the JSON form of a Report.
 type document struct {

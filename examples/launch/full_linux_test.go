@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -73,7 +74,8 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// A report that has no room leaves the one that was there, whole, and nothing else; the exit status stays what it is.
+// A report that has no room leaves the one that was there, whole, and nothing else, and is written elsewhere; the exit status
+// stays what it is.
 func TestFullDiskAtTheReport(t *testing.T) {
 	for name, test := range map[string]struct {
 		signal bool
@@ -85,7 +87,8 @@ func TestFullDiskAtTheReport(t *testing.T) {
 			if err := os.WriteFile(disk+"/report.json", []byte("{}\n"), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			c := startUnder(t, nil, "-n", "2", "--report", disk+"/report.json", "--", "sh", "-c",
+			elsewhere := t.TempDir()
+			c := startUnder(t, []string{"env", "TMPDIR=" + elsewhere}, "-n", "2", "--report", disk+"/report.json", "--", "sh", "-c",
 				`trap "exit 3" USR1; echo ready $$; while :; do sleep 1000 & wait $!; done`)
 			c.stdout.await(t, 2, ready)
 			fillUp(t, disk)
@@ -95,8 +98,13 @@ func TestFullDiskAtTheReport(t *testing.T) {
 				c.signal(unix.SIGUSR1)
 			}
 			c.wants(test.code)
-			if got := c.stderr.String(); strings.Count(got, "launch: --report: ") != 1 || strings.Count(got, "no space left on device\n") != 1 {
+			if got := c.stderr.String(); strings.Count(got, "launch: --report: ") != 1 || strings.Count(got, "no space left on device: it is in "+elsewhere) != 1 {
 				t.Errorf("%s", got)
+			}
+			if found, err := filepath.Glob(elsewhere + "/*.report.json"); err != nil || len(found) != 1 {
+				t.Errorf("%v, %v", found, err)
+			} else if r := readReport(t, found[0]); r.ExitCode != test.code || len(r.Problems) != 1 || !strings.HasPrefix(r.Problems[0], "--report: ") {
+				t.Errorf("report %+v", r)
 			}
 			entries, err := os.ReadDir(disk)
 			if err != nil || len(entries) != 2 || readText(t, disk+"/report.json") != "{}\n" {

@@ -238,6 +238,7 @@ type document struct {
 		}
 	}
 	Containment string
+	Problems    []string
 	Ranks       []struct {
 		Rank, Generation, PID int
 		Outcome, Dump         string

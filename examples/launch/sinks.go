@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -212,11 +213,21 @@ func (s *sinks) finish(r supervisor.Report, err error) {
 	}
 	r.Problems = s.problems()
 	if werr := writeReport(s.report, r); werr != nil {
-		fmt.Fprintf(s.stderr, "launch: --report: %v\n", werr)
+		r.Problems = append(r.Problems, fmt.Sprintf("--report: %v", werr))
+		fmt.Fprintf(s.stderr, "launch: --report: %v%s\n", werr, s.elsewhere(r))
 	}
 }
 
-// problems are what could not be written down. That of the report itself is only said.
+// elsewhere writes a report that has no room where it belongs to the directory for temporary files, and says so.
+func (s *sinks) elsewhere(r supervisor.Report) string {
+	path := filepath.Join(os.TempDir(), r.Run+".report.json")
+	if filepath.Dir(path) == filepath.Dir(s.report) || writeReport(path, r) != nil {
+		return ""
+	}
+	return ": it is in " + path
+}
+
+// problems are what could not be written down.
 func (s *sinks) problems() (all []string) {
 	if s.logs != nil {
 		s.logs.mu.Lock()
@@ -259,15 +270,18 @@ func (s *sinks) close() {
 
 // writeReport replaces the file in one step: a reader sees the old report or the whole new one.
 func writeReport(path string, r supervisor.Report) error {
-	text, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
+	var text bytes.Buffer
+	to := json.NewEncoder(&text)
+	to.SetEscapeHTML(false) // it is read by people: <module> is no \u003cmodule\u003e
+	to.SetIndent("", "  ")
+	if err := to.Encode(r); err != nil {
 		return err
 	}
 	tmp, err := os.CreateTemp(filepath.Dir(path), ".report-*")
 	if err != nil {
 		return err
 	}
-	_, err = tmp.Write(append(text, '\n'))
+	_, err = tmp.Write(text.Bytes())
 	if cerr := tmp.Close(); err == nil {
 		err = cerr
 	}
