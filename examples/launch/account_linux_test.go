@@ -185,3 +185,20 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 		t.Error("the secret is in the account")
 	}
 }
+
+// Many ranks are the first of them and a number: the account of a large group is to be read as well.
+func TestRankList(t *testing.T) {
+	var odd []int
+	for rank := 1; rank < 300; rank += 2 {
+		odd = append(odd, rank)
+	}
+	for want, ranks := range map[string][]int{
+		"rank 7": {7}, "ranks 0, 1": {0, 1}, "ranks 0-2": {0, 1, 2}, "ranks 0, 2-5, 8, 9": {0, 2, 3, 4, 5, 8, 9},
+		"ranks 1, 3, 5, 7, 9, 11, 13, 15": odd[:8], "ranks 1, 3, 5, 7, 9 and 145 more": odd,
+		"ranks 0-9, 11, 13, 15, 17 and 141 more": append(span(0, 10), odd[5:]...),
+	} {
+		if got := rankList(ranks); got != want {
+			t.Errorf("%v: %q, want %q", ranks, got, want)
+		}
+	}
+}

@@ -108,26 +108,30 @@ func indent(text string) string {
 	return b.String()
 }
 
-// rankList writes "rank 1" or "ranks 0, 2-5".
+// rankList writes "rank 1" or "ranks 0, 2-5", and of many only the first: a line is to be read.
 func rankList(ranks []int) string {
+	const most, some = 8, 5
+	if len(ranks) == 1 {
+		return fmt.Sprintf("rank %d", ranks[0])
+	}
 	var parts []string
+	var ends []int // how many ranks there are up to each part
 	for i := 0; i < len(ranks); {
-		j := i
-		for j+1 < len(ranks) && ranks[j+1] == ranks[j]+1 {
+		j := i + 1
+		for j < len(ranks) && ranks[j] == ranks[j-1]+1 {
 			j++
 		}
-		if j > i+1 {
-			parts = append(parts, fmt.Sprintf("%d-%d", ranks[i], ranks[j]))
-		} else {
-			for ; i <= j; i++ {
-				parts = append(parts, strconv.Itoa(ranks[i]))
-			}
+		if j == i+2 { // two are no range
+			j--
 		}
-		i = j + 1
+		text := strconv.Itoa(ranks[i])
+		if j > i+1 {
+			text += "-" + strconv.Itoa(ranks[j-1])
+		}
+		parts, ends, i = append(parts, text), append(ends, j), j
 	}
-	word := "ranks "
-	if len(ranks) == 1 {
-		word = "rank "
+	if len(parts) <= most {
+		return "ranks " + strings.Join(parts, ", ")
 	}
-	return word + strings.Join(parts, ", ")
+	return fmt.Sprintf("ranks %s and %d more", strings.Join(parts[:some], ", "), len(ranks)-ends[some-1])
 }

@@ -209,7 +209,7 @@ func (f *flags) spec(args []string) (supervisor.Spec, error) {
 	if err != nil {
 		return none, err
 	}
-	return f.group(supervisor.Repeat(n, c), args[0])
+	return f.group(supervisor.Repeat(n, c), nameOf(args))
 }
 
 // group is the spec of these ranks, which are called name unless a flag says otherwise.
@@ -395,6 +395,21 @@ func scriptOf(args []string) string {
 		}
 	}
 	return ""
+}
+
+// nameOf is what a group is called that was given no name: its script, its module, or its program.
+func nameOf(args []string) string {
+	if script := scriptOf(args); script != "" {
+		return filepath.Base(script)
+	}
+	if _, isPython := python.Inject(args); isPython {
+		for i := 1; i+1 < len(args) && strings.HasPrefix(args[i], "-"); i++ {
+			if args[i] == "-m" {
+				return args[i+1]
+			}
+		}
+	}
+	return filepath.Base(args[0])
 }
 
 // missing reports whether a file is certain not to be there. A file system that does not answer will hang the ranks, and they

@@ -92,7 +92,7 @@ func dryRun(w io.Writer, s supervisor.Spec, launcher process.Launcher, what []st
 	fmt.Fprintf(w, "grace        %v\n", s.Grace)
 	fmt.Fprintf(w, "containment  %s\n", launcher.Containment())
 	for rank, c := range s.Ranks {
-		fmt.Fprintf(w, "%-12s %s\n", fmt.Sprintf("rank %d", rank), strings.Join(s.Conditions(rank), "; "))
+		fmt.Fprintln(w, strings.TrimRight(fmt.Sprintf("%-12s %s", fmt.Sprintf("rank %d", rank), strings.Join(s.Conditions(rank), "; ")), " "))
 		for _, kv := range append(s.Environment(rank), c.Env...) {
 			fmt.Fprintf(w, "    %s\n", kv)
 		}

@@ -94,12 +94,16 @@ func runNames(_ *cobra.Command, args []string, _ string) (names []cobra.Completi
 
 // do says what is wrong, but for bad usage, and returns the exit status.
 func (v runsVerb) do(r *inquirer, args []string) (int, error) {
-	ctx, leave := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	terminated, leave := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer leave()
+	ctx, leave := signal.NotifyContext(terminated, os.Interrupt)
 	defer leave()
 	err := v.run(r, ctx, args)
 	var wrong *usageError
 	switch {
-	case ctx.Err() != nil: // it was we who were interrupted, and not the group
+	case terminated.Err() != nil: // it was we who were interrupted, and not the group
+		return exitSignal + int(syscall.SIGTERM), nil
+	case ctx.Err() != nil:
 		return exitSignal + int(syscall.SIGINT), nil
 	case err == nil, errors.As(err, &wrong):
 		return 0, err

@@ -133,7 +133,8 @@ func TestStopByName(t *testing.T) {
 	if r := readReport(t, report); r.Outcome != "interrupted" || r.ExitCode != 143 {
 		t.Errorf("report %+v", r)
 	}
-	if says := c.stderr.String(); strings.Count(says, "stopping the ranks") != 1 || strings.Count(says, "killing the ranks") != 1 {
+	if says := c.stderr.String(); strings.Count(says, ": stopping the ranks (launch stop --kill to kill them)\n") != 1 ||
+		strings.Count(says, ": killing the ranks (Ctrl-C to leave at once)\n") != 1 {
 		t.Errorf("%s", says)
 	}
 }
@@ -175,6 +176,33 @@ func TestLogs(t *testing.T) {
 				t.Errorf("%q", got)
 			}
 		})
+	}
+}
+
+// Who follows may be interrupted, which is nothing to the group.
+func TestInterruptedLogs(t *testing.T) {
+	c := start(t, "--", "sh", "-c", polite)
+	c.stdout.await(t, 1, ready)
+	for signal, code := range map[unix.Signal]int{unix.SIGINT: 130, unix.SIGTERM: 143} {
+		logs := prepare(t, nil, "logs", "-f")
+		logs.begin()
+		logs.stdout.await(t, 1, ready)
+		logs.signal(signal)
+		logs.wants(code)
+	}
+	ask(t, 0, "stop")
+	c.wants(143)
+}
+
+// A group without a name is called after its script, module or program: that is what people call it.
+func TestNameOfAGroup(t *testing.T) {
+	for line, want := range map[string]string{
+		"python3 -u examples/train.py --lr 1": "train.py", "/usr/bin/python3 -m pkg.train": "pkg.train", "python3 script -m x": "python3",
+		"python3 -c pass": "python3", "/opt/bin/worker --of train.py": "worker", "./run.py": "run.py", "python3 -m": "python3",
+	} {
+		if got := nameOf(strings.Fields(line)); got != want {
+			t.Errorf("%s: %q, want %q", line, got, want)
+		}
 	}
 }
 

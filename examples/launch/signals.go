@@ -71,7 +71,7 @@ func (s *signals) handle(g *supervisor.Group, sig syscall.Signal) {
 		s.leave()
 		os.Exit(exitSignal + int(sig))
 	}
-	s.end(g, sig.String(), n)
+	s.end(g, sig.String(), n, "again")
 }
 
 // suspend stops the ranks, which a Ctrl-Z does not reach, and then us, until the shell lets us go on.
@@ -85,14 +85,14 @@ func (s *signals) suspend(g *supervisor.Group) {
 	g.Resume()
 }
 
-// end stops the group, or kills it.
-func (s *signals) end(g *supervisor.Group, by string, n int) {
+// end stops the group, or kills it. More is what kills them, or leaves at once.
+func (s *signals) end(g *supervisor.Group, by string, n int, more string) {
 	if n == 1 {
-		fmt.Fprintf(s.stderr, "launch: %s: stopping the ranks (again to kill them)\n", by)
+		fmt.Fprintf(s.stderr, "launch: %s: stopping the ranks (%s to kill them)\n", by, more)
 		g.Stop(by)
 		return
 	}
-	fmt.Fprintf(s.stderr, "launch: %s: killing the ranks (again to leave at once)\n", by)
+	fmt.Fprintf(s.stderr, "launch: %s: killing the ranks (%s to leave at once)\n", by, more)
 	g.Kill(by)
 }
 
@@ -103,7 +103,7 @@ func (s *signals) request(g *supervisor.Group, by string, kill bool) {
 		n = 2
 	}
 	if s.raise(n) {
-		s.end(g, by, n)
+		s.end(g, by, n, [...]string{1: "launch stop --kill", 2: "Ctrl-C"}[n])
 	}
 }
 
