@@ -1,0 +1,83 @@
+package engine
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+)
+
+// check finds what is wrong with a configuration before anything is started.
+func (c Config) check() error {
+	host, port, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return fmt.Errorf("Listen is %q, want host:port", c.Listen)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("the port of Listen is %q, want 0 (any) to 65535", port)
+	}
+	if c.Advertise == "" && wildcard(host) {
+		return fmt.Errorf("Listen is %q, all addresses of this host: Advertise has to say which of them peers use", c.Listen)
+	}
+	if c.TLS == nil {
+		return loopback(context.Background(), c.Listen)
+	}
+	return checkTLS(c.TLS)
+}
+
+func checkTLS(c *tls.Config) error {
+	switch {
+	case c.ClientAuth != tls.RequireAndVerifyClientCert:
+		return errors.New("TLS would admit peers without a certificate: ClientAuth has to be RequireAndVerifyClientCert")
+	case c.ClientCAs == nil || c.RootCAs == nil:
+		return errors.New("TLS would trust whom the system trusts: RootCAs and ClientCAs have to be set")
+	case c.InsecureSkipVerify:
+		return errors.New("TLS would trust any peer: InsecureSkipVerify is set")
+	case len(c.Certificates) == 0 && (c.GetCertificate == nil || c.GetClientCertificate == nil):
+		return errors.New("TLS has no certificate")
+	}
+	return nil
+}
+
+func wildcard(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "" || ip != nil && ip.IsUnspecified()
+}
+
+// loopback returns an error when a plaintext connection to or at the address could leave this host.
+func loopback(ctx context.Context, address string) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return err
+	}
+	if wildcard(host) {
+		return fmt.Errorf("%s is not a loopback address: TLS is required", address)
+	}
+	ips, err := net.DefaultResolver.LookupIPAddr(ctx, host)
+	if err != nil {
+		return err
+	}
+	for _, ip := range ips {
+		if !ip.IP.IsLoopback() {
+			return fmt.Errorf("%s is not a loopback address: TLS is required", address)
+		}
+	}
+	return nil
+}
+
+// advertised returns the address that peers use when this is the port.
+func (c Config) advertised(port int) string {
+	host, own, err := net.SplitHostPort(c.Advertise)
+	switch {
+	case c.Advertise == "":
+		host, _, _ = net.SplitHostPort(c.Listen)
+	case err != nil:
+		host = strings.Trim(c.Advertise, "[]")
+	case own != "0":
+		return c.Advertise
+	}
+	return net.JoinHostPort(host, strconv.Itoa(port))
+}
