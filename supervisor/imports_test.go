@@ -23,6 +23,7 @@ var arrows = []struct {
 	{"transport", nil},
 	{"actors/process/processtest", []string{"actors/process", "transport", "transport/worker"}},
 	{"actors/process", []string{"transport"}},
+	{"actors/host", []string{"actors", "actors/process", "transport", "transport/worker", "internal"}},
 	{"actors", []string{"actors/process", "transport"}},
 	{"supervisor", []string{"actors", "actors/process", "transport", "transport/worker", "internal"}},
 	{"internal", nil},
@@ -64,6 +65,29 @@ func TestImports(t *testing.T) {
 	}
 	if !slices.ContainsFunc(reach(all, "supervisor"), func(p string) bool { return strings.Contains(p, "protoactor") }) {
 		t.Error("even the supervisor does not link the engine: the list is wrong")
+	}
+}
+
+// TestImportsOfHosts: who has one machine pays for no network. Only what imports actors/host links gRPC.
+func TestImportsOfHosts(t *testing.T) {
+	all := imports(t)
+	const grpc, hosts = "google.golang.org/grpc", "actors/host"
+	for pkg := range all {
+		if strings.Contains(pkg, ".") || pkg == hosts || strings.HasPrefix(pkg, hosts+"/") {
+			continue // not ours, or of hosts
+		}
+		linked := reach(all, pkg)
+		if slices.Contains(linked, grpc) && !slices.ContainsFunc(linked, func(p string) bool { return strings.HasPrefix(p, module+hosts) }) {
+			t.Errorf("%s links gRPC without any need", pkg)
+		}
+	}
+	for _, pkg := range []string{"supervisor", "transport/worker", "examples/hello"} {
+		if _, is := all[pkg]; !is || slices.Contains(reach(all, pkg), grpc) {
+			t.Errorf("%s links gRPC, or is not there", pkg)
+		}
+	}
+	if !slices.Contains(reach(all, hosts+"/internal/engine"), grpc) {
+		t.Error("even the engine does not link gRPC: the list is wrong")
 	}
 }
 
