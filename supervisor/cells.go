@@ -29,7 +29,7 @@ func (m *machine) onStarted(ev event) {
 		l.state = started
 	}
 	m.noteSpawned()
-	m.emit(Event{Kind: EventStarted, Rank: e.id.Rank, Generation: e.id.Generation, PID: e.pid})
+	m.emit(Event{Kind: EventStarted, Rank: e.id.Rank, Generation: e.id.Generation, PID: e.pid, Host: l.host})
 }
 
 func (m *machine) onReady(ev event) {

@@ -10,15 +10,17 @@ import (
 	"github.com/go-muster/muster/transport"
 )
 
-// environment returns what a rank of a group on one host finds in its environment besides the command's own: the contract
+// environment returns what a rank finds in its environment besides the command's own: the contract
 // of torchrun (RANK, WORLD_SIZE, MASTER_ADDR …) and the two variables that tell a worker its run and generation.
 func environment(e rankEnvironment) []string {
+	locals := strconv.Itoa(e.place.Locals)
+	node := strconv.Itoa(e.place.Node)
 	size, rank, generation := strconv.Itoa(e.size), strconv.Itoa(e.id.Rank), strconv.Itoa(e.id.Generation)
 	env := []string{
-		"RANK=" + rank, "LOCAL_RANK=" + rank, "ROLE_RANK=" + strconv.Itoa(e.role.Rank),
-		"WORLD_SIZE=" + size, "LOCAL_WORLD_SIZE=" + size, "ROLE_WORLD_SIZE=" + strconv.Itoa(e.role.Size),
-		"GROUP_RANK=0", "NODE_RANK=0", "GROUP_WORLD_SIZE=1", "ROLE_NAME=" + e.role.Role,
-		"MASTER_ADDR=127.0.0.1", "MASTER_PORT=" + strconv.Itoa(e.port),
+		"RANK=" + rank, "LOCAL_RANK=" + strconv.Itoa(e.place.Local), "ROLE_RANK=" + strconv.Itoa(e.role.Rank),
+		"WORLD_SIZE=" + size, "LOCAL_WORLD_SIZE=" + locals, "ROLE_WORLD_SIZE=" + strconv.Itoa(e.role.Size),
+		"GROUP_RANK=" + node, "NODE_RANK=" + node, "GROUP_WORLD_SIZE=" + strconv.Itoa(e.hosts), "ROLE_NAME=" + e.role.Role,
+		"MASTER_ADDR=" + e.place.Addr, "MASTER_PORT=" + strconv.Itoa(e.port),
 		"TORCHELASTIC_RESTART_COUNT=" + generation,
 		"TORCHELASTIC_MAX_RESTARTS=" + strconv.Itoa(e.maxRestarts),
 		"TORCHELASTIC_RUN_ID=" + e.run,
@@ -26,14 +28,14 @@ func environment(e rankEnvironment) []string {
 		transport.EnvRunID + "=" + e.run,
 		transport.EnvGeneration + "=" + generation,
 	}
-	if _, set := os.LookupEnv("OMP_NUM_THREADS"); !set && e.size > 1 {
+	if _, set := os.LookupEnv("OMP_NUM_THREADS"); !set && e.place.Locals > 1 {
 		env = append(env, "OMP_NUM_THREADS=1") // n ranks with a thread pool of all processors each would fight
 	}
 	const ncclErrors = "TORCH_NCCL_ASYNC_ERROR_HANDLING"
 	if _, set := os.LookupEnv(ncclErrors); !set {
 		env = append(env, ncclErrors+"=1") // a rank whose peer is gone fails, and does not wait for it
 	}
-	return append(env, e.gpus.environment(e.id.Rank)...) // on one host the rank is the local rank
+	return append(env, e.gpus...)
 }
 
 // withErrorFile completes the contract of torchrun: a main under @record reports in a file what it raises. A function reports
@@ -58,8 +60,13 @@ type rankEnvironment struct {
 	port        int
 	maxRestarts int
 	run         string
-	gpus        GPUs
+	place       process.Place // its Addr is that of rank 0
+	hosts       int           // of the group
+	gpus        []string
 }
+
+// here is where the ranks of one host meet.
+const here = "127.0.0.1"
 
 // maxRestarts is what scripts written for torchrun may ask for.
 func maxRestarts(s Strategy) int {

@@ -48,6 +48,7 @@ type Event struct {
 	Rank       int // -1 when the event concerns the group
 	Generation int
 	PID        int
+	Host       string         // of started: where, when the launcher has several hosts
 	Reason     string         // why: of stop, kill, stopping, decided, ghost, added, removed, resized
 	Size       int            // of resized: the new world size
 	Signal     process.Signal // of signal

@@ -28,7 +28,9 @@ type Failure struct {
 	Rank       int
 	Generation int
 	PID        int // 0 when there was no process
-	At         time.Time
+	// Host is where the rank ran, on one of several hosts; "" for a group on one. In a report that was read, it is there always.
+	Host string
+	At   time.Time
 	// Uptime is how long the process had lived when it failed; 0 when there was none.
 	Uptime time.Duration
 
@@ -53,7 +55,6 @@ type Failure struct {
 	Directive Directive
 
 	seen time.Time // before At, by whoever watches the process; zero when nobody did
-	host string    // of a report that was read, perhaps on another host
 }
 
 var (

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/go-muster/muster/actors/process"
 )
 
 // GPUs says which of the machine's GPUs each rank sees: PerRank of them, by local rank, and no other. The zero GPUs, which is
@@ -79,8 +81,16 @@ func visible(list string) (names []string) {
 	return names
 }
 
-// check reports why so many ranks cannot have their devices.
-func (g GPUs) check(ranks int) error {
+// checkGPUs: those of other hosts are not ours to count.
+func (s *Spec) checkGPUs(l process.Launcher) error {
+	if _, far := l.(process.Placer); far {
+		return s.GPUs.checkWords()
+	}
+	return s.GPUs.check(len(s.Ranks))
+}
+
+// checkWords reports what makes no sense, wherever the devices are.
+func (g GPUs) checkWords() error {
 	if g.PerRank == 0 {
 		return nil
 	}
@@ -95,6 +105,14 @@ func (g GPUs) check(ranks int) error {
 	if slices.Contains(g.Variables, rocrVisible) && slices.Contains(g.Variables, hipVisible) {
 		return errors.New("GPUs: HIP counts only the devices that " + rocrVisible + " has left: set one of the two")
 	}
+	return nil
+}
+
+// check reports why so many ranks cannot have their devices.
+func (g GPUs) check(ranks int) error {
+	if err := g.checkWords(); err != nil || g.PerRank == 0 {
+		return err
+	}
 	devices, err := g.devices()
 	if err != nil {
 		return err
@@ -104,6 +122,20 @@ func (g GPUs) check(ranks int) error {
 			"start fewer ranks, or say how many there are", ranks, g.PerRank, need, len(devices), g.variables()[0])
 	}
 	return nil
+}
+
+// elsewhere returns what a rank on another host is to see, each "KEY=value": its devices have the numbers that the driver gives them.
+func (g GPUs) elsewhere(localRank int) (env []string) {
+	numbers := make([]string, max(0, g.PerRank))
+	for i := range numbers {
+		numbers[i] = strconv.Itoa(localRank*g.PerRank + i)
+	}
+	for _, name := range g.variables() {
+		if g.PerRank > 0 {
+			env = append(env, name+"="+strings.Join(numbers, ","))
+		}
+	}
+	return env
 }
 
 // environment returns what a rank is to see, each "KEY=value". Where there are too few devices, which check reports, it

@@ -151,6 +151,7 @@ type record struct {
 	Generation int              `json:"generation"`
 	Rank       *int             `json:"rank,omitempty"`
 	PID        int              `json:"pid,omitempty"`
+	Host       string           `json:"host,omitempty"` // of started, on one of several
 	Reason     string           `json:"reason,omitempty"`
 	Signal     string           `json:"signal,omitempty"` // that is sent, or to be sent
 	Action     string           `json:"action,omitempty"`
@@ -168,7 +169,7 @@ type record struct {
 
 func (j *journal) record(e Event) record {
 	r := record{
-		Seq: e.Seq, Time: e.At, At: e.At.Sub(j.start).Seconds(), Event: e.Kind, Generation: e.Generation, PID: e.PID,
+		Seq: e.Seq, Time: e.At, At: e.At.Sub(j.start).Seconds(), Event: e.Kind, Generation: e.Generation, PID: e.PID, Host: e.Host,
 		Reason: e.Reason, Size: e.Size, After: e.After.Seconds(), Exit: e.Exit,
 	}
 	if e.Rank >= 0 {

@@ -192,7 +192,7 @@ func (k EventKind) known() bool {
 }
 
 func (j *journalReader) event(r *record) (Event, error) {
-	e := Event{Seq: r.Seq, Kind: r.Event, Rank: -1, Generation: r.Generation, PID: r.PID, Reason: r.Reason, Exit: r.Exit, Size: r.Size}
+	e := Event{Seq: r.Seq, Kind: r.Event, Rank: -1, Generation: r.Generation, PID: r.PID, Host: r.Host, Reason: r.Reason, Exit: r.Exit, Size: r.Size}
 	if r.Rank != nil {
 		e.Rank = *r.Rank
 	}

@@ -105,6 +105,7 @@ type life struct {
 	generation int
 	state      lifeState
 	pid        int
+	host       string    // where it runs, on one of several; it decides nothing
 	due        time.Time // when it has to be ready
 	began      time.Time // when its process was there
 	rung       rung      // how far we have gone to end it
@@ -420,7 +421,7 @@ func (m *machine) present() *GenerationReport { return &m.generations[len(m.gene
 func (m *machine) fail(id process.ID, kind Kind) *Failure {
 	l := &m.lives[id.Rank]
 	m.told++
-	f := &Failure{Seq: m.told, Kind: kind, Rank: id.Rank, Generation: id.Generation, PID: l.pid, At: m.now}
+	f := &Failure{Seq: m.told, Kind: kind, Rank: id.Rank, Generation: id.Generation, PID: l.pid, Host: l.host, At: m.now}
 	if !l.began.IsZero() {
 		f.Uptime = m.now.Sub(l.began)
 	}

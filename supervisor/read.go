@@ -124,7 +124,7 @@ func (d *document) report() Report {
 		}
 		r.Ranks = append(r.Ranks, RankReport{
 			Rank: k.Rank, Generation: k.Generation, PID: k.PID, Outcome: k.Outcome, Removed: k.Removed, Exit: k.Exit,
-			Conditions: k.Conditions, Role: k.Role, RoleRank: roleRank,
+			Conditions: k.Conditions, Role: k.Role, RoleRank: roleRank, Host: k.Host,
 		})
 	}
 	for i := range d.Generations {
@@ -135,7 +135,7 @@ func (d *document) report() Report {
 
 func (d *failureDocument) failure(start time.Time) *Failure {
 	f := &Failure{
-		Seq: d.Seq, Generation: d.Generation, Rank: d.Rank, Kind: d.Kind, PID: d.PID, host: d.Host,
+		Seq: d.Seq, Generation: d.Generation, Rank: d.Rank, Kind: d.Kind, PID: d.PID, Host: d.Host,
 		At: start.Add(seconds(d.At)), Uptime: seconds(d.Uptime), Exception: d.Exception, Exit: d.Exit,
 	}
 	if f.Stacks = d.Stacks; d.Healthy != nil {

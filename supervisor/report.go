@@ -49,7 +49,8 @@ type RankReport struct {
 	Role       string // "" without one
 	RoleRank   int    // its place among the ranks of its role
 	Generation int
-	PID        int // 0 before there is a process
+	PID        int    // 0 before there is a process
+	Host       string // where it runs, on one of several hosts; "" for a group on one
 	Outcome    Outcome
 	Removed    string        // why it was removed; "" for who belongs to the group
 	Exit       *process.Exit // nil while it lives
@@ -63,7 +64,7 @@ func (m *machine) report() Report {
 		Failures: m.copyFailures(), Generations: slices.Clone(m.generations),
 	}
 	for rank, l := range m.lives {
-		k := RankReport{Rank: rank, Generation: l.generation, PID: l.pid, Outcome: l.outcome, Removed: l.removed, Exit: l.exit}
+		k := RankReport{Rank: rank, Generation: l.generation, PID: l.pid, Host: l.host, Outcome: l.outcome, Removed: l.removed, Exit: l.exit}
 		r.Ranks = append(r.Ranks, k)
 	}
 	return r
@@ -157,6 +158,7 @@ type rankDocument struct {
 	RoleRank   *int          `json:"role_rank,omitempty"` // with a role
 	Generation int           `json:"generation"`
 	PID        int           `json:"pid"`
+	Host       string        `json:"host,omitempty"`
 	Outcome    Outcome       `json:"outcome"`
 	Removed    string        `json:"removed,omitempty"`
 	Exit       *process.Exit `json:"exit"`
@@ -186,7 +188,7 @@ func (r Report) document() document {
 	for _, k := range r.Ranks {
 		out := rankDocument{
 			Rank: k.Rank, Generation: k.Generation, PID: k.PID, Outcome: k.Outcome, Removed: k.Removed, Exit: k.Exit,
-			Conditions: k.Conditions, Role: k.Role,
+			Conditions: k.Conditions, Role: k.Role, Host: k.Host,
 		}
 		if k.Role != "" {
 			out.RoleRank = &k.RoleRank
@@ -203,8 +205,8 @@ func (r Report) document() document {
 }
 
 func (f *Failure) document(host string, start time.Time) failureDocument {
-	if f.host != "" {
-		host = f.host
+	if f.Host != "" {
+		host = f.Host
 	}
 	d := failureDocument{
 		Seq: f.Seq, Generation: f.Generation, Rank: f.Rank, Kind: f.Kind, PID: f.PID, Host: host,

@@ -15,18 +15,20 @@ import (
 // The root actor is the shell of the machine: messages become events, effects become messages. It never waits, so that
 // it always answers (G-9).
 type root struct {
-	spec    Spec
-	options options
-	group   *Group
-	machine *machine
-	start   time.Time
-	port    *process.Port
-	ranks   map[int]*actor.PID
-	dumps   map[process.ID][]chan<- stacksOf // who waits for stacks
-	mail    *actor.PID                       // the mailroom; nil where no rank speaks
-	ended   []int                            // ranks whose lives are over, and that may be started again
-	cast    *cast
-	timers  [timers]*time.Timer
+	spec     Spec
+	options  options
+	group    *Group
+	machine  *machine
+	start    time.Time
+	launcher process.Launcher // of its ranks
+	hosts    *hosts           // nil for this one
+	port     *process.Port
+	ranks    map[int]*actor.PID
+	dumps    map[process.ID][]chan<- stacksOf // who waits for stacks
+	mail     *actor.PID                       // the mailroom; nil where no rank speaks
+	ended    []int                            // ranks whose lives are over, and that may be started again
+	cast     *cast
+	timers   [timers]*time.Timer
 
 	containment string
 	unguard     func() // gives the launcher's guard back
@@ -64,9 +66,10 @@ func newRoot(g *Group, s Spec, o options) *root {
 func (r *root) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case *actor.Started:
+		r.join()
 		r.guard(ctx)
 		r.openMail(ctx)
-		r.step(ctx, evStart{})
+		r.begin(ctx)
 	case *actor.Stopping:
 		r.closing = true
 	case *actor.Stopped:
@@ -144,8 +147,8 @@ func translate(m any) event {
 // guard puts the launcher's guard up for the life of the group.
 func (r *root) guard(ctx actor.Context) {
 	system, self := ctx.ActorSystem(), ctx.Self()
-	r.unguard = r.options.launcher.Guard(func(text string) { system.Root.Send(self, &notice{text}) })
-	r.containment = r.options.launcher.Containment()
+	r.unguard = r.launcher.Guard(func(text string) { system.Root.Send(self, &notice{text}) })
+	r.containment = r.launcher.Containment()
 }
 
 func (r *root) step(ctx actor.Context, ev event) {
@@ -184,8 +187,8 @@ func (r *root) perform(ctx actor.Context, e effect) {
 	case efAdd:
 		r.setRanks(ctx, slices.Concat(r.spec.Ranks, e.commands))
 	case efResize:
-		r.port.Release()
-		r.port, r.ended = nil, nil // nobody is to meet the old ranks there
+		r.disband()
+		r.ended = nil
 		r.setRanks(ctx, e.commands)
 	case efDone:
 		r.closeMail(ctx)
@@ -216,23 +219,20 @@ func (r *root) tell(ctx actor.Context, ids []process.ID, order any) {
 	}
 }
 
-// spawn makes a new actor for each new life. A generation of the whole group meets at a new port, so that nobody can meet
-// a process of the old one there.
+// spawn makes a new actor for each new life.
 func (r *root) spawn(ctx actor.Context, ids []process.ID) {
-	if r.port == nil || len(ids) == len(r.spec.Ranks) {
-		r.port.Release()
-		r.port, _ = process.HoldPort() // without one MASTER_PORT is 0, and who wants it will say so
-	}
+	launcher := r.meet(ids)
 	if r.mail != nil {
 		ctx.Send(r.mail, &lifeBorn{ids, len(r.spec.Ranks)})
 	}
-	places := r.spec.Roles()
+	roles := r.spec.Roles()
 	for _, id := range ids {
 		command := withErrorFile(r.spec.Ranks[id.Rank])
-		command.Env = append(environment(r.environment(id, places[id.Rank])), command.Env...)
+		command.Env = append(environment(r.environment(id, roles[id.Rank])), command.Env...)
+		command.Host = r.machine.lives[id.Rank].host
 		live := r.spec.Liveness
 		props := actors.Rank(actors.Config{
-			ID: id, Command: command, Launcher: r.options.launcher, Output: r.options.output,
+			ID: id, Command: command, Launcher: launcher, Output: r.options.output,
 			Heartbeat: live.Heartbeat, Dumps: live != Liveness{},
 			Mail: r.mail, MaxResult: r.spec.MaxResult, Result: r.options.result,
 		})
@@ -241,17 +241,6 @@ func (r *root) spawn(ctx actor.Context, ids []process.ID) {
 			ctx.Send(r.ranks[id.Rank], &actors.Signal{Signal: sigStop})
 		}
 	}
-}
-
-func (r *root) environment(id process.ID, place RoleRank) rankEnvironment {
-	e := rankEnvironment{
-		id: id, role: place, size: len(r.spec.Ranks), maxRestarts: maxRestarts(r.spec.Strategy), run: r.spec.RunID,
-		gpus: r.spec.GPUs,
-	}
-	if r.port != nil {
-		e.port = r.port.Number()
-	}
-	return e
 }
 
 // arm sets a timer. One that was set before is a ghost to the machine, and stopped to save it the trouble.
@@ -277,9 +266,10 @@ func (r *root) stopped() {
 	}
 	r.port.Release()
 	if r.unguard != nil {
-		r.group.final.Containment = r.options.launcher.Containment() // the kernel may have refused what was there before
+		r.group.final.Containment = r.launcher.Containment() // the kernel may have refused what was there before
 		r.unguard()
 	}
+	r.hosts.leave()
 }
 
 func (r *root) conclude() {
@@ -312,7 +302,7 @@ func (r *root) report() Report {
 		if r.spec.Ranks[i].Role != "" {
 			report.Ranks[i].Role, report.Ranks[i].RoleRank = places[i].Role, places[i].Rank
 		}
-		report.Ranks[i].Conditions = r.spec.Conditions(report.Ranks[i].Rank)
+		report.Ranks[i].Conditions = r.conditions(report.Ranks[i].Rank)
 	}
 	report.Start, report.Seconds = r.start, time.Since(r.start).Seconds()
 	return report

@@ -65,7 +65,8 @@ const (
 func (s Spec) Environment(rank int) []string {
 	s = s.withDefaults()
 	return environment(rankEnvironment{
-		id: process.ID{Rank: rank}, role: s.Roles()[rank], size: len(s.Ranks), maxRestarts: maxRestarts(s.Strategy), run: s.RunID, gpus: s.GPUs,
+		id: process.ID{Rank: rank}, role: s.Roles()[rank], size: len(s.Ranks), maxRestarts: maxRestarts(s.Strategy), run: s.RunID,
+		place: process.Place{Addr: here, Local: rank, Locals: len(s.Ranks)}, hosts: 1, gpus: s.GPUs.environment(rank),
 	})
 }
 
@@ -109,7 +110,7 @@ func (s Spec) Check(l process.Launcher) error {
 		errs = append(errs, s.bounds().check(len(s.Ranks)))
 	}
 	terms := s.terms()
-	for _, err := range []error{checkStrategy(s.Strategy), s.Liveness.check(), terms.check(len(s.Ranks)), s.GPUs.check(len(s.Ranks)), s.checkCommands(l, "rank")} {
+	for _, err := range []error{checkStrategy(s.Strategy), s.Liveness.check(), terms.check(len(s.Ranks)), s.checkGPUs(l), s.checkCommands(l, "rank")} {
 		if err != nil {
 			errs = append(errs, err)
 		}

@@ -14,5 +14,7 @@
 // Nothing happens unless the test makes it happen, in the order in which it does: a call such as Ready returns once its
 // observer has taken the fact. Where many processes do the same, [Launcher.Play] gives each a script of its own.
 //
+// [Hosts] does the same for a launcher with several hosts, which join and are lost when the test says so.
+//
 // No process is ever started, and no signal ever sent.
 package actorstest

@@ -120,6 +120,10 @@ func (l *Launcher) Guard(func(string)) (release func()) { return func() {} }
 
 // Launch makes a process, unless it is to be refused.
 func (l *Launcher) Launch(id process.ID, c process.Command, o process.Observer) (process.Process, error) {
+	return l.launch(nil, id, c, o)
+}
+
+func (l *Launcher) launch(t *team, id process.ID, c process.Command, o process.Observer) (process.Process, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.refusals[id]; err != nil {
@@ -127,7 +131,7 @@ func (l *Launcher) Launch(id process.ID, c process.Command, o process.Observer) 
 	}
 	l.count++
 	p := &Process{
-		ID: id, Command: c, launcher: l, observer: o, changed: make(chan struct{}),
+		ID: id, Command: c, launcher: l, team: t, observer: o, changed: make(chan struct{}),
 		pid: firstPID + l.count, // far above any real one
 	}
 	l.launched = append(l.launched, p)
@@ -149,7 +153,7 @@ func (l *Launcher) lives(p *Process, ends bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	alive := l.living[p]
-	if !alive && !l.over {
+	if !alive && !l.over && !p.lost {
 		panic(fmt.Sprintf("actorstest: process %v acts after its exit", p.ID))
 	}
 	if ends {

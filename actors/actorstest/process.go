@@ -18,6 +18,8 @@ type Process struct {
 	Command process.Command
 
 	launcher *Launcher
+	team     *team // the group's part of the hosts; nil without any
+	lost     bool  // with its host; guarded by the launcher's lock
 	observer process.Observer
 	pid      int
 
