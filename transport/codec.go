@@ -31,18 +31,31 @@ func encode(w io.Writer, v any) error {
 
 // Unmarshal decodes exactly one msgpack value into v, which must be a pointer. The bytes may come from anywhere: they
 // pass a structural walk first, and a panic of the decoder becomes an error. A value nested deeper than 64 containers
-// is refused. Errors wrap [ErrMalformed].
-func Unmarshal(b []byte, v any) error { return unmarshal(b, v, len(b)) }
+// is refused, and so is an extension that is no timestamp. Errors wrap [ErrMalformed].
+func Unmarshal(b []byte, v any) error {
+	b, err := readable(b)
+	if err != nil {
+		return err
+	}
+	return decode(b, v)
+}
 
-func unmarshal(b []byte, v any, elements int) (err error) {
+// readable returns a value that may reach the decoder: b itself or, where it has extensions, a copy.
+func readable(b []byte) ([]byte, error) {
+	extensions, err := validate(b, len(b))
+	if err == nil && extensions {
+		b, err = plainExtensions(b)
+	}
+	return b, err
+}
+
+// decode decodes what may reach the decoder.
+func decode(b []byte, v any) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%w: decode %T: %v", ErrMalformed, v, p)
 		}
 	}()
-	if err := validate(b, elements); err != nil {
-		return err
-	}
 	if err := msgpack.Unmarshal(b, v); err != nil {
 		return fmt.Errorf("%w: decode %T: %w", ErrMalformed, v, err)
 	}
@@ -54,6 +67,18 @@ func isMap(b []byte) bool {
 	return len(b) > 0 && (b[0]&0xf0 == 0x80 || b[0] == 0xde || b[0] == 0xdf)
 }
 
+// unmarshalMessage decodes a body, which it may change.
+func unmarshalMessage(body []byte, m Message) error {
+	extensions, err := validate(body, maxElements)
+	if err != nil {
+		return err
+	}
+	if extensions {
+		stripExtensions(body)
+	}
+	return decode(body, m)
+}
+
 func decodeMessage(k Kind, body []byte) (Message, error) {
 	m := newMessage(k)
 	if m == nil {
@@ -62,7 +87,7 @@ func decodeMessage(k Kind, body []byte) (Message, error) {
 	if !isMap(body) {
 		return nil, &MessageError{k, fmt.Errorf("%w: the body is not a map", ErrMalformed)}
 	}
-	if err := unmarshal(body, m, maxElements); err != nil {
+	if err := unmarshalMessage(body, m); err != nil {
 		return nil, &MessageError{k, err}
 	}
 	if ranged, ok := m.(interface{ check() error }); ok {

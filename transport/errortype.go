@@ -68,7 +68,7 @@ func (e *Exception) addValue(err error) {
 	}
 	value, failed := encodeWithin(err, maxValue)
 	if failed == nil {
-		failed = validate(value, len(value)) // as who reads it will
+		_, failed = readable(value) // as who reads it will find
 	}
 	if failed != nil {
 		e.Truncated = true

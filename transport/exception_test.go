@@ -238,6 +238,9 @@ func beyond(x *transport.Exception, depth int, left *int) string {
 		}
 	}
 	for _, f := range x.Frames {
+		if len(f.File) > 4*transport.MaxAttribute || len(f.Function) > transport.MaxAttribute || len(f.Code) > transport.MaxAttribute {
+			return fmt.Sprintf("a frame of %d, %d and %d bytes", len(f.File), len(f.Function), len(f.Code))
+		}
 		if len(f.Locals) > transport.MaxNotes {
 			return fmt.Sprintf("%d variables of a frame", len(f.Locals))
 		}

@@ -1,7 +1,10 @@
 package transport
 
 // Validate is the structural walk alone, without a decoder behind it.
-func Validate(b []byte) error { return validate(b, len(b)) }
+func Validate(b []byte) error {
+	_, err := validate(b, len(b))
+	return err
+}
 
 // The limits that tests hold others to.
 const (

@@ -10,24 +10,26 @@ import (
 // validate walks one msgpack value without recursion or allocation and reports why it must not reach the decoder:
 // v5.4.1 of the decoder trusts the lengths it reads, so that five bytes can ask for 64 GiB (and a fatal error, not a
 // panic), and it recurses as deep as its input says. Each element takes a byte at least, so all containers together
-// may never miss more of them than there are bytes left; elements is a further bound on their sum.
-func validate(b []byte, elements int) error {
+// may never miss more of them than there are bytes left; elements is a further bound on their sum. It tells whether there are
+// extensions: see stripExtensions.
+func validate(b []byte, elements int) (extensions bool, err error) {
 	var open [maxDepth]int // values still missing in each open container, outermost first
 	depth, missing := 0, 1
 	for pos := 0; ; {
 		n, kids, err := step(b[pos:])
 		if err != nil {
-			return fmt.Errorf("%w at byte %d: %w", ErrMalformed, pos, err)
+			return false, fmt.Errorf("%w at byte %d: %w", ErrMalformed, pos, err)
 		}
+		extensions = extensions || isExtension(b[pos])
 		pos += n
 		missing += kids - 1
 		elements -= kids
 		if missing > len(b)-pos && kids > 0 || elements < 0 {
-			return fmt.Errorf("%w at byte %d: %d elements announced", ErrMalformed, pos, kids)
+			return false, fmt.Errorf("%w at byte %d: %d elements announced", ErrMalformed, pos, kids)
 		}
 		if kids > 0 {
 			if depth == maxDepth {
-				return fmt.Errorf("%w at byte %d: nested deeper than %d", ErrMalformed, pos, maxDepth)
+				return false, fmt.Errorf("%w at byte %d: nested deeper than %d", ErrMalformed, pos, maxDepth)
 			}
 			open[depth] = kids
 			depth++
@@ -40,7 +42,7 @@ func validate(b []byte, elements int) error {
 			depth--
 		}
 		if depth == 0 {
-			return trailing(b, pos)
+			return extensions, trailing(b, pos)
 		}
 	}
 }
