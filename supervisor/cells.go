@@ -222,7 +222,9 @@ func (m *machine) onBadExitLate(ev event) {
 	known := m.lives[e.id.Rank].failure != nil
 	m.end1(e)
 	if !known {
-		m.join(m.failExit(e, Collateral))
+		f := m.failExit(e, Collateral)
+		m.join(f)
+		m.joinLost(f)
 	}
 	m.aside(e.id.Rank)
 	m.settle()
@@ -237,6 +239,9 @@ func (m *machine) decide(f *Failure) {
 		m.held = append(m.held, f)
 	}
 	m.emitFailed(f)
+	if !excused {
+		m.fold(f)
+	}
 	switch {
 	case excused:
 		m.carryOut(f, d, nil)
@@ -267,6 +272,7 @@ func (m *machine) carryOut(f *Failure, d Directive, err error) {
 	f.Directive = d
 	if d.Action == Ignore {
 		f.Kind = Ignored
+		f.ignoreFolded()
 	}
 	known := *f
 	m.emit(Event{Kind: EventDecided, Rank: f.Rank, Generation: f.Generation, Action: d.Action, After: d.After,
@@ -289,7 +295,7 @@ func (m *machine) endScope(f *Failure, d Directive, err error) {
 	m.setScope(f, d)
 	for _, f := range m.held {
 		m.attach(f)
-		m.scope[f.Rank] = true
+		m.widen(f)
 	}
 	m.held = nil
 	switch {
@@ -338,7 +344,15 @@ func (m *machine) setScope(f *Failure, d Directive) {
 	for _, rank := range d.Ranks {
 		m.scope[rank] = true
 	}
+	m.widen(f)
+}
+
+// widen takes a rank that failed into the scope, and who was lost with it.
+func (m *machine) widen(f *Failure) {
 	m.scope[f.Rank] = true
+	for _, c := range f.Collateral {
+		m.scope[c.Rank] = true
+	}
 }
 
 // drop ends ranks for good, beside everything else that goes on.
@@ -347,7 +361,7 @@ func (m *machine) drop(f *Failure, d Directive) {
 		m.dropped = f
 	}
 	ids := m.pick(func(rank int, l *life) bool {
-		return !l.leaves() && (rank == f.Rank || slices.Contains(d.Ranks, rank))
+		return !l.leaves() && (rank == f.Rank || f.folded(rank) || slices.Contains(d.Ranks, rank))
 	})
 	for _, id := range ids {
 		m.lives[id.Rank].dropper = f

@@ -144,3 +144,57 @@ func TestNoPlace(t *testing.T) {
 		t.Errorf("%+v", r.Ranks)
 	}
 }
+
+// TestHostLost: one lost host is one failure, whose ranks are started again together where there is room (#25).
+func TestHostLost(t *testing.T) {
+	processtest.Check(t)
+	hosts := actorstest.NewHosts(t, time.Second)
+	hosts.Add("a", 1)
+	hosts.Add("b", 2)
+	hosts.Add("c", 2)
+	s := spec(3)
+	s.Strategy = supervisor.OneForOne{Restarts: 1}
+	p := beginOn(t, hosts, s)
+	p.events.await(supervisor.EventRunning, 1)
+	hosts.Lose("b", "not heard of for 12s")
+	first := p.rank(0, 0)
+	for _, rank := range []*actorstest.Process{p.rank(1, 1), p.rank(2, 1)} {
+		if rank.Command.Host != "c" {
+			t.Errorf("rank %v is started again on %s", rank.ID, rank.Command.Host)
+		}
+		rank.Exit(process.Exit{})
+	}
+	first.Exit(process.Exit{})
+	p.expectEnd(nil)
+	r := p.Report()
+	var origins int
+	for _, f := range r.Failures {
+		if f.Kind == supervisor.Origin {
+			origins++
+		}
+		if f.Host != "b" || !errors.Is(f, process.ErrHostLost) {
+			t.Errorf("%v on %s", f, f.Host)
+		}
+	}
+	if len(r.Failures) != 2 || origins != 1 || r.Restarts != 1 {
+		t.Errorf("%d failures, of which %d were decided upon, and %d restarts", len(r.Failures), origins, r.Restarts)
+	}
+}
+
+// TestKilledOnLostHost: a rank that is killed on a host that nobody hears of ends with the host, and is not abandoned before.
+func TestKilledOnLostHost(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const patience = time.Minute
+		hosts := actorstest.NewHosts(t, patience)
+		hosts.Add("a", 1)
+		p := beginOn(t, hosts, spec(1))
+		p.Kill("at once")
+		p.rank(0, 0)
+		pass(patience)
+		hosts.Lose("a", "not heard of for 1m0s")
+		p.expectEnd(supervisor.ErrStopped)
+		if strings.Contains(p.events.kinds(), string(supervisor.EventAbandon)) {
+			t.Error("the rank was abandoned")
+		}
+	})
+}

@@ -82,9 +82,9 @@ func (m *machine) askAll(those func(rank int, l *life) bool, reverse bool) {
 	m.wake(leaving)
 }
 
-// excusedUntil is zero for a life that raised nothing.
+// excusedUntil is zero for a life that raised nothing, and was not lost with its host.
 func (l *life) excusedUntil(exitTime time.Duration) time.Time {
-	if l.failure == nil || l.failure.Exception == nil {
+	if l.failure == nil || l.failure.Exception == nil && !l.failure.ofLostHost() {
 		return time.Time{}
 	}
 	return l.failure.At.Add(exitTime)

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -131,8 +132,10 @@ const (
 
 func (l *life) alive() bool { return l.state > queued && l.state != ended }
 
-// answers reports whether an exit is the answer to our asking.
-func (l *life) answers(x *process.Exit) bool { return x.Stopped && l.rung >= asked }
+// answers reports whether an exit is the answer to our asking. What happened to a rank that was lost with its host, nobody knows (G-8).
+func (l *life) answers(x *process.Exit) bool {
+	return x.Stopped && l.rung >= asked && !errors.Is(x.Err, process.ErrHostLost)
+}
 
 type timer int
 

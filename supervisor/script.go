@@ -126,7 +126,7 @@ var values = map[string]int{
 	"code": 1, "signal": 1, "type": 1, "value": 1, "message": 1, "text": 1, "ranks": 1, "grace": 1, "start-timeout": 1,
 	"kill-wait": 1, "lifetime": 1, "seed": 1, "timeout": 1, "need": 1, "shutdown": 1, "strategy": 1, "restarts": 1, "within": 1, "decay": 1,
 	"heartbeat": 1, "stall": 1, "lag": 1, "count": 1, "min-uptime": 1, "backoff": 2, "linger": 1, "after": 1, "at": 1, "seen": 1,
-	"min-ranks": 1, "max-ranks": 1, "history": 1,
+	"min-ranks": 1, "max-ranks": 1, "history": 1, "host": 1, "with": 1,
 }
 
 // event is what a rank tells.
@@ -156,10 +156,28 @@ func (s *script) event(d *bench.Command, id process.ID) event {
 	case "exited":
 		x := exitOf(id, d)
 		x.exit.Ended = s.seen(d)
+		s.lose(id, d, &x.exit)
 		return x
 	}
 	fail("there is no command %s", d.Cmd)
 	return nil
+}
+
+// lose reads host=b with=(5,6): the rank was lost with its host, as ranks 5 and 6 were.
+func (s *script) lose(id process.ID, d *bench.Command, x *process.Exit) {
+	host := value(d, "host")
+	if host == "" {
+		return
+	}
+	lost := &process.HostLostError{Host: host, Why: "not heard of", Lives: []process.ID{id}}
+	for _, arg := range d.CmdArgs {
+		if arg.Key == "with" {
+			for _, id := range s.named(d.Cmd, arg.Vals) {
+				lost.Lives = append(lost.Lives, id)
+			}
+		}
+	}
+	x.Code, x.Err = -1, lost
 }
 
 // seen reads when whoever watches the process noticed: seen=2s, since the start. Zero means that nobody says.
@@ -319,8 +337,15 @@ func (s *script) stray(d *bench.Command) string {
 
 // ids reads "1", which means the newest life of rank 1, "1@0" and "all".
 func (s *script) ids(d *bench.Command) []process.ID {
-	var ids []process.ID
-	for _, word := range words(d) {
+	ids := s.named(d.Cmd, words(d))
+	if ids == nil {
+		fail("%s: say which rank", d.Cmd)
+	}
+	return ids
+}
+
+func (s *script) named(cmd string, words []string) (ids []process.ID) {
+	for _, word := range words {
 		if word == "all" {
 			for rank := range s.m.lives {
 				ids = append(ids, process.ID{Rank: rank, Generation: s.m.lives[rank].generation})
@@ -337,14 +362,11 @@ func (s *script) ids(d *bench.Command) []process.ID {
 		case old && n >= 0: // perhaps there was such a rank
 			id.Generation, _ = strconv.Atoi(generation)
 		case n < 0 || n >= len(s.m.lives):
-			fail("%s: there is no rank %d", d.Cmd, n)
+			fail("%s: there is no rank %d", cmd, n)
 		default:
 			id.Generation = s.m.lives[n].generation
 		}
 		ids = append(ids, id)
-	}
-	if ids == nil {
-		fail("%s: say which rank", d.Cmd)
 	}
 	return ids
 }
