@@ -79,6 +79,25 @@ func unmarshalMessage(body []byte, m Message) error {
 	return decode(body, m)
 }
 
+// EncodeMessage returns the body of a message, within the limits of docs/protocol.md: what somebody else's frames carry.
+// It returns the encoder's error for a value that msgpack cannot hold.
+func EncodeMessage(m Message) ([]byte, error) {
+	if long, ok := m.(interface{ Limit() }); ok {
+		long.Limit()
+	}
+	return Marshal(m)
+}
+
+// DecodeMessage returns the message of a kind whose body came from anywhere. It returns a *[MessageError] for a body that is
+// malformed, out of range, or of a kind that this version does not know.
+func DecodeMessage(k Kind, body []byte) (Message, error) {
+	m, err := decodeMessage(k, body)
+	if m == nil && err == nil {
+		return nil, &MessageError{k, fmt.Errorf("%w: an unknown kind", ErrMalformed)}
+	}
+	return m, err
+}
+
 func decodeMessage(k Kind, body []byte) (Message, error) {
 	m := newMessage(k)
 	if m == nil {
