@@ -1,13 +1,13 @@
 package host
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os/exec"
+	"runtime"
 	"time"
-
-	"encoding/json"
 
 	"github.com/go-muster/muster/actors/process"
 	"github.com/go-muster/muster/actors/process/stage"
@@ -74,7 +74,7 @@ type (
 		Containment string   `msgpack:"containment"`
 		Muster      string   `msgpack:"muster"`
 		System      string   `msgpack:"system"`
-		Port        int      `msgpack:"port,omitempty"` // that it holds for whoever meets there
+		Ports       []int    `msgpack:"ports,omitempty"` // that it holds for whoever meets there
 	}
 	welcome struct {
 		Version int           `msgpack:"version"`
@@ -176,8 +176,8 @@ type (
 	}
 	check struct {
 		Ask      uint64   `msgpack:"ask"`
-		Commands [][]byte `msgpack:"commands"`       // JSON
-		Room     bool     `msgpack:"room,omitempty"` // for all of them together, too
+		Commands [][]byte `msgpack:"commands"` // JSON
+		Count    int      `msgpack:"count"`    // room is wanted for so many
 	}
 	taken struct {
 		Life  uint64 `msgpack:"life"`
@@ -201,6 +201,10 @@ type Capacity struct {
 	CPUs   int    `msgpack:"cpus" json:"cpus"`           // that its ranks may use
 	Memory uint64 `msgpack:"memory" json:"memory"`       // bytes; 0 where that is not known
 	GPUs   int    `msgpack:"gpus,omitempty" json:"gpus"` // devices of NVIDIA's that it sees
+}
+
+func capacity(slots int) Capacity {
+	return Capacity{Slots: slots, CPUs: runtime.NumCPU(), Memory: memory(), GPUs: gpus()}
 }
 
 var codes = map[code]func() any{

@@ -28,6 +28,7 @@ type guard struct {
 	gone  chan struct{}        // closed when the watchdog was reaped
 	lost  int                  // watchdogs that were killed
 	small bool                 // pipes have become small, and that was told
+	until time.Time            // the end of the lease of all that is guarded; zero for none
 	heard map[int]func(string) // who is told of what happens to the guard itself
 	next  int
 }
@@ -73,7 +74,9 @@ func (g *guard) raise() {
 // announce tells the watchdog of a tree that is about to be: if we are killed next, it removes that.
 func (g *guard) announce(dir string) {
 	if g.dog != nil {
-		_ = g.dog.Tell(watchdog.Orders{Mark: g.mark, Cgroup: dir})
+		o := g.orders()
+		o.Cgroup = dir
+		_ = g.dog.Tell(o)
 	}
 }
 
@@ -101,7 +104,19 @@ func (g *guard) orders() watchdog.Orders {
 	if g.tree != nil {
 		o.Cgroup = g.tree.dir
 	}
+	if !g.until.IsZero() {
+		o.Lease = max(1, watchdog.Lease(g.until))
+	}
 	return o
+}
+
+// lease has the watchdog end everything at a time, unless it is told otherwise before. It holds for whatever is up, now or later.
+func (g *guard) lease(until time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.until = until; g.dog != nil {
+		_ = g.dog.Tell(g.orders())
+	}
 }
 
 // mind waits for the end of a watchdog. One that we did not dismiss was killed, and is replaced.

@@ -44,6 +44,10 @@ func (l local) Containment() string { return l.guard.level() }
 // Guard puts the guard up, if it is not up yet.
 func (l local) Guard(report func(string)) (release func()) { return l.guard.enter(report) }
 
+// Lease sets the time at which the watchdog ends all that this launcher's users have launched: see [Leaser]. Where there is no
+// watchdog it does nothing.
+func (l local) Lease(until time.Time) { l.guard.lease(until) }
+
 // Check looks for the program as Launch will.
 func (local) Check(c Command) error {
 	_, err := find(c)

@@ -14,6 +14,15 @@ import (
 // is found the next time. It gives up after half a minute.
 func (o Orders) Execute() {
 	deadline := time.Now().Add(patience)
+	o.end(deadline)
+	for wait := time.Millisecond; o.Cgroup != "" && Remove(o.Cgroup) != nil && time.Now().Before(deadline); {
+		time.Sleep(wait) // a zombie waits for its parent to reap it
+		wait = min(2*wait, 100*time.Millisecond)
+	}
+}
+
+// end ends everything, and removes nothing.
+func (o Orders) end(deadline time.Time) {
 	if o.Cgroup != "" {
 		_ = KillCgroup(o.Cgroup)
 	}
@@ -22,10 +31,6 @@ func (o Orders) Execute() {
 			none = 0
 		}
 		time.Sleep(min(time.Duration(round)*time.Millisecond, 20*time.Millisecond)) // they are dying
-	}
-	for wait := time.Millisecond; o.Cgroup != "" && Remove(o.Cgroup) != nil && time.Now().Before(deadline); {
-		time.Sleep(wait) // a zombie waits for its parent to reap it
-		wait = min(2*wait, 100*time.Millisecond)
 	}
 }
 

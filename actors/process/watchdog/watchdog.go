@@ -8,6 +8,9 @@ type Orders struct {
 	Cgroup string
 	// Mark is a "KEY=value" that every process to be ended has in its environment; empty for none.
 	Mark string
+	// Lease is when, by CLOCK_MONOTONIC, all of it is ended though the lifeline is there: whoever holds that may be stopped.
+	// What comes later is guarded as before. 0 means never.
+	Lease time.Duration
 }
 
 // A Watchdog is a running watchdog process.

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,7 +24,8 @@ func init() {
 	if os.Args[0] != name || !greeted() {
 		return
 	}
-	debug.SetGCPercent(-1) // there is nothing to collect
+	debug.SetGCPercent(-1) // there is next to nothing to collect:
+	debug.SetMemoryLimit(16 << 20)
 	guard(bufio.NewScanner(os.NewFile(lifelineFD, "lifeline")))
 	exit()
 }
@@ -45,16 +48,56 @@ func exit() {
 // guard follows orders until the lifeline ends, and then carries them out.
 func guard(lines *bufio.Scanner) {
 	var orders Orders
-	for lines.Scan() {
-		key, value, _ := strings.Cut(lines.Text(), " ")
-		switch key {
-		case "cgroup":
-			orders.Cgroup = value
-		case "mark":
-			orders.Mark = value
+	lease := time.NewTimer(never)
+	words := make(chan string)
+	go func() { // ends with the lifeline
+		defer close(words)
+		for lines.Scan() {
+			words <- lines.Text()
+		}
+	}()
+	for {
+		select {
+		case word, more := <-words:
+			if !more {
+				orders.Execute()
+				return
+			}
+			orders.hear(word)
+			if orders.Lease > 0 {
+				lease.Reset(max(0, orders.Lease-monotonic()))
+			}
+		case <-lease.C:
+			if orders.Lease > 0 && monotonic() >= orders.Lease {
+				orders.Lease = 0
+				orders.end(time.Now().Add(patience))
+			}
 		}
 	}
-	orders.Execute()
+}
+
+const never = 1<<63 - 1
+
+// hear takes one word of the lifeline's.
+func (o *Orders) hear(word string) {
+	switch key, value, _ := strings.Cut(word, " "); key {
+	case "cgroup":
+		o.Cgroup = value
+	case "mark":
+		o.Mark = value
+	case "lease":
+		n, _ := strconv.ParseInt(value, 10, 64)
+		o.Lease = time.Duration(n)
+	}
+}
+
+// Lease returns what Orders has of a time: it is the same for all processes of this machine, and goes on while they are stopped.
+func Lease(at time.Time) time.Duration { return monotonic() + time.Until(at) }
+
+func monotonic() time.Duration {
+	var now unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) // never fails
+	return time.Duration(now.Nano())
 }
 
 type impl struct {
@@ -108,7 +151,8 @@ func (w *Watchdog) PID() int { return w.pid }
 
 // Tell gives orders. It returns the error of the lifeline when the watchdog is gone.
 func (w *Watchdog) Tell(o Orders) error {
-	_, err := fmt.Fprintf(w.lifeline, "cgroup %s\nmark %s\n", o.Cgroup, o.Mark)
+	_ = w.lifeline.SetWriteDeadline(time.Now().Add(time.Second)) // a watchdog that is stopped holds nobody up
+	_, err := fmt.Fprintf(w.lifeline, "cgroup %s\nmark %s\nlease %d\n", o.Cgroup, o.Mark, o.Lease)
 	return err
 }
 

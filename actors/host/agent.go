@@ -1,0 +1,173 @@
+package host
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/go-muster/muster/actors/host/internal/engine"
+	"github.com/go-muster/muster/actors/process"
+)
+
+// AgentConfig says how a host meets its root. The zero value of each field but Join means the obvious.
+type AgentConfig struct {
+	// Join is the host:port of the root. Empty, the agent waits to be invited: see Config.Agents.
+	Join string
+	// Roots tells of the root's address whenever that is known anew, in place of Join: see package discovery. It may be nil.
+	Roots <-chan string
+	// Listen is the host:port at which the root reaches the agent. Empty means any port of the address from which Join is reached.
+	Listen string
+	// Advertise is the host:port that the root is told, where it is another than Listen.
+	Advertise string
+	// TLS is for both directions: see package certs. It must be set unless Listen is on the loopback interface.
+	TLS *tls.Config
+	// Token is a join token, if the root wants one.
+	Token string
+	// Name names the host, among all hosts of the root; empty means the system's host name.
+	Name string
+	// Reach is the address, without a port, at which ranks of other hosts reach ranks of this one: MASTER_ADDR. Empty means that of
+	// Advertise, or Listen.
+	Reach string
+	// Slots is how many ranks the host takes; 0 means one for each processor.
+	Slots int
+	// Stay lets the agent look for a root again when its root was done; otherwise Serve returns then.
+	Stay bool
+	// Patience is how long the agent looks for a root, at the start and when it has lost its own; 0 means for ever.
+	Patience time.Duration
+	// Launcher starts the processes; nil means process.Local().
+	Launcher process.Launcher
+	// Muster is the version that the root is told; empty means "unknown".
+	Muster string
+	// Logger tells of roots that are joined and lost. Nil is silent.
+	Logger *slog.Logger
+}
+
+var (
+	// ErrRefused is the condition of an agent that its root does not want: the error has the root's reason.
+	ErrRefused = errors.New("host: the root refuses this host")
+	// ErrNoRoot is the condition of an agent that has found no root in its Patience.
+	ErrNoRoot = errors.New("host: no root was found")
+)
+
+// Serve is an agent: it joins a root, owns the processes that the root wants, and ends them when the root does not renew its
+// lease. It returns nil when the root was done, and when ctx ended: its ranks are stopped then, and the root is told. Otherwise it
+// returns an error that wraps [ErrConfig], [ErrRefused] or [ErrNoRoot], or that of listening. When it returns, nothing of what it
+// started is left.
+func Serve(ctx context.Context, c AgentConfig) error {
+	if err := c.complete(); err != nil {
+		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	system := newSystem()
+	e, err := engine.Start(system, engine.Config{
+		Listen: c.Listen, Advertise: c.Advertise, TLS: c.TLS, Open: []string{agentName}, Logger: c.Logger,
+	})
+	if err != nil {
+		system.Shutdown()
+		return fmt.Errorf("host: %w", err)
+	}
+	defer system.Shutdown()
+	defer e.Stop()
+	host, _, _ := net.SplitHostPort(e.Address())
+	c.Reach = cmp.Or(c.Reach, host)
+	a := newAgent(system, c, e.Address())
+	if err := a.open(agentName); err != nil {
+		return err
+	}
+	return a.serve(ctx)
+}
+
+// complete fills in what is obvious.
+func (c *AgentConfig) complete() (err error) {
+	if c.Slots < 0 || c.Patience < 0 {
+		return fmt.Errorf("Slots is %d and Patience %v: use 0 for the default", c.Slots, c.Patience)
+	}
+	if c.Join != "" {
+		if _, _, err := net.SplitHostPort(c.Join); err != nil {
+			return fmt.Errorf("Join is %q: write host:port of the root", c.Join)
+		}
+	}
+	if c.Listen == "" {
+		if c.Listen, err = towards(c.Join); err != nil {
+			return err
+		}
+	}
+	if c.Name == "" {
+		if c.Name, err = os.Hostname(); err != nil {
+			return fmt.Errorf("this host has no name (%w): set Name", err)
+		}
+	}
+	c.Slots = cmp.Or(c.Slots, runtime.NumCPU())
+	c.Muster = cmp.Or(c.Muster, "unknown")
+	if c.Launcher == nil {
+		c.Launcher = process.Local()
+	}
+	return nil
+}
+
+// towards returns an address of this host from which another one is reached, with any port. Nothing is sent.
+func towards(root string) (string, error) {
+	if root == "" {
+		return "", errors.New("Listen is empty, and there is no Join to tell on which network: write host:port")
+	}
+	conn, err := net.Dial("udp", root)
+	if err != nil {
+		return "", fmt.Errorf("there is no way to the root: %w", err)
+	}
+	defer conn.Close()
+	host, _, err := net.SplitHostPort(conn.LocalAddr().String())
+	if err != nil {
+		return "", err
+	}
+	return net.JoinHostPort(host, "0"), nil
+}
+
+// newAgent returns an agent whose root reaches it in a system, at an address.
+func newAgent(system *actor.ActorSystem, c AgentConfig, addr string) *agent {
+	return &agent{
+		AgentConfig: c, system: system, addr: addr, id: newName(), root: c.Join, began: time.Now(),
+		tenants: map[uint64]*tenant{}, arguments: map[uint64][]byte{}, ports: map[int]*process.Port{}, over: make(chan struct{}),
+	}
+}
+
+// open spawns the agent's actor.
+func (a *agent) open(name string) error {
+	a.actor, a.self = name, actor.NewPID(a.system.Address(), name)
+	if _, err := a.system.Root.SpawnNamed(actor.PropsFromProducer(func() actor.Actor { return a }), name); err != nil {
+		return fmt.Errorf("host: %w", err)
+	}
+	return nil
+}
+
+// serve waits for the end.
+func (a *agent) serve(ctx context.Context) error {
+	for {
+		select {
+		case root := <-a.Roots:
+			a.tell(&found{root})
+			continue
+		case <-ctx.Done():
+			a.tell(&depart{})
+			<-a.over
+		case <-a.over:
+		}
+		_ = a.system.Root.StopFuture(a.self).Wait()
+		return a.err
+	}
+}
+
+func (a *agent) tell(m any) { a.system.Root.Send(a.self, m) }
+
+func (a *agent) log(text string, args ...any) {
+	if a.Logger != nil {
+		a.Logger.Info(text, args...)
+	}
+}
