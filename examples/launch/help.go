@@ -3,18 +3,21 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
-const help = `Run a command once per rank, as one group. A .py file or a Python interpreter runs unchanged, and an
-exception in it is reported with its traceback. When a rank fails, all are stopped, and started again
-while there are restarts left. Ranks find RANK, WORLD_SIZE and the rest of torchrun's environment.`
+const help = `Run a command once per rank, as one group. A .py file or a Python interpreter
+runs unchanged, and an exception in it is reported with its traceback. When a
+rank fails, all are stopped, and started again while there are restarts left.
+Ranks find RANK, WORLD_SIZE and the rest of torchrun's environment.`
 
 const usageLines = `Usage:
   launch [flags] [--] command [args…]
   launch up GROUPFILE | replay JOURNAL | completion SHELL | version | help flags
-  launch ps | status | logs [-f] | stop | restart | dump   [RUN] [RANK…], of groups that run`
+  launch ps | status | logs [-f] | stop | restart | dump  [RUN] [RANK…]`
 
 const examples = `  launch -n 4 -- python3 train.py --lr 0.1
   launch -n auto --max-restarts 3 --within 1h --backoff 1s,1m -- python3 -m pkg.train
@@ -23,33 +26,36 @@ const examples = `  launch -n 4 -- python3 train.py --lr 0.1
   launch up group.yaml
   launch ps; launch logs -f; launch stop train`
 
-const afterwards = `Exit status: 0; that of the rank that failed first (128+n for signal n, 1 for an exception); 130 or
-143 when interrupted, 124 on --timeout, 2 for bad usage, 126 or 127 when the command cannot be run.`
+const afterwards = `Exit status: 0; that of the rank that failed first (128+n for signal n, 1 for an
+exception); 130 or 143 when interrupted, 124 on --timeout, 2 for bad usage,
+126 or 127 when the command cannot be run.`
 
-const aboutVariables = `Each flag is also a variable, which a flag wins over: --max-restarts is LAUNCH_MAX_RESTARTS.
-A flag that may be repeated has one value in each line of it. The ranks do not inherit these.`
+const aboutVariables = `Each flag is also a variable, which a flag wins over: --max-restarts is
+LAUNCH_MAX_RESTARTS. A flag that may be repeated has one value in each line of
+it. The ranks do not inherit these.`
 
-// mostUsed is the part of the flags that fits on a screen.
-const mostUsed = `Flags that are used most:
-  -n, --ranks N|auto         world size; auto is the number of GPUs, or else CPUs
-      --env KEY=VALUE        for the ranks; may be repeated
-      --chdir DIR            run the ranks in DIR
-      --strategy NAME        all-for-one, one-for-one, rest-for-one, fail-fast or ignore
-      --max-restarts N       restarts before the group fails; -1 for any number (default 0)
-      --backoff MIN[,MAX]    wait before a restart, doubling, with jitter
-      --rules FILE           rules in YAML or JSON that are asked before the strategy
-      --grace TIME           between the stop signal and SIGKILL (default 30s)
-      --timeout TIME         for the whole run
-      --ready SIGN           of a server: tcp:HOST:PORT, a URL, line:REGEXP or fd
-      --bind core|numa       one core, or one NUMA node, for each rank
-      --gpus K               each rank sees K of the GPUs
-      --output FORM          of the ranks: prefix, raw or none (default prefix)
-      --log-dir DIR          files of each rank's output
-      --report FILE          JSON about the run, however it ends
-      --journal FILE         a line of JSON for each event
-      --tui                  the group on the whole terminal, with keys
-      --dry-run              print what would run, and start nothing
-      --help-all             print all flags`
+// short is what fits on a screen of 80 columns and 24 rows, with a row for the prompt.
+const short = `Run a command once per rank, as one group: when a rank fails, all are stopped,
+and started again while there are restarts left.
+
+  launch [flags] [--] command [args…]
+  launch up GROUPFILE | replay JOURNAL | completion SHELL | version | help flags
+  launch ps | status | logs [-f] | stop | restart | dump  [RUN] [RANK…]
+
+  launch -n 4 -- python3 train.py --lr 0.1
+  launch -n auto --max-restarts 3 --backoff 1s,1m -- python3 -m pkg.train
+
+  -n, --ranks N|auto     how many; auto: GPUs, or else CPUs (default 1)
+      --env KEY=VALUE    for the ranks; may be repeated
+      --strategy NAME    all-for-one, one-for-one, rest-for-one, fail-fast
+      --max-restarts N   before the group fails; -1 for any number (default 0)
+      --rules FILE       what to do about which failure, in YAML or JSON
+      --grace TIME       between the stop signal and SIGKILL (default 30s)
+      --log-dir DIR      each rank's output in files
+      --report FILE      JSON about the run, however it ends
+      --tui              the group on the whole terminal, with keys
+      --dry-run          print what would run, and start nothing
+      --help-all         all flags, exit statuses, and more examples`
 
 // printHelp prints what fits on a screen.
 func printHelp(cmd *cobra.Command, _ []string) {
@@ -59,7 +65,7 @@ func printHelp(cmd *cobra.Command, _ []string) {
 		_ = printUsage(cmd)
 		return
 	}
-	fmt.Fprintf(out, "%s\n\n%s\n\nExamples:\n%s\n\n%s\n\n%s\n", help, usageLines, examples, mostUsed, afterwards)
+	fmt.Fprintln(out, short)
 }
 
 // printUsage prints how a subcommand is called, and its flags.
@@ -73,19 +79,29 @@ func printUsage(cmd *cobra.Command) error {
 		fmt.Fprintf(out, "  %-12s %s\n", c.Name(), c.Short)
 	}
 	if cmd.HasAvailableLocalFlags() {
-		fmt.Fprintf(out, "\nFlags:\n%s", cmd.LocalFlags().FlagUsages())
+		fmt.Fprintf(out, "\nFlags:\n%s", flagUsages(cmd.LocalFlags(), 0))
 	}
 	return nil
 }
 
-// printAll prints all flags under their headings.
+// printAll prints all flags under their headings, as wide as a terminal is.
 func printAll(out io.Writer, sections []section) error {
+	width := 0 // as long as lines are
+	if terminal := terminalOf(out); terminal != nil {
+		width = roomOn(terminal)
+	}
 	fmt.Fprintf(out, "%s\n\n%s\n\nExamples:\n%s\n", help, usageLines, examples)
 	for _, s := range sections {
-		fmt.Fprintf(out, "\n%s:\n%s", s.title, s.FlagUsages())
+		fmt.Fprintf(out, "\n%s:\n%s", s.title, flagUsages(s.FlagSet, width))
 	}
 	_, err := fmt.Fprintf(out, "\n%s\n\n%s\n", aboutVariables, afterwards)
 	return err
+}
+
+// flagUsages are a line for each flag. That a flag may be given the value true need not be said of each.
+func flagUsages(s *pflag.FlagSet, width int) string {
+	const value = "[=true|false]"
+	return strings.ReplaceAll(s.FlagUsagesWrapped(width), value, strings.Repeat(" ", len(value)))
 }
 
 // helpCommand is launch help, launch help flags, and launch help SUBCOMMAND.

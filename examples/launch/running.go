@@ -36,10 +36,10 @@ type runsVerb struct {
 }
 
 var runsVerbs = []runsVerb{
-	{"ps", "[RUN]", "List the groups that run, or the ranks of one", (*inquirer).ps},
-	{"status", "[RUN]", "List the ranks of a group that runs", (*inquirer).status},
+	{"ps", "[--json] [RUN]", "List the groups that run, or the ranks of one", (*inquirer).ps},
+	{"status", "[--json] [RUN]", "List the ranks of a group that runs", (*inquirer).status},
 	{"logs", "[-f] [RUN] [RANK…]", "Print the output of a group that runs", (*inquirer).logs},
-	{"stop", "[RUN]", "Stop a group, and wait until nothing is left of it", (*inquirer).stop},
+	{"stop", "[--kill] [RUN]", "Stop a group, and wait until nothing is left of it", (*inquirer).stop},
 	{"restart", "[RUN] [RANK…]", "Start ranks of a group again, all for none, as its next generation", (*inquirer).restart},
 	{"dump", "[RUN] RANK", "Print the stacks of a rank", (*inquirer).dump},
 }
