@@ -320,6 +320,9 @@ func (a *assembly) spec(f *flags) (supervisor.Spec, error) {
 	if _, err := newConsole(f, len(spec.Ranks), io.Discard, io.Discard); err != nil {
 		return spec, err
 	}
+	if _, err := f.torchrun.routes(len(spec.Ranks)); err != nil {
+		return spec, err
+	}
 	if f.report != "" {
 		if err := checkReport(f.report); err != nil {
 			return spec, err

@@ -76,4 +76,5 @@ func oneLine(err error) string {
 }
 
 // ours are the words of an error that say nothing to who wrote a command line.
-var ours = strings.NewReplacer(supervisor.ErrSpec.Error()+": ", "", "supervisor: ", "", "process: ", "", "stage: ", "", "runs: ", "")
+var ours = strings.NewReplacer(supervisor.ErrSpec.Error()+": ", "", "supervisor: ", "", "process: ", "", "stage: ", "", "runs: ", "",
+	"Significant: ", "significant: ", ": "+fs.ErrInvalid.Error(), "")

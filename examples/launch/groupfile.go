@@ -89,6 +89,7 @@ func readGroupFile(path string, text []byte) *groupFile {
 		File: yamlfile.New(path, "it must say what to run: write command, or roles"), path: path,
 		lines: strings.SplitAfter(string(text), "\n"),
 	}
+	g.Others = "each flag that launch --help-all names"
 	root := g.Tree(text)
 	if root == nil {
 		return g
@@ -130,7 +131,7 @@ func (g *groupFile) commandKeys(r *role) []yamlfile.Key {
 	return []yamlfile.Key{
 		{Name: "command", Read: func(n ast.Node) { r.commands = []words{g.readWords(n)} }},
 		{Name: "commands", Read: func(n ast.Node) { r.each = true; g.readCommands(n, r) }},
-		{Name: "ranks", Read: g.one(&r.ranks, "ranks")},
+		{Name: "ranks", Read: g.one(&r.ranks, "ranks"), Also: alsoNamed("ranks")},
 		{Name: "restart", Read: g.Text("restart", func(text string) (err error) {
 			r.restart, err = parseRestart(text)
 			return err
@@ -184,7 +185,7 @@ func (g *groupFile) readWords(n ast.Node) words {
 		for _, v := range s.Values {
 			text, ok := yamlfile.Plain(v)
 			if !ok {
-				g.Complain(yamlfile.Place(v), "command: each word is a text")
+				g.Complain(yamlfile.Place(v), "command: each word is one value%s", yamlfile.Instead(v))
 			}
 			w.args = append(w.args, text)
 		}
@@ -193,6 +194,8 @@ func (g *groupFile) readWords(n ast.Node) words {
 			g.Complain(w.at, "command: only a shell understands this text: write a list of words, such as [sh, -c, \"…\"]")
 		}
 		w.args = strings.Fields(text)
+	} else {
+		g.Complain(w.at, "command: write a text, or a list of words%s", yamlfile.Instead(n))
 	}
 	if g.Problems() == before && (len(w.args) == 0 || w.args[0] == "") {
 		g.Complain(w.at, "command: write a program and its arguments, such as [python3, train.py]")
@@ -254,9 +257,19 @@ func (g *groupFile) flagKeys(into *[]setting, names []*pflag.Flag) (keys []yamlf
 		if isRepeated(flag) {
 			read = g.repeated(into, flag.Name)
 		}
-		keys = append(keys, yamlfile.Key{Name: flag.Name, Read: read})
+		keys = append(keys, yamlfile.Key{Name: flag.Name, Read: read, Also: alsoNamed(flag.Name)})
 	}
 	return keys
+}
+
+// alsoNamed are torchrun's names of a flag, and older ones, which a command line may have and a file may not.
+func alsoNamed(flag string) (names []string) {
+	for name, ours := range aliases {
+		if ours == flag {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 func isRepeated(flag *pflag.Flag) bool {
@@ -290,7 +303,7 @@ func (g *groupFile) value(into *[]setting, name string) func(ast.Node) {
 	return func(n ast.Node) {
 		text, ok := yamlfile.Plain(n)
 		if !ok {
-			g.Complain(yamlfile.Place(n), "%s: write one value", name)
+			g.Complain(yamlfile.Place(n), "%s: write one value%s", name, yamlfile.Instead(n))
 			return
 		}
 		*into = append(*into, setting{name, text, yamlfile.Place(n)})

@@ -37,6 +37,10 @@ const (
 
 // A File is what is being read, and what is wrong with it so far.
 type File struct {
+	// Others says what a mapping with many keys may have besides the first of them, which alone are named. Empty means that
+	// all are.
+	Others string
+
 	name     string
 	must     string
 	problems []*Problem
@@ -182,6 +186,7 @@ func Place(n ast.Node) *token.Position {
 type Key struct {
 	Name string
 	Read func(ast.Node)
+	Also []string // names of the same in other programs: who writes one means Name
 }
 
 // Mapping reads the keys of a mapping, which is called what.
@@ -193,36 +198,44 @@ func (f *File) Mapping(n ast.Node, what string, keys []Key) {
 		return
 	}
 	if !ok {
-		f.Complain(Place(n), "%s must have keys: %s", what, nameAll(keys))
+		f.Complain(Place(n), "%s must have keys: %s", what, f.nameAll(keys))
 		return
 	}
 	for _, v := range m.Values {
 		name, _ := Plain(v.Key)
 		i := slices.IndexFunc(keys, func(k Key) bool { return k.Name == name })
 		if i < 0 {
-			f.Complain(Place(v.Key), "%s has no key %q: %s", what, name, meant(name, keys))
+			f.Complain(Place(v.Key), "%s has no key %q: %s", what, name, f.meant(name, keys))
 			continue
 		}
 		keys[i].Read(v.Value)
 	}
 }
 
-// meant is the key that a name is spelt like, or else all that there are.
-func meant(name string, keys []Key) string {
+// meant is the key that a name is spelt like, or else those that there are.
+func (f *File) meant(name string, keys []Key) string {
 	for _, k := range keys {
-		if levenshtein.ComputeDistance(name, k.Name) <= min(2, len(name)/3) {
-			return fmt.Sprintf("did you mean %s?", k.Name)
+		for _, known := range append([]string{k.Name}, k.Also...) {
+			if levenshtein.ComputeDistance(name, known) <= min(2, len(name)/3) {
+				return fmt.Sprintf("did you mean %s?", k.Name)
+			}
 		}
 	}
-	return "it may have " + nameAll(keys)
+	return "it may have " + f.nameAll(keys)
 }
 
-func nameAll(keys []Key) string {
+// nameAll lists keys: of many the first, so that a line can be read.
+func (f *File) nameAll(keys []Key) string {
+	const many, some = 24, 9
+	more := ""
+	if f.Others != "" && len(keys) > many {
+		keys, more = keys[:some], " and "+f.Others
+	}
 	names := make([]string, len(keys))
 	for i, k := range keys {
 		names[i] = k.Name
 	}
-	return strings.Join(names, ", ")
+	return strings.Join(names, ", ") + more
 }
 
 // Plain returns the text of a scalar as it was written: that of a number, too.
@@ -243,7 +256,7 @@ func (f *File) Text(what string, parse func(string) error) func(ast.Node) {
 	return func(n ast.Node) {
 		text, ok := Plain(n)
 		if !ok || text == "" {
-			f.Complain(Place(n), "%s: write one value%s", what, instead(n))
+			f.Complain(Place(n), "%s: write one value%s", what, Instead(n))
 		} else if err := parse(text); err != nil {
 			f.Complain(Place(n), "%s: %v", what, err)
 		}
@@ -268,8 +281,8 @@ func (f *File) List(what string, parse func(string) error) func(ast.Node) {
 	}
 }
 
-// instead says what a node is that is no scalar.
-func instead(n ast.Node) string {
+// Instead says what a node is that is no scalar, as the end of a sentence; "" for a scalar.
+func Instead(n ast.Node) string {
 	switch n.(type) {
 	case *ast.NullNode, nil:
 		return ", here is none"
