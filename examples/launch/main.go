@@ -33,6 +33,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if len(args) > 0 && isWord(args[0], subcommands) {
 		addWords(cmd, subcommands)
 	}
+	if len(args) > 0 && args[0] == cobra.ShellCompRequestCmd {
+		for _, c := range append(subcommands, cmd) {
+			describe(c)
+		}
+	}
 	cmd.SetArgs(args)
 	if err := cmd.Execute(); err != nil {
 		return complain(stderr, meant(err, args, subcommands))

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // isWord reports whether the first argument is a word of ours and no program to run. A program of that name is run by
@@ -27,6 +28,13 @@ func addWords(cmd *cobra.Command, subcommands []*cobra.Command) {
 		c.Flags().SetNormalizeFunc(normalize)
 		cmd.AddCommand(c)
 	}
+}
+
+// describe makes what is said of each flag what a shell shows beside its name: one line, and no quotes around its value's name.
+func describe(cmd *cobra.Command) {
+	cmd.Flags().VisitAll(func(flag *pflag.Flag) {
+		flag.Usage, _, _ = strings.Cut(strings.ReplaceAll(flag.Usage, "`", ""), "\n")
+	})
 }
 
 // flagError says of a flag that cannot be read what might have been meant.

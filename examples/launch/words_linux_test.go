@@ -48,17 +48,8 @@ func TestBashCompletion(t *testing.T) {
 		t.Skip("needs bash:", err)
 	}
 	processtest.Check(t)
-	t.Chdir(t.TempDir())
-	for _, name := range []string{"group.yaml", "group.txt", "groups/a.json"} {
-		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(name, nil, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	helper := processtest.Command(t, program)
-	script := file(t, "try", `launch() { `+quote(helper.Args[0])+` "$@"; }
+	bin, env := shellFiles(t)
+	script := file(t, "try", `PATH=`+quote(bin)+`:$PATH
 source <(launch completion bash) || exit
 COMP_LINE=$1 COMP_POINT=${#1} COMP_TYPE=9 COMPREPLY=()
 __start_launch 2>/dev/null # compopt says that nobody has pressed a key
@@ -79,12 +70,87 @@ IFS=' '; echo "${COMPREPLY[*]}"
 		"launch -n 2 -- launch --st": "",
 	} {
 		cmd := exec.Command("bash", "--norc", "--noprofile", script, line)
-		cmd.Env = append(os.Environ(), helper.Env...)
+		cmd.Env = append(os.Environ(), env...)
 		out, err := cmd.CombinedOutput()
 		if got := strings.TrimSuffix(string(out), "\n"); err != nil || got != want {
 			t.Errorf("%q: %q, %v, want %q", line, got, err, want)
 		}
 	}
+}
+
+// shellFiles are those among which completions are tried. It returns the directory of a program launch, which runs this one.
+func shellFiles(t *testing.T) (bin string, env []string) {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	for _, name := range []string{"group.yaml", "group.txt", "groups/a.json"} {
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	helper := processtest.Command(t, program)
+	return filepath.Dir(file(t, "launch", "#!/bin/sh\nexec "+quote(helper.Args[0])+` "$@"`+"\n", 0o755)), helper.Env
+}
+
+func TestFishCompletion(t *testing.T) {
+	if _, err := exec.LookPath("fish"); err != nil {
+		t.Skip("needs fish (apt-get install fish):", err)
+	}
+	processtest.Check(t)
+	bin, env := shellFiles(t)
+	for line, want := range map[string]string{
+		"launch --strat":            "--strategy\tall-for-one, one-for-one, rest-for-one, fail-fast, ignore\n",
+		"launch --strategy o":       "one-for-one\n",
+		"launch up --strategy=o":    "--strategy=one-for-one\n",
+		"launch repl":               "replay\tPrint what another",
+		"launch up group":           "group.txt\ngroup.yaml\ngroups/\n", // in fish, files are files
+		"launch --tee":              "--tee\tSTREAMS to files",
+		"launch -n 2 -- echo group": "group.txt\ngroup.yaml\ngroups/\n",
+	} {
+		cmd := exec.Command("fish", "--no-config", "-c", "launch completion fish | source; complete -C "+quote(line))
+		cmd.Env = append(append(os.Environ(), env...), "HOME="+t.TempDir(), "PATH="+bin+":"+os.Getenv("PATH"))
+		if out, err := cmd.Output(); err != nil || !strings.HasPrefix(string(out), want) {
+			t.Errorf("%q: %q, %v, want %q", line, out, err, want)
+		}
+	}
+}
+
+// In zsh only a key on a terminal completes.
+func TestZshCompletion(t *testing.T) {
+	zsh, err := exec.LookPath("zsh")
+	if err != nil {
+		t.Skip("needs zsh (apt-get install zsh):", err)
+	}
+	bin, env := shellFiles(t)
+	m := newMux(t, 100, 24)
+	rc := "export PATH=" + quote(bin) + ":$PATH PS1='%% '\n"
+	for _, kv := range env {
+		rc += "export " + assignment(kv) + "\n"
+	}
+	rc += "autoload -U compinit; compinit -u -D; source <(launch completion zsh); cd " + quote(getwd(t)) + "; clear; echo here we are\n"
+	m.keys("exec "+zsh+" -f", "Enter")
+	m.keys(". "+file(t, "zshrc", rc, 0o644), "Enter")
+	m.await(`(?m)\Ahere we are\n%$`)
+	for typed, want := range map[string]string{
+		"launch --strategy o": "launch --strategy one-for-one", "launch repl": "launch replay",
+		"launch up group": "launch up group(.yaml)?\n.*group.yaml +groups/", "launch up --chdir g": "launch up --chdir groups/",
+	} {
+		m.keys(typed, "Tab")
+		m.await(`(?m)^% ` + want)
+		m.keys("C-u", "C-l")
+		m.await(`\A%\n+\z`)
+	}
+}
+
+func getwd(t *testing.T) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 func TestHelpOf(t *testing.T) {
