@@ -43,7 +43,7 @@ func TestTUI(t *testing.T) {
 	m.keys("7 steps")
 	m.await(`(?m)^/7 steps_$`)
 	m.keys("Escape")
-	m.await(`(?m)^j k select`)
+	m.await(`(?m)^j k rank`)
 
 	// Restarts that are asked for, of the group and of a rank: they use no budget.
 	if err := os.Remove(goes); err != nil {
@@ -83,7 +83,7 @@ func TestLeavingTheTUI(t *testing.T) {
 	m.keys("q")
 	m.await(`stop the group\? y to stop it`)
 	m.keys("n")
-	m.await(`(?m)^j k select`)
+	m.await(`(?m)^j k rank`)
 	m.keys("q")
 	m.await(`stop the group\?`)
 	m.keys("y")
@@ -131,11 +131,11 @@ func TestTUIIsResizedAndSuspended(t *testing.T) {
 	if out, err := m.tmux("resize-window", "-x", "50", "-y", "12"); err != nil {
 		t.Fatal(err, out)
 	}
-	m.await(`(?m)^launch: 2 running .*\n(.*\n){10}j k select .*…\n$`)
+	m.await(`(?m)^launch: 2 running .*\n(.*\n){10}j k rank .*…\n$`)
 	m.keys("C-z")
 	m.await(`Stopped`)
 	m.keys("fg", "Enter")
-	m.await(`(?m)^launch: 2 running .*\n(.*\n){10}j k select .*…\n$`)
+	m.await(`(?m)^launch: 2 running .*\n(.*\n){10}j k rank .*…\n$`)
 	m.keys("C-c")
 	m.await(`status 130`)
 }

@@ -3,6 +3,7 @@ package tui
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -107,10 +108,16 @@ func (m *model) command(name string) tea.Cmd {
 		m.move(-1)
 	case "tab":
 		m.pane, m.back = (m.pane+1)%panes, 0
+	case "shift+tab":
+		m.pane, m.back = (m.pane+panes-1)%panes, 0
 	case "pgup":
 		m.back += 10
 	case "pgdown":
 		m.back = max(0, m.back-10)
+	case "home":
+		m.back = math.MaxInt // as far as there is something
+	case "end":
+		m.back = 0
 	case "/":
 		m.typing = true
 	case "esc":

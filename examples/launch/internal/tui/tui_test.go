@@ -66,14 +66,18 @@ func event(kind supervisor.EventKind, rank int) supervisor.Event {
 
 // press presses keys, and lets what they start come to its end.
 func (b *bench) press(keys ...string) {
-	special := map[string]rune{"tab": tea.KeyTab, "esc": tea.KeyEscape, "enter": tea.KeyEnter, "down": tea.KeyDown, "up": tea.KeyUp}
+	special := map[string]rune{"tab": tea.KeyTab, "esc": tea.KeyEscape, "enter": tea.KeyEnter, "down": tea.KeyDown, "up": tea.KeyUp,
+		"pgup": tea.KeyPgUp, "pgdown": tea.KeyPgDown, "home": tea.KeyHome, "end": tea.KeyEnd}
 	for _, k := range keys {
 		msg := tea.KeyPressMsg{Code: []rune(k)[0], Text: k}
 		if code, ok := special[k]; ok {
 			msg = tea.KeyPressMsg{Code: code}
 		}
-		if k == "ctrl+c" {
+		switch k {
+		case "ctrl+c":
 			msg = tea.KeyPressMsg{Code: 'c', Mod: tea.ModCtrl}
+		case "shift+tab":
+			msg = tea.KeyPressMsg{Code: tea.KeyTab, Mod: tea.ModShift}
 		}
 		if _, cmd := b.Update(msg); cmd != nil {
 			b.Update(cmd())
@@ -109,6 +113,38 @@ func TestTableAndPanes(t *testing.T) {
 	b.wants(t, "Thread 1\n", "in stuck")
 	b.press("up", "d")
 	b.wants(t, "no stacks of rank 0: it does not speak")
+}
+
+// A pane goes back as far as there is something, and forth again.
+func TestScrolling(t *testing.T) {
+	b := newBench()
+	for i := range 100 {
+		b.board.Output(process.ID{Rank: 0}, process.Stdout, fmt.Appendf(nil, "line %d.\n", i))
+	}
+	b.wants(t, "line 99.")
+	b.press("pgup")
+	b.wants(t, "line 89.")
+	b.press("pgup", "pgdown", "pgdown", "pgdown")
+	b.wants(t, "line 99.")
+	b.press("home")
+	b.wants(t, "first of 0", "line 0.")
+	b.press("pgdown")
+	b.wants(t, "line 10.")
+	b.press("end")
+	b.wants(t, "line 99.")
+	b.press("home", "shift+tab")
+	b.wants(t, "d asks the selected rank")
+	b.press("shift+tab")
+	b.wants(t, "generation 0 runs")
+	b.press("tab", "tab")
+	b.wants(t, "line 99.")
+}
+
+// A terminal of 80 columns has room for every key.
+func TestKeysFit(t *testing.T) {
+	b := newBench()
+	b.Update(tea.WindowSizeMsg{Width: 80, Height: 24})
+	b.wants(t, "/ filter", "d stacks", "r restart", "q stop")
 }
 
 // A stop wants a yes; Ctrl-C does not, and what it does is counted by who is interrupted.

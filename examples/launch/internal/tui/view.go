@@ -142,5 +142,5 @@ func (m *model) keys() string {
 	if m.filter != "" {
 		filter = "/" + m.filter + " (esc: all)"
 	}
-	return "j k select  tab pane  pgup pgdn scroll  " + filter + "  d stacks  r restart  s stop  q leave  ^C^C kill"
+	return "j k rank  tab pane  pgup pgdn scroll  " + filter + "  d stacks  r restart  q stop  ^C^C kill"
 }
