@@ -175,6 +175,50 @@ func TestOpenFilesOfTheMachine(t *testing.T) {
 	}
 }
 
+// TestTasksOfTheMachine: the kernel has so many numbers for processes, root's too.
+func TestTasksOfTheMachine(t *testing.T) {
+	for _, test := range []struct {
+		most int
+		load string
+		want string
+	}{
+		{1000, "0.20 0.18 0.12 1/800 11206\n", "process: 200 ranks need 201 processes and 200 of the machine's 1000 are free: " +
+			"raise sysctl kernel.pid_max to at least 1001: resource temporarily unavailable"},
+		{1001, "0.20 0.18 0.12 1/800 11206\n", ""},
+		{100, "1.00 1.00 1.00 3/800 11206\n", "process: 200 ranks need 201 processes and 0 of the machine's 100 are free: " +
+			"raise sysctl kernel.pid_max to at least 1001: resource temporarily unavailable"},
+		{-1, "0.20 0.18 0.12 1/800 11206\n", ""}, {100, "", ""}, {100, "x", ""},
+	} {
+		got := ""
+		if err := process.CheckTasks("pid_max", test.most, test.load, 200); err != nil {
+			got = err.Error()
+		}
+		if got != test.want {
+			t.Errorf("%d, %q: %q, want %q", test.most, test.load, got, test.want)
+		}
+	}
+}
+
+// TestMemoryOfTheMachine: ranks that cannot fit whatever they run are not begun; swap is memory, too.
+func TestMemoryOfTheMachine(t *testing.T) {
+	for text, want := range map[string]string{
+		"MemTotal: 9000000 kB\nMemAvailable:  102400 kB\nSwapFree: 1024 kB\n": "process: 1000 ranks need at least 250 MiB of memory, " +
+			"whatever they run, and 101 MiB are free: start fewer: cannot allocate memory",
+		"MemAvailable:  102400 kB\nSwapFree: 153600 kB\n": "",
+		"MemAvailable:  256000 kB\n":                      "",
+		"SwapFree: 1024 kB\n":                             "", // a kernel that does not tell
+		"":                                                "",
+	} {
+		got := ""
+		if err := process.CheckMemory(text, 1000); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
 // TestPIDsCgroups: the directories where pids.max may be, in v1 and v2, from ours upwards to what is mounted.
 func TestPIDsCgroups(t *testing.T) {
 	mounts := `30 24 0:26 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw

@@ -72,6 +72,8 @@ var (
 	Obstacle       = obstacle
 	Controllers    = controllers
 	CheckOpenFiles = checkOpenFiles
+	CheckTasks     = checkTasks
+	CheckMemory    = checkMemory
 	PIDsCgroups    = pidsCgroups
 )
 

@@ -18,7 +18,51 @@ import (
 const spareFiles = 16
 
 func (g *guard) preflight(commands []Command) error {
-	return errors.Join(g.checkFiles(commands), checkProcesses(commands), checkPIDs(commands), g.checkBounds(commands))
+	return errors.Join(g.checkFiles(commands), checkProcesses(commands), checkMachine(len(commands)), checkPIDs(commands),
+		g.checkBounds(commands))
+}
+
+// checkMachine compares the number of processes with what the kernel has numbers for, and with its memory.
+func checkMachine(ranks int) error {
+	load, _ := os.ReadFile("/proc/loadavg")
+	memory, _ := os.ReadFile("/proc/meminfo")
+	return errors.Join(
+		checkTasks("pid_max", numberIn("/proc/sys/kernel", "pid_max"), string(load), ranks),
+		checkTasks("threads-max", numberIn("/proc/sys/kernel", "threads-max"), string(load), ranks),
+		checkMemory(string(memory), ranks))
+}
+
+// checkTasks compares what ranks need with a bound of all tasks of the machine: loadavg has how many there are.
+func checkTasks(bound string, most int, loadavg string, ranks int) error {
+	var load [3]float64
+	var running, all int
+	n, _ := fmt.Sscanf(loadavg, "%f %f %f %d/%d", &load[0], &load[1], &load[2], &running, &all)
+	if need := ranks + 1; n == 5 && most >= 0 && all+need > most { // and a watchdog
+		return fmt.Errorf("process: %d ranks need %d processes and %d of the machine's %d are free: raise sysctl kernel.%s to at least %d: %w",
+			ranks, need, max(0, most-all), most, bound, all+need, syscall.EAGAIN)
+	}
+	return nil
+}
+
+// leastMemory is what a rank costs that does nothing, in bytes: a process of /bin/sleep, with our pipes and our part of it, is
+// twice as much on Linux 6.18.
+const leastMemory = 256 << 10
+
+// checkMemory compares the least that ranks need with what the machine has left, as /proc/meminfo tells it.
+func checkMemory(meminfo string, ranks int) error {
+	free, known := uint64(0), false
+	for line := range strings.Lines(meminfo) {
+		var name string
+		var kilobytes uint64
+		if n, _ := fmt.Sscanf(line, "%s %d kB", &name, &kilobytes); n == 2 && (name == "MemAvailable:" || name == "SwapFree:") {
+			free, known = free+kilobytes<<10, known || name == "MemAvailable:"
+		}
+	}
+	if need := uint64(ranks) * leastMemory; known && need > free {
+		return fmt.Errorf("process: %d ranks need at least %d MiB of memory, whatever they run, and %d MiB are free: start fewer: %w",
+			ranks, need>>20, free>>20, syscall.ENOMEM)
+	}
+	return nil
 }
 
 // checkFiles compares the descriptors that the commands need with RLIMIT_NOFILE.
