@@ -45,8 +45,11 @@ func (f *flags) runGroup(spec supervisor.Spec, what []string, stdout, stderr io.
 	if err := spec.Check(launcher); err != nil {
 		return 0, err
 	}
-	for _, line := range misspelt() {
-		fmt.Fprintln(stderr, "launch:", line)
+	meminfo, _ := os.ReadFile("/proc/meminfo")
+	for _, line := range append(misspelt(), overcommitted(spec, string(meminfo))) {
+		if line != "" {
+			fmt.Fprintln(stderr, "launch:", line)
+		}
 	}
 	if f.dryRun {
 		dryRun(stdout, spec, launcher, what)

@@ -2,10 +2,13 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/agnivade/levenshtein"
 	"github.com/spf13/pflag"
+
+	"github.com/go-muster/muster/supervisor"
 )
 
 func inOurWords(s *pflag.FlagSet, err error) error {
@@ -51,4 +54,26 @@ func nearest(s *pflag.FlagSet, name string) (near string) {
 		}
 	}
 	return near
+}
+
+// overcommitted says that the bounds of the ranks are more than the machine has, as /proc/meminfo tells it; "" when they are
+// not. That is allowed, and a rank may then be killed that is far below its own.
+func overcommitted(s supervisor.Spec, meminfo string) string {
+	var bounds, all uint64
+	for _, c := range s.Ranks {
+		bounds += c.Memory
+	}
+	for line := range strings.Lines(meminfo) {
+		var name string
+		var kilobytes uint64
+		if n, _ := fmt.Sscanf(line, "%s %d kB", &name, &kilobytes); n == 2 && (name == "MemTotal:" || name == "SwapTotal:") {
+			all += kilobytes << 10
+		}
+	}
+	if all == 0 || bounds <= all {
+		return ""
+	}
+	const gib = 1 << 30
+	return fmt.Sprintf("the ranks may use %.1f GiB of memory together (--memory), and this machine has %.1f GiB",
+		float64(bounds)/gib, float64(all)/gib)
 }

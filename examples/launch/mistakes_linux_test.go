@@ -9,7 +9,9 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/go-muster/muster/actors/process"
 	"github.com/go-muster/muster/actors/process/processtest"
+	"github.com/go-muster/muster/supervisor"
 )
 
 // What a slip is told: the whole line, before anything starts.
@@ -113,6 +115,22 @@ func TestTooManyRanks(t *testing.T) {
 	if want := regexp.MustCompile(`^launch: \d+ ranks need \d+ file descriptors and \d+ of \d+ are free: raise ulimit -n to at least \d+`); code != exitUsage ||
 		!want.MatchString(stderr) || strings.Count(stderr, "\n") != 1 {
 		t.Errorf("exit status %d, %q", code, stderr)
+	}
+}
+
+// Bounds of memory that the machine does not have are told; they are no error.
+func TestMoreMemoryThanThereIs(t *testing.T) {
+	const meminfo = "MemTotal:       4194304 kB\nMemFree: 1 kB\nSwapTotal: 1048576 kB\n"
+	for each, want := range map[uint64]string{
+		2 << 30: "the ranks may use 6.0 GiB of memory together (--memory), and this machine has 5.0 GiB", 1 << 30: "", 0: "",
+	} {
+		spec := supervisor.Spec{Ranks: supervisor.Repeat(3, process.Command{Memory: each})}
+		if got := overcommitted(spec, meminfo); got != want {
+			t.Errorf("%d each: %q, want %q", each, got, want)
+		}
+		if got := overcommitted(spec, ""); got != "" { // not Linux
+			t.Errorf("%q", got)
+		}
 	}
 }
 
