@@ -209,7 +209,11 @@ func (f *flags) spec(args []string) (supervisor.Spec, error) {
 	if err != nil {
 		return none, err
 	}
-	return f.group(supervisor.Repeat(n, c), nameOf(args))
+	ranks := supervisor.Repeat(n, c)
+	for rank := range ranks {
+		ranks[rank].Args = withLocalRank(c.Args, rank)
+	}
+	return f.group(ranks, nameOf(args))
 }
 
 // group is the spec of these ranks, which are called name unless a flag says otherwise.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/go-muster/muster/actors/process"
@@ -32,7 +31,9 @@ func launch(f *flags, args []string, stdout, stderr io.Writer) (int, error) {
 	case spec.Ranks[0].Speaks:
 		what = append(what, "worker       Python, with the SDK in its arguments")
 	}
-	f.programs = slices.Repeat([][]string{args}, len(spec.Ranks))
+	for rank := range spec.Ranks {
+		f.programs = append(f.programs, withLocalRank(args, rank))
+	}
 	return f.runGroup(spec, what, stdout, stderr)
 }
 

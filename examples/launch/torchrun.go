@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"github.com/go-muster/muster/transport/worker/python"
 )
 
 // A torchrun is the flags of torchrun that launch does not have under another name. docs/torchrun.md says what becomes of each.
@@ -298,6 +300,20 @@ func (f *flags) program(args []string) ([]string, error) {
 		return append([]string{pythonExec(), "-u"}, args...), nil
 	}
 	return args, nil
+}
+
+// withLocalRank puts a rank's number on its host into the arguments of a Python command, for ${local_rank} as torchrun does. What is
+// given to another program is its own: a shell may have a variable of that name.
+func withLocalRank(args []string, rank int) []string {
+	const macro = "${local_rank}"
+	if _, isPython := python.Inject(args); !isPython || !slices.ContainsFunc(args, func(arg string) bool { return strings.Contains(arg, macro) }) {
+		return args
+	}
+	args = slices.Clone(args)
+	for i := range args {
+		args[i] = strings.ReplaceAll(args[i], macro, strconv.Itoa(rank))
+	}
+	return args
 }
 
 // pythonExec is the interpreter of a script that names none.

@@ -27,6 +27,8 @@ type torchCase struct {
 var torchrunRows = map[string][]torchCase{
 	"SCRIPT [ARGS…]": {
 		{args: "testdata/argv.py --lr 0.1", says: `\['testdata/argv.py', '--lr', '0.1'\] unbuffered`},
+		{args: "-n 2 testdata/argv.py --dir=a/${local_rank}-${rank} ${local_rank}", says: `(?m)^\[1\] \['testdata/argv.py', '--dir=a/1-\$\{rank\}', '1'\]`},
+		{args: "-n 2", sh: "local_rank=mine; echo ${local_rank} $0", says: `(?m)^\[1\] mine `},
 		{args: "testdata/argv.py", env: "PYTHON_EXEC=/nosuch/python", code: 127, says: "the program /nosuch/python: no such file or directory"},
 	},
 	"--nnodes": {
