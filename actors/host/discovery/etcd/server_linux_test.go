@@ -35,7 +35,7 @@ type server struct {
 	log     *log
 }
 
-// serve starts an etcd on free ports, with an empty directory, and waits until it answers.
+// serve starts an etcd on free ports, with an empty directory; with TLS if there are flags, which are those of TLS.
 func serve(t *testing.T, flags ...string) *server {
 	t.Helper()
 	if _, err := exec.LookPath("etcd"); err != nil {
@@ -43,6 +43,9 @@ func serve(t *testing.T, flags ...string) *server {
 	}
 	ports := freePorts(t, 2)
 	url, peer := "http://"+ports[0], "http://"+ports[1]
+	if len(flags) > 0 {
+		url = "https://" + ports[0]
+	}
 	s := &server{t: t, dir: t.TempDir(), url: url, flags: append([]string{
 		"--listen-client-urls", url, "--advertise-client-urls", url,
 		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "default=" + peer,

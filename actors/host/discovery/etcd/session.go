@@ -117,17 +117,31 @@ func (s *session) try(ctx context.Context, f func(context.Context) error) error 
 
 func (s *session) where() string { return strings.Join(s.provider.config.Endpoints, ", ") }
 
-// why is what people can use of an error.
+// why is what people can use of an error. Whoever hangs up on us does not say that it wants TLS, or a certificate; we can.
 func (s *session) why(err error) string {
+	text := s.cause(err)
+	switch c := s.provider.config; {
+	case strings.Contains(text, "while dialing") || strings.Contains(text, "x509:"):
+		return text
+	case c.TLS == nil && !strings.HasPrefix(c.Endpoints[0], "https://"):
+		return text + " (it was spoken to without TLS)"
+	case c.TLS == nil || len(c.TLS.Certificates) == 0 && c.TLS.GetClientCertificate == nil:
+		return text + " (it was shown no client certificate)"
+	default:
+		return text
+	}
+}
+
+// cause is the innermost text of an error of gRPC.
+func (s *session) cause(err error) string {
 	text := status.Convert(err).Message()
 	if reason := s.reason.Load(); reason != nil {
 		text = *reason
 	}
-	if _, last, ok := strings.Cut(text, "last connection error: "); ok {
-		text = last
-	}
-	if _, last, ok := strings.Cut(text, `desc = "transport: `); ok {
-		text = strings.TrimSuffix(last, `"`)
+	for _, wrapper := range []string{"last connection error: ", "latest balancer error: ", `desc = "`, "transport: "} {
+		if _, inner, ok := strings.Cut(text, wrapper); ok {
+			text = strings.TrimSuffix(inner, `"`)
+		}
 	}
 	return text
 }
