@@ -238,7 +238,7 @@ func (r *row) cells(at time.Time) []string {
 // brief is a time in whole seconds, tenths of a second when it is short.
 func brief(d time.Duration) string {
 	if d < 10*time.Second {
-		return d.Truncate(100 * time.Millisecond).String()
+		return fmt.Sprintf("%.1fs", d.Truncate(100*time.Millisecond).Seconds())
 	}
 	return d.Truncate(time.Second).String()
 }

@@ -108,7 +108,7 @@ func TestTableAndPanes(t *testing.T) {
 	b.board.Observe(event(supervisor.EventStop, 1))
 	b.board.Observe(event(supervisor.EventExited, 1))
 	b.press("tab")
-	b.wants(t, "1     0    101  failed   0s", "0s  failed: rank 1@0: exit status 3", "generation 0 runs")
+	b.wants(t, "1     0    101  failed   0.0s", "0.0s  failed: rank 1@0: exit status 3", "generation 0 runs")
 	b.press("d")
 	b.wants(t, "Thread 1\n", "in stuck")
 	b.press("up", "d")
