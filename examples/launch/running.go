@@ -252,7 +252,15 @@ func (c *inquirer) restart(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	return run.Restart(ctx, ranks)
+	if err := run.Restart(ctx, ranks); err != nil {
+		return err
+	}
+	what := "all ranks"
+	if len(ranks) > 0 {
+		what = rankList(ranks)
+	}
+	fmt.Fprintf(c.stderr, "launch: restarting %s of %s\n", what, run.Run)
+	return nil
 }
 
 func (c *inquirer) dump(ctx context.Context, args []string) error {

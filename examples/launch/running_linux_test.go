@@ -54,13 +54,13 @@ func TestPs(t *testing.T) {
 	}
 	for _, args := range [][]string{{"ps", "train"}, {"ps", list[0].Run[:len(list[0].Run)-1]}, {"status"}, {"status", "tr"}} {
 		ranks, _ := ask(t, 0, args...)
-		if !regexp.MustCompile(`^RANK +STATE.*\n0 +ready +0 +0 +\d+ .*\n1 +ready +0 +0 +\d+ .*\n$`).MatchString(ranks) {
+		if !regexp.MustCompile(`^RANK +STATE.*\n0 +running +0 +0 +\d+ .*\n1 +running +0 +0 +\d+ .*\n$`).MatchString(ranks) {
 			t.Errorf("%q: %s", args, ranks)
 		}
 	}
 	var one runs.Status
 	text, _ = ask(t, 0, "ps", "train", "--json")
-	if err := json.Unmarshal([]byte(text), &one); err != nil || len(one.Members) != 2 || one.Members[1].State != "ready" {
+	if err := json.Unmarshal([]byte(text), &one); err != nil || len(one.Members) != 2 || one.Members[1].State != "running" {
 		t.Errorf("%v in %s", err, text)
 	}
 	if names, _ := ask(t, 0, "__complete", "stop", ""); !strings.HasPrefix(names, one.Run+"\ttrain\n:") {
@@ -250,20 +250,24 @@ func TestRestartByName(t *testing.T) {
 		table, _ := ask(t, 0, "ps")
 		return strings.Contains(table, " running ")
 	})
-	ask(t, 0, "restart", "train")
+	if _, says := ask(t, 0, "restart", "train"); !regexp.MustCompile(`^launch: restarting all ranks of \S+\n$`).MatchString(says) {
+		t.Errorf("%q", says)
+	}
 	c.stdout.await(t, 2, `ready 1\n`)
 	processtest.Eventually(t, "the group is running again", func() bool {
 		table, _ := ask(t, 0, "ps")
 		return regexp.MustCompile(` running +1 +1 `).MatchString(table)
 	})
-	ask(t, 0, "restart", "1")
+	if _, says := ask(t, 0, "restart", "1"); !regexp.MustCompile(`^launch: restarting rank 1 of \S+\n$`).MatchString(says) {
+		t.Errorf("%q", says)
+	}
 	c.stdout.await(t, 1, `\[1\] ready 2\n`)
 	if strings.Contains(c.stdout.String(), "[0] ready 2") {
 		t.Error("the other rank was restarted, too")
 	}
 	processtest.Eventually(t, "one rank is of the next generation", func() bool {
 		ranks, _ := ask(t, 0, "ps", "train")
-		return regexp.MustCompile(`\n0 +ready +1 +1 .*\n1 +ready +2 +2 `).MatchString(ranks)
+		return regexp.MustCompile(`\n0 +running +1 +1 .*\n1 +running +2 +2 `).MatchString(ranks)
 	})
 	if _, says := ask(t, 1, "restart", "2"); strings.Count(says, "\n") != 1 || !strings.Contains(says, "2") {
 		t.Errorf("%q", says)

@@ -46,6 +46,12 @@ func (b *Board) Observe(e supervisor.Event) {
 		b.spawn(e)
 	case supervisor.EventResized:
 		b.resize(e.Size)
+	case supervisor.EventRunning:
+		for i := range b.members {
+			if m := &b.members[i]; m.State == "ready" {
+				m.State = "running" // ready, in a group that runs: as the status line has it
+			}
+		}
 	case supervisor.EventAdded:
 		b.added = true
 		b.resize(max(len(b.members), e.Rank+1))

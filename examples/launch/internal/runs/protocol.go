@@ -66,7 +66,7 @@ type Status struct {
 type Member struct {
 	Rank       int     `json:"rank"`
 	Role       string  `json:"role,omitempty"` // such as trainer/1
-	State      string  `json:"state"`          // starting, started, ready, hung, stopping, failed, stopped, succeeded or removed
+	State      string  `json:"state"`          // starting, started, ready, running (with the group), hung, stopping, failed, stopped, succeeded or removed
 	Generation int     `json:"generation"`
 	Restarts   int     `json:"restarts"`
 	PID        int     `json:"pid"`
