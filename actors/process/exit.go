@@ -43,8 +43,12 @@ type Exit struct {
 
 	CPU    time.Duration // user and system time of the process and of those of its children that it waited for
 	Stderr []byte        // the last lines of standard error, at most 8 KiB
-	Report string        // what it wrote to its error file, and why that is no exception: its first 1 KiB; "" for none
-	Left   []Leftover    // processes it left behind in its group or holding its streams, which were ended or cut off
+
+	// Report is what it said of itself that could not be read, and why: the first 1 KiB of what is in its error file, or the first
+	// message on its socket that was dropped, with their number; "" for none.
+	Report string
+
+	Left []Leftover // processes it left behind in its group or holding its streams, which were ended or cut off
 }
 
 // A Leftover is a process that outlived the rank that started it.

@@ -20,14 +20,44 @@ func (p *localProcess) listen() {
 		case err == nil:
 			p.heard(m)
 		case errors.As(err, &dropped):
-			if dropped.Kind == transport.KindPart {
+			p.said.unread.add(dropped)
+			switch {
+			case dropped.Kind == transport.KindPart:
 				p.broke(dropped) // a result with a hole in it is none
+			case p.said.unread.count > maxDropped:
+				p.broke(fmt.Errorf("more than %d messages that make no sense, the last: %w", maxDropped, dropped))
 			}
 		default:
 			p.ended(err)
 			return
 		}
 	}
+}
+
+// maxDropped bounds the messages of one worker that make no sense: one that sends more is no worker of ours, and costs us time.
+const maxDropped = 1000
+
+// unread is what a worker said and we could not read.
+type unread struct {
+	count int
+	first *transport.MessageError
+}
+
+func (u *unread) add(m *transport.MessageError) {
+	if u.count++; u.first == nil {
+		u.first = m
+	}
+}
+
+// String is for Exit.Report: "" when all could be read.
+func (u *unread) String() string {
+	switch u.count {
+	case 0:
+		return ""
+	case 1:
+		return fmt.Sprintf("unreadable message (%v)", u.first)
+	}
+	return fmt.Sprintf("unreadable message, the first of %d (%v)", u.count, u.first)
 }
 
 // heard keeps track of the conversation, answers Hello and hands the message on.
@@ -39,12 +69,14 @@ func (p *localProcess) heard(m transport.Message) {
 			p.welcome(m)
 		}
 	case *transport.Exception:
-		p.said.raised = true
-		p.group.measure() // it is about to end
+		if p.lastWord(&p.said.raised) {
+			return
+		}
 		m.Rank, m.Generation, m.PID = p.id.Rank, p.id.Generation, p.group.pid
 	case *transport.Result:
-		p.said.result = true
-		p.group.measure()
+		if p.lastWord(&p.said.result) {
+			return
+		}
 	case transport.Costly:
 		if !p.credit.Spend(m.Cost()) {
 			p.broke(fmt.Errorf("a %v without credit", m.Kind()))
@@ -52,6 +84,16 @@ func (p *localProcess) heard(m transport.Message) {
 		}
 	}
 	p.observer.Message(m)
+}
+
+// lastWord notes that the worker says how its work ended, or reports that it has said so before.
+func (p *localProcess) lastWord(said *bool) (again bool) {
+	if p.said.raised || p.said.result {
+		return true
+	}
+	*said = true
+	p.group.measure() // it is about to end
+	return false
 }
 
 func (p *localProcess) welcome(m *transport.Hello) {

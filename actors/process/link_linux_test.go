@@ -110,6 +110,42 @@ func TestGarble(t *testing.T) {
 	})
 }
 
+// TestDropped: a message that makes no sense is dropped, and not forgotten: what failed for want of it says so (actors.md #26).
+func TestDropped(t *testing.T) {
+	junk := "\x00\x00\x00\x02\x04\x00\x81\xc0"
+	for _, test := range []struct {
+		name, script, says string
+	}{
+		{"one", "exit 1", "exit status 1, and an unreadable message (transport: malformed message at byte 1: 2 elements announced (Exception dropped))"},
+		{"more", "printf '" + octal([]byte(junk)) + "' >&3; exit 3",
+			"exit status 3, and an unreadable message, the first of 2 (transport: malformed message at byte 1: 2 elements announced (Exception dropped))"},
+		{"no failure", "exit 0", "exit status 0, and an unreadable message (transport: malformed message at byte 1: 2 elements announced (Exception dropped))"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			processtest.Check(t)
+			l, exit := run(t, shell("printf '"+octal([]byte(junk))+"' >&3; "+test.script))
+			if exit.Error() != test.says || len(l.broken)+len(l.messages) > 0 || exit.Success() != (test.name == "no failure") {
+				t.Errorf("exit %q, broken %v, messages %v", exit.Error(), l.broken, l.messages)
+			}
+		})
+	}
+}
+
+// TestLastWord: of a Result and an Exception the first counts.
+func TestLastWord(t *testing.T) {
+	result, raised := octal(frame(&transport.Result{Value: []byte{1}})), octal(frame(boom))
+	for words, want := range map[string]transport.Kind{
+		result + raised: transport.KindResult, raised + result: transport.KindException,
+		result + result: transport.KindResult, raised + raised: transport.KindException,
+	} {
+		processtest.Check(t)
+		l, exit := run(t, shell("printf '"+words+"' >&3"))
+		if len(l.messages) != 1 || l.messages[0].Kind() != want || !exit.Success() {
+			t.Errorf("exit %+v, messages %v, want one %v", exit, l.messages, want)
+		}
+	}
+}
+
 // future speaks a version that we do not know, twice, and then nonsense.
 var future = processtest.Helper("speak version 99", func() {
 	conn := transport.NewConn(link())
@@ -136,7 +172,7 @@ func TestVersion(t *testing.T) {
 	}
 	wantErrorIs(t, l.broken[0], transport.ErrVersion)
 	wantErrorIs(t, exit.Err, transport.ErrVersion)
-	if want := "process: the worker broke the protocol on its socket: transport: no protocol version in common: " +
+	if want := "process: protocol violation: transport: no protocol version in common: " +
 		"the worker speaks 98 to 99, we speak 1"; exit.Err.Error() != want {
 		t.Errorf("%q", exit.Err)
 	}

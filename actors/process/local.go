@@ -20,8 +20,8 @@ const drainTime = 250 * time.Millisecond
 var (
 	// ErrNoResult is the condition of a function that ended with exit code 0 and without its result: it called os.Exit.
 	ErrNoResult = errors.New("process: the function ended its process without a result (os.Exit?)")
-	// ErrLink is the condition of a worker that broke the protocol on its socket.
-	ErrLink = errors.New("process: the worker broke the protocol on its socket")
+	// ErrLink is the condition of a worker that broke the protocol on its socket: see docs/protocol.md.
+	ErrLink = errors.New("process: protocol violation")
 	// ErrMainNotCalled is the condition of a process that was started for an entry point and starts processes itself:
 	// without worker.Main it runs its parent's work again, and so would its children.
 	ErrMainNotCalled = errors.New("process: this process was started as a rank, but its main has not called worker.Main")
@@ -188,6 +188,7 @@ type said struct {
 	hello, raised, result bool
 	crash                 []byte
 	broken                error
+	unread                unread
 }
 
 // open creates the streams, the socket and the crash pipe, and opens standard input unless the process does so itself.
@@ -369,6 +370,9 @@ func (p *localProcess) lastWords(exit *Exit) {
 			p.said.raised = true
 			p.observer.Message(x)
 		}
+	}
+	if exit.Report == "" {
+		exit.Report = p.said.unread.String()
 	}
 	silent := p.command.Entry != "" && !p.said.result && !p.said.raised && !exit.Stopped
 	switch {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -299,7 +300,7 @@ func TestKillers(t *testing.T) {
 	wantKiller(t, x.failure().Exit, process.ByStranger)
 
 	t.Run("memory", func(t *testing.T) {
-		join := smallMemory(t)
+		join := smallMemory(t, 32<<20)
 		x := begin(t, supervisor.Spec{Ranks: []process.Command{sh(join + ` || exit 9; exec tail /dev/zero`)}})
 		exit := x.failure().Exit
 		if exit.Code == 9 {
@@ -316,11 +317,11 @@ func wantKiller(t *testing.T, exit *process.Exit, by process.Killer) {
 	}
 }
 
-// smallMemory returns shell code that puts the shell where it has 32 MiB: into a v1 cgroup beside ours, or, where the v2
+// smallMemory returns shell code that puts the shell where it has so many bytes: into a v1 cgroup beside ours, or, where the v2
 // memory controller reaches it, its own leaf.
-func smallMemory(t *testing.T) string {
+func smallMemory(t *testing.T, bytes int) string {
 	t.Helper()
-	const limit = "33554432"
+	limit := strconv.Itoa(bytes)
 	own, err := os.ReadFile("/proc/self/cgroup")
 	check(err)
 	for line := range strings.Lines(string(own)) {

@@ -127,7 +127,13 @@ func deaths(c func(args ...string) process.Command) []death {
 // inSmallMemory lets a rank begin where there are 32 MiB.
 func inSmallMemory(t *testing.T, c process.Command) process.Command {
 	t.Helper()
-	join := smallMemory(t)
+	return within(t, 32<<20, c)
+}
+
+// within lets a rank begin where there is that much memory, in bytes; exit code 9 says that this cannot be.
+func within(t *testing.T, bytes int, c process.Command) process.Command {
+	t.Helper()
+	join := smallMemory(t, bytes)
 	c.Args = append([]string{"/bin/sh", "-c", "ulimit -c 0; " + join + ` || exit 9; exec "$@"`, "sh"}, c.Args...)
 	return c
 }
