@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -18,6 +19,9 @@ func TestInstall(t *testing.T) {
 		t.Skip("builds launch anew")
 	}
 	processtest.Check(t)
+	if directive := regexp.MustCompile(`(?m)^(replace|exclude)\b.*`).FindString(readText(t, "../../go.mod")); directive != "" {
+		t.Errorf("go install …@latest refuses a module that has %q", directive)
+	}
 	bin := t.TempDir()
 	install := exec.Command("go", "install", ".")
 	install.Env = append(os.Environ(), "CGO_ENABLED=0", "GOBIN="+bin)
