@@ -195,13 +195,6 @@ func (a *assembly) describe(r *role, first, size int) {
 	}
 }
 
-func span(first, size int) (ranks []int) {
-	for i := range size {
-		ranks = append(ranks, first+i)
-	}
-	return ranks
-}
-
 // settle makes flags of settings and asks whether they are right; then again without the one that is to blame, until there
 // is nothing to complain about: one mistake is not to hide another. What no setting is to blame for is told of a place.
 func (a *assembly) settle(settings []setting, which func(setting) bool, v variables, at *token.Position, ask func(*flags) error) *flags {

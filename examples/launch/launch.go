@@ -46,12 +46,7 @@ func (f *flags) runGroup(spec supervisor.Spec, what []string, stdout, stderr io.
 	if err := spec.Check(launcher); err != nil {
 		return 0, err
 	}
-	meminfo, _ := os.ReadFile("/proc/meminfo")
-	for _, line := range append(misspelt(), overcommitted(spec, string(meminfo))) {
-		if line != "" {
-			fmt.Fprintln(stderr, "launch:", line)
-		}
-	}
+	warn(stderr, spec)
 	if f.dryRun {
 		dryRun(stdout, spec, launcher, what)
 		return 0, nil
@@ -82,6 +77,16 @@ func (f *flags) runGroup(spec supervisor.Spec, what []string, stdout, stderr io.
 	report.ExitCode = exitStatus(report, err, signals.first())
 	sinks.finish(report, err)
 	return report.ExitCode, nil
+}
+
+// warn says what is no error, and probably not what was meant.
+func warn(stderr io.Writer, spec supervisor.Spec) {
+	meminfo, _ := os.ReadFile("/proc/meminfo")
+	for _, line := range append(misspelt(), overcommitted(spec, string(meminfo))) {
+		if line != "" {
+			fmt.Fprintln(stderr, "launch:", line)
+		}
+	}
 }
 
 // dryRun prints what launch would do.

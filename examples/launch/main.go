@@ -4,6 +4,17 @@
 //
 // A Python script runs as it is, and what goes wrong in it arrives as an exception; any other command is known by its
 // exit status.
+//
+// The way in is main.go, which makes the command line, and launch.go, which runs a group. Around them stand
+//
+//   - what is asked for: flags.go and, of one topic each, setup.go, bind.go, terms.go, rules.go, torchrun.go; environment.go for
+//     variables; up.go, groupfile.go, assemble.go, substitute.go and roles.go for group files;
+//   - what is said when that makes no sense: mistakes.go, words.go, exit.go; help.go, completion.go, version.go;
+//   - where a run goes: sinks.go, and behind it console.go, logs.go, streams.go, report.go; status.go with tally.go and
+//     screen.go, the line on a terminal; cockpit.go with internal/tui, --tui;
+//   - how a failure is told: account.go, evidence.go, meaning.go, alone.go;
+//   - what reaches a run from outside: signals.go, suspend_linux.go, init_linux.go; reach.go with internal/runs, and
+//     running.go, which asks; replay.go, which asks a journal.
 package main
 
 import (

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/go-muster/muster/supervisor"
@@ -106,32 +105,4 @@ func indent(text string) string {
 		b.WriteString(line)
 	}
 	return b.String()
-}
-
-// rankList writes "rank 1" or "ranks 0, 2-5", and of many only the first: a line is to be read.
-func rankList(ranks []int) string {
-	const most, some = 8, 5
-	if len(ranks) == 1 {
-		return fmt.Sprintf("rank %d", ranks[0])
-	}
-	var parts []string
-	var ends []int // how many ranks there are up to each part
-	for i := 0; i < len(ranks); {
-		j := i + 1
-		for j < len(ranks) && ranks[j] == ranks[j-1]+1 {
-			j++
-		}
-		if j == i+2 { // two are no range
-			j--
-		}
-		text := strconv.Itoa(ranks[i])
-		if j > i+1 {
-			text += "-" + strconv.Itoa(ranks[j-1])
-		}
-		parts, ends, i = append(parts, text), append(ends, j), j
-	}
-	if len(parts) <= most {
-		return "ranks " + strings.Join(parts, ", ")
-	}
-	return fmt.Sprintf("ranks %s and %d more", strings.Join(parts[:some], ", "), len(ranks)-ends[some-1])
 }
