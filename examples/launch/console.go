@@ -24,8 +24,9 @@ type console struct {
 	only           map[int]bool // nil for all
 	roles          []supervisor.RoleRank
 
-	mu  sync.Mutex
-	buf []byte
+	mu   sync.Mutex
+	buf  []byte
+	lost map[process.Stream]error // why a stream could not be written, the first of each
 }
 
 func newConsole(f *flags, size int, stdout, stderr io.Writer) (*console, error) {
@@ -62,7 +63,37 @@ func (c *console) write(id process.ID, s process.Stream, lines []byte) {
 	if len(c.prefix) > 0 {
 		lines = c.prefixed(c.prefixOf(c.prefix, id, s), lines)
 	}
-	_, _ = out.Write(lines) // a closed terminal is no reason to hold the ranks back
+	if _, err := out.Write(lines); err != nil {
+		c.lose(s, err)
+	}
+}
+
+// lose says once that nobody sees a stream any more, which is no reason to hold the ranks back: who read it has gone, or the
+// disk on which it is kept is full.
+func (c *console) lose(s process.Stream, err error) {
+	if c.lost[s] != nil {
+		return
+	}
+	if c.lost == nil {
+		c.lost = map[process.Stream]error{}
+	}
+	c.lost[s] = reason(err)
+	fmt.Fprintf(c.own, "launch: %s: not all that the ranks write is shown\n", c.problem(s))
+}
+
+// problem is what is wrong with a stream.
+func (c *console) problem(s process.Stream) string { return fmt.Sprintf("%v: %v", s, c.lost[s]) }
+
+// problems are what is wrong with streams.
+func (c *console) problems() (all []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range []process.Stream{process.Stdout, process.Stderr} {
+		if c.lost[s] != nil {
+			all = append(all, c.problem(s))
+		}
+	}
+	return all
 }
 
 // parsePrefix takes a prefix apart, into verbs and the text between them.

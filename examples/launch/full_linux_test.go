@@ -114,6 +114,57 @@ func TestFullDiskAtTheReport(t *testing.T) {
 	}
 }
 
+// Output that nobody reads, or that has no room, is lost, which is said and in the report. The ranks go on, and find SIGPIPE as
+// it always is.
+func TestOutputIsLost(t *testing.T) {
+	for name, stdout := range map[string]func(t *testing.T) *os.File{"broken pipe": unreadPipe, "no space left on device": fullDevice} {
+		t.Run(name, func(t *testing.T) {
+			processtest.Check(t)
+			report, dir := tmp(t, "report.json"), t.TempDir()
+			c := prepare(t, nil, "-n", "2", "--report", report, "--log-dir", dir, "--", "sh", "-c",
+				`echo one; ignored=$(sed -n "s/^SigIgn:[[:space:]]*//p" /proc/self/status); [ $((0x$ignored & 0x1000)) = 0 ] && echo two; exit 3`)
+			to := stdout(t)
+			c.cmd.Stdout = to
+			c.begin()
+			to.Close()
+			c.wants(3)
+			if got, want := c.stderr.String(), "launch: stdout: "+name+": not all that the ranks write is shown\n"; strings.Count(got, want) != 1 {
+				t.Errorf("not once %q in %s", want, got)
+			}
+			if r := readReport(t, report); len(r.Problems) != 1 || r.Problems[0] != "stdout: "+name || r.ExitCode != 3 {
+				t.Errorf("report %+v", r)
+			}
+			files, err := filepath.Glob(dir + "/*/generation_0/*/stdout.log")
+			if err != nil || len(files) != 2 {
+				t.Fatalf("%q, %v", files, err)
+			}
+			if r := readReport(t, report); readText(t, files[r.Failures[0].Rank]) != "one\ntwo\n" {
+				t.Errorf("the log of rank %d: %q", r.Failures[0].Rank, readText(t, files[r.Failures[0].Rank]))
+			}
+		})
+	}
+}
+
+// unreadPipe is the end of a pipe that nobody reads.
+func unreadPipe(t *testing.T) *os.File {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	return w
+}
+
+func fullDevice(t *testing.T) *os.File {
+	t.Helper()
+	f, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
 // fillUp leaves no room on a disk.
 func fillUp(t *testing.T, disk string) {
 	t.Helper()

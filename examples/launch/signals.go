@@ -17,6 +17,7 @@ import (
 type signals struct {
 	stderr   io.Writer
 	c        chan os.Signal
+	unread   chan os.Signal // SIGPIPE, which is to be an error of the write and not the end of launch
 	done     chan struct{}
 	stopSelf func() // stops this process as Ctrl-Z does, and returns when it may go on
 	leave    func() // what is to be done even when launch leaves at once
@@ -29,7 +30,7 @@ type signals struct {
 // watchSignals takes the signals over before anything is started, so that none is missed. A SIGHUP that is ignored, as
 // under nohup, stays ignored, and so does a SIGTSTP.
 func watchSignals(stderr io.Writer) *signals {
-	s := &signals{stderr: stderr, c: make(chan os.Signal, 8), done: make(chan struct{}), stopSelf: stopSelf, leave: func() {}}
+	s := &signals{stderr: stderr, c: make(chan os.Signal, 8), unread: make(chan os.Signal, 1), done: make(chan struct{}), stopSelf: stopSelf, leave: func() {}}
 	wanted := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
 	for _, sig := range append([]os.Signal{syscall.SIGHUP}, jobControl...) {
 		if !signal.Ignored(sig) {
@@ -37,6 +38,9 @@ func watchSignals(stderr io.Writer) *signals {
 		}
 	}
 	signal.Notify(s.c, append(wanted, forwarded...)...)
+	if !signal.Ignored(syscall.SIGPIPE) { // to ignore it would be to have every rank ignore it
+		signal.Notify(s.unread, syscall.SIGPIPE)
+	}
 	return s
 }
 
@@ -137,5 +141,6 @@ func (s *signals) first() syscall.Signal {
 
 func (s *signals) stop() {
 	signal.Stop(s.c)
+	signal.Stop(s.unread)
 	close(s.done)
 }

@@ -202,7 +202,8 @@ func (s *sinks) finish(r supervisor.Report, err error) {
 }
 
 // problems are what could not be written down.
-func (s *sinks) problems() (all []string) {
+func (s *sinks) problems() []string {
+	all := s.show.problems()
 	if s.logs != nil {
 		s.logs.mu.Lock()
 		defer s.logs.mu.Unlock()
