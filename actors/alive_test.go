@@ -160,6 +160,10 @@ func TestProbe(t *testing.T) {
 			p.Probe(refused)
 			p.Ready()
 			f.want(&actors.Probing{ID: id, Err: refused})
+			again, is := f.next().(*actors.Probing)
+			if !is || again.ID != id || again.Err.Error() != "its user code runs: connection refused" || !errors.Is(again.Err, refused) {
+				t.Errorf("after the worker's Ready it tells %+v", again)
+			}
 			p.Probe(nil)
 			f.want(&actors.Ready{ID: id})
 			f.leave(p)

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -68,7 +69,9 @@ type rank struct {
 	again   bool // this life had an actor before
 	process process.Process
 	told    told
-	dumps   int // asked for and not answered
+	dumps   int   // asked for and not answered
+	probe   error // why it is not ready
+	works   bool  // its user code runs
 	beats   pace
 	advance advance
 	result  result
@@ -163,7 +166,10 @@ func (r *rank) heard(ctx actor.Context, m transport.Message) {
 	case *transport.Ready:
 		if r.Command.Ready == nil {
 			r.tell(ctx, &r.told.ready, &Ready{r.ID})
+			return
 		}
+		r.works = true
+		r.probing(ctx)
 	case *transport.Heartbeat:
 		if r.Command.Heartbeat > 0 && r.beats.pass(time.Now()) {
 			ctx.Send(ctx.Parent(), &Beat{r.ID, m.Seq})
@@ -188,10 +194,23 @@ func (r *rank) heard(ctx actor.Context, m transport.Message) {
 // probed passes on what a probe has found.
 func (r *rank) probed(ctx actor.Context, err error) {
 	if err != nil {
-		ctx.Send(ctx.Parent(), &Probing{r.ID, err})
+		r.probe = err
+		r.probing(ctx)
 		return
 	}
 	r.tell(ctx, &r.told.ready, &Ready{r.ID})
+}
+
+// probing tells why the process is not ready, and that it was user code which kept it waiting since.
+func (r *rank) probing(ctx actor.Context) {
+	err := r.probe
+	switch {
+	case r.told.ready || err == nil:
+		return
+	case r.works:
+		err = fmt.Errorf("its user code runs: %w", err)
+	}
+	ctx.Send(ctx.Parent(), &Probing{r.ID, err})
 }
 
 // tell tells the parent something that is told once.

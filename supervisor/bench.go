@@ -43,8 +43,8 @@ type lawful struct {
 
 // Decide asks twice.
 func (l *lawful) Decide(s State, f *Failure) Directive {
-	d, err := l.world.m.try(l.Strategy, s, f)
-	again, _ := l.world.m.try(l.Strategy, s, f)
+	d, err := try(l.Strategy, s, f)
+	again, _ := try(l.Strategy, s, f)
 	if err == nil {
 		err = l.world.m.check(d)
 	}
@@ -60,18 +60,6 @@ func (l *lawful) Decide(s State, f *Failure) Directive {
 		l.world.failf("%v: restart %d of %d", ErrStrategy, l.all, l.most)
 	}
 	return d
-}
-
-// try asks a strategy with copies of its own.
-func (m *machine) try(s Strategy, state State, f *Failure) (d Directive, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			d, err = Directive{}, panicked(p)
-		}
-	}()
-	state.Restarts = append(state.Restarts[:0:0], state.Restarts...)
-	known := *f
-	return s.Decide(state, &known), nil
 }
 
 // startLine is the command that makes a machine like that, with the strategy that the script has.

@@ -126,6 +126,7 @@ func (m *machine) end1(e evExited) {
 	l := &m.lives[e.id.Rank]
 	m.noteStopped(l, e.id.Rank, e.exit.Ended)
 	l.state, l.exit = ended, &e.exit
+	m.missing-- // if it ended well: counting anew at each end would be too much
 	if l.pid == 0 {
 		l.pid = e.pid
 	}
@@ -134,8 +135,8 @@ func (m *machine) end1(e evExited) {
 	}
 	l.outcome = l.ending()
 	if owner := m.ownerOf(l); l.outcome == Stopped && owner != nil {
-		owner.Stopped = append(owner.Stopped, e.id.Rank)
-		slices.Sort(owner.Stopped)
+		at, _ := slices.BinarySearch(owner.Stopped, e.id.Rank)
+		owner.Stopped = slices.Insert(owner.Stopped, at, e.id.Rank)
 	}
 	m.emit(Event{Kind: EventExited, Rank: e.id.Rank, Generation: e.id.Generation, PID: l.pid, Exit: l.exit})
 }
@@ -250,13 +251,17 @@ func (m *machine) decide(f *Failure) {
 	}
 }
 
-// consult asks the strategy.
+// consult asks the strategy, or the one that it leaves this failure to.
 func (m *machine) consult(f *Failure) {
-	if s, slow := m.strategy.(deliberator); slow {
-		m.deliberate(s, f)
+	s, d := m.state(), Directive{}
+	by, err := delegate(m.strategy, s, f)
+	if slow, is := by.(deliberator); is {
+		m.deliberate(slow, s, f)
 		return
 	}
-	d, err := m.ask(f)
+	if err == nil {
+		d, err = try(by, s, f)
+	}
 	m.carryOut(f, d, err)
 }
 
@@ -273,6 +278,7 @@ func (m *machine) carryOut(f *Failure, d Directive, err error) {
 	if d.Action == Ignore {
 		f.Kind = Ignored
 		f.ignoreFolded()
+		m.missing = 0 // to be counted anew: they may have ended before
 	}
 	known := *f
 	m.emit(Event{Kind: EventDecided, Rank: f.Rank, Generation: f.Generation, Action: d.Action, After: d.After,
@@ -304,9 +310,17 @@ func (m *machine) endScope(f *Failure, d Directive, err error) {
 	case d.Action == Terminate:
 		m.conclude(Failed, m.givenUp(f))
 	case !d.Free:
-		m.restarts = append(m.restarts, m.now)
+		m.noteRestart()
 	}
 	m.stopScope(d.Linger)
+}
+
+// noteRestart counts a restart for the budgets of strategies.
+func (m *machine) noteRestart() {
+	before := len(m.restarts)
+	m.restarts = latest(m.restarts, keptRestarts)
+	m.forgotten += before - len(m.restarts)
+	m.restarts = append(m.restarts, m.now)
 }
 
 // givenUp is the error of a group that a failure ends: with all that led to it, if the group was ever restarted.

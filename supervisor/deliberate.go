@@ -10,12 +10,12 @@ type deliberator interface {
 }
 
 // deliberate asks, and sees to it that there will be an answer.
-func (m *machine) deliberate(s deliberator, f *Failure) {
+func (m *machine) deliberate(by deliberator, s State, f *Failure) {
 	m.resume, m.phase = m.phase, deciding
 	m.question++
 	m.asked = f
-	known := *f
-	m.do(efAsk{m.question, s, m.state(), &known, m.members(f)})
+	s, known := copied(s, f)
+	m.do(efAsk{m.question, by, s, known, m.members(f)})
 	m.arm(answerTimer, m.answerTime)
 }
 

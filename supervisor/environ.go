@@ -45,12 +45,22 @@ func withErrorFile(c process.Command) process.Command {
 	return c
 }
 
-func (s Spec) withErrorFiles() []process.Command {
-	ranks := slices.Clone(s.Ranks)
-	for i := range ranks {
-		ranks[i] = withErrorFile(ranks[i])
+// asLaunched are the commands as those of the first generation are launched.
+func (s Spec) asLaunched() []process.Command {
+	ranks, roles := slices.Clone(s.Ranks), s.Roles()
+	for rank, c := range ranks {
+		ranks[rank] = withErrorFile(c)
+		ranks[rank].Env = append(s.environment(rank, roles[rank]), c.Env...)
 	}
 	return ranks
+}
+
+// environment is that of a rank of the first generation, on one host.
+func (s Spec) environment(rank int, role RoleRank) []string {
+	return environment(rankEnvironment{
+		id: process.ID{Rank: rank}, role: role, size: len(s.Ranks), maxRestarts: maxRestarts(s.Strategy), run: s.RunID,
+		place: process.Place{Addr: here, Local: rank, Locals: len(s.Ranks)}, hosts: 1, gpus: s.GPUs.environment(rank),
+	})
 }
 
 type rankEnvironment struct {
@@ -71,12 +81,8 @@ const here = "127.0.0.1"
 // maxRestarts is what scripts written for torchrun may ask for.
 func maxRestarts(s Strategy) int {
 	switch s := s.(type) {
-	case AllForOne:
-		return max(0, s.Restarts)
-	case OneForOne:
-		return max(0, s.Restarts)
-	case RestForOne:
-		return max(0, s.Restarts)
+	case interface{ budget() budget }:
+		return max(0, s.budget().restarts)
 	case interface{ MaxRestarts() int }: // of another package
 		return max(0, s.MaxRestarts())
 	}

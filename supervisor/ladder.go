@@ -70,11 +70,15 @@ func (m *machine) askScope() {
 // turn has come.
 func (m *machine) askAll(those func(rank int, l *life) bool, reverse bool) {
 	var now []process.ID
-	for _, id := range m.pick(func(rank int, l *life) bool { return l.alive() && l.rung == unasked && those(rank, l) }) {
-		later := func(rank int, l *life) bool { return rank > id.Rank && l.alive() && those(rank, l) }
-		if until := m.lives[id.Rank].excusedUntil(m.exitTime); until.After(m.now) {
+	alive := m.pick(func(rank int, l *life) bool { return l.alive() && those(rank, l) })
+	for i, id := range alive {
+		l, last := &m.lives[id.Rank], i == len(alive)-1
+		if l.rung != unasked {
+			continue
+		}
+		if until := l.excusedUntil(m.exitTime); until.After(m.now) {
 			m.climb([]process.ID{id}, leaving, until)
-		} else if !reverse || !m.any(later) {
+		} else if !reverse || last {
 			now = append(now, id)
 		}
 	}

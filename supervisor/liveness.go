@@ -69,7 +69,7 @@ func (m *machine) onHello(ev event) {
 	s := &m.lives[e.id.Rank].signs
 	s.sdk, s.beat = e.sdk, m.now
 	m.emit(Event{Kind: EventHello, Rank: e.id.Rank, Generation: e.id.Generation, PID: m.lives[e.id.Rank].pid, Reason: e.sdk})
-	m.watchLiveness()
+	m.watchLife(&m.lives[e.id.Rank])
 }
 
 func (m *machine) onBeat(ev event) { m.lives[ev.(evBeat).id.Rank].beat = m.now }
@@ -87,7 +87,7 @@ func (m *machine) onProgress(ev event) {
 	first := l.advanced.IsZero()
 	l.beat, l.advanced, l.count = m.now, m.now, max(l.count, e.count)
 	if first {
-		m.watchLiveness()
+		m.watchLife(l)
 	}
 	m.compare()
 }
@@ -148,11 +148,21 @@ func (m *machine) watchLiveness() {
 			first = at
 		}
 	}
-	switch {
-	case first.IsZero() || m.isSet(dumpTimer):
+	if first.IsZero() {
 		m.disarm(livenessTimer)
-	case !m.isSet(livenessTimer) || first.Before(m.due[livenessTimer]):
+	} else {
 		m.arm(livenessTimer, max(0, first.Sub(m.now)))
+	}
+}
+
+// watchLife sets the timer for one that is watched from now on.
+func (m *machine) watchLife(l *life) {
+	at, _ := m.deadline(l)
+	if at.IsZero() || m.isSet(dumpTimer) {
+		return
+	}
+	if !m.isSet(livenessTimer) || at.Before(m.due[livenessTimer]) {
+		m.arm(livenessTimer, max(0, at.Sub(m.now)))
 	}
 }
 

@@ -22,10 +22,11 @@ type machine struct {
 	phase       phase
 	generation  int // the newest
 	lives       []life
-	restarts    []time.Time
-	told        int        // failures
-	failures    []*Failure // the latest of them
-	dropped     *Failure   // the first for which a rank was dropped
+	restarts    []time.Time // the latest of them,
+	forgotten   int         // and how many there were before
+	told        int         // failures
+	failures    []*Failure  // the latest of them
+	dropped     *Failure    // the first for which a rank was dropped
 	generations []GenerationReport
 	additions   int // generations that were no restart
 	ghosts      int
@@ -39,8 +40,10 @@ type machine struct {
 	// The ranks that a restart takes in place of all there are; nil for none.
 	resized []process.Command
 
+	witness  int    // of the last answer to any that was yes
 	counted  []bool // whose good end counts towards success,
-	needed   int    // and how many it takes
+	needed   int    // and how many it takes,
+	missing  int    // of which so many have not come, or more: they are counted when it is none
 	achieved bool   // the group has done its work, whatever still comes
 
 	// of the question that the strategy has not answered yet
@@ -385,9 +388,13 @@ func (m *machine) pick(keep func(rank int, l *life) bool) []process.ID {
 	return ids
 }
 
+// any reports whether a predicate holds for a life. It begins where one held the last time: as the ranks of a group end one by
+// one, and each time it is asked whether there are others, it looks at each of them once, and not at all of them each time.
 func (m *machine) any(is func(rank int, l *life) bool) bool {
-	for rank := range m.lives {
-		if is(rank, &m.lives[rank]) {
+	size := len(m.lives)
+	for i := range size {
+		if rank := (m.witness + i) % size; is(rank, &m.lives[rank]) {
+			m.witness = rank
 			return true
 		}
 	}
@@ -438,23 +445,29 @@ func (m *machine) emitFailed(f *Failure) {
 	m.emit(Event{Kind: EventFailed, Rank: f.Rank, Generation: f.Generation, PID: f.PID, Failure: &known})
 }
 
-// state is what the strategy may know.
+// state is what the strategy may know, with a new random number.
 func (m *machine) state() State {
 	return State{
 		Now: m.now, Generation: m.generation, Size: len(m.lives), Starting: m.phase == starting,
-		Restarts: slices.Clone(m.restarts), Random: m.random(),
+		Restarts: m.restarts, Earlier: m.forgotten, Random: m.random(),
 	}
 }
 
-// ask asks the strategy.
-func (m *machine) ask(f *Failure) (d Directive, err error) {
+// copied gives a strategy what it cannot spoil for us, or for whoever is asked next.
+func copied(s State, f *Failure) (State, *Failure) {
+	known := *f
+	s.Restarts = slices.Clone(s.Restarts)
+	return s, &known
+}
+
+// try asks a strategy that answers at once.
+func try(by Strategy, s State, f *Failure) (d Directive, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			d, err = Directive{}, panicked(p)
 		}
 	}()
-	known := *f
-	return m.strategy.Decide(m.state(), &known), nil
+	return by.Decide(copied(s, f)), nil
 }
 
 func panicked(value any) error { return fmt.Errorf("%w: it panicked: %v", ErrStrategy, value) }

@@ -53,7 +53,7 @@ func (m *machine) remaining() (n int) {
 
 // takeStock finds out whose good end counts towards success, and how many it takes.
 func (m *machine) takeStock() {
-	m.counted, m.needed = make([]bool, len(m.lives)), 0
+	m.counted, m.needed, m.missing = make([]bool, len(m.lives)), 0, 0
 	for rank := range m.lives {
 		if m.counts(rank) && m.lives[rank].removed == "" {
 			m.counted[rank] = true

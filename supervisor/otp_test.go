@@ -24,7 +24,7 @@ func TestDefaults(t *testing.T) {
 }
 
 // crowd is a machine with many ranks, all of which are ready.
-func crowd(t *testing.T, c config) (m *machine, effects int) {
+func crowd(t testing.TB, c config) (m *machine, effects int) {
 	t.Helper()
 	c.grace, c.startTimeout, c.killWait, c.random = time.Second, time.Second, time.Second, func() float64 { return 0 }
 	m = newMachine(c)
@@ -107,5 +107,24 @@ func TestScale(t *testing.T) {
 		if tenfold != once+9*each || each%200 != 0 {
 			t.Errorf("temporary %v: %d effects of 200 ranks, %d of 400, %d of 2000", temporary, once, twice, tenfold)
 		}
+	}
+}
+
+// BenchmarkMachine is all that the machine does for ten thousand ranks that start, and end: well, or because one of them fails.
+func BenchmarkMachine(b *testing.B) {
+	const size = 10_000
+	for name, exit := range map[string]process.Exit{"well": {}, "failing": {Code: 1}} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				m, _ := crowd(b, config{size: size, strategy: FailFast{}})
+				for rank := range size {
+					m.step(epoch, evExited{id: process.ID{Rank: size - 1 - rank}, exit: exit})
+				}
+				if m.phase != done {
+					b.Fatalf("the group is %v", m.phase)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/size, "µs/rank")
+		})
 	}
 }

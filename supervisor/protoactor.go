@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -12,8 +13,9 @@ import (
 // protoactor-go has, or one of a user's, unchanged. It is run against a supervisor that only writes down what it is asked
 // for, which is then done with our barrier (G-1).
 //
-// The strategy sees each rank as a child with a PID that stays the same over restarts, and restart statistics of its own;
-// the reason for a failure is the *[Failure], the message is nil. What it asks for means
+// The strategy sees each rank as a child with a PID that stays the same over restarts, and restart statistics of its own, until
+// a [Group.Resize] makes another group of them; the reason for a failure is the *[Failure], the message is nil. What it asks
+// for means
 //
 //   - RestartChildren: [Restart] of these ranks;
 //   - StopChildren: [Terminate] when it means all ranks, otherwise [Drop];
@@ -24,7 +26,8 @@ import (
 // while it is called, but once only afterwards. A strategy that panics, does not act, asks for a restart and a stop of the
 // same failure, or acts again, ends the group with an error that wraps [ErrStrategy].
 //
-// Behind a strategy of ours that calls its Decide, it has to act while it is called.
+// So it is behind a [Delegator], such as a list of rules. Behind a strategy that calls its Decide, it has to act while it is
+// called.
 func FromProtoactor(s actor.SupervisorStrategy) Strategy {
 	return &engineStrategy{theirs: s, cast: newCast()}
 }
@@ -36,6 +39,14 @@ type engineStrategy struct {
 
 // deliberates lets the machine have us asked: see root.ask.
 func (*engineStrategy) deliberates() {}
+
+// Check returns an error for nil.
+func (e *engineStrategy) Check() error {
+	if e.theirs == nil {
+		return errors.New("FromProtoactor: there is no strategy: give one of the engine's")
+	}
+	return nil
+}
 
 // String names the engine's strategy, by its own words or its type.
 func (e *engineStrategy) String() string {

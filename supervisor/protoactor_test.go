@@ -13,6 +13,7 @@ import (
 	"github.com/go-muster/muster/actors/process"
 	"github.com/go-muster/muster/actors/process/processtest"
 	"github.com/go-muster/muster/supervisor"
+	"github.com/go-muster/muster/supervisor/rules"
 )
 
 // theirs is a strategy of the engine's from a function.
@@ -235,7 +236,48 @@ func TestEngineNeverAnswers(t *testing.T) {
 	})
 }
 
-// Behind one of ours, a strategy of the engine's has to act at once.
+// Behind rules a strategy of the engine's has its time, too, and decides only what no rule does.
+func TestEngineBehindRules(t *testing.T) {
+	processtest.Check(t)
+	asked := 0
+	late := theirs(func(s actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, _ any) {
+		asked++
+		time.AfterFunc(time.Millisecond, func() { s.RestartChildren(child) })
+	})
+	group := spec(1)
+	group.Strategy = &rules.List{
+		Rules:  []rules.Rule{{When: rules.When{Exit: rules.Numbers{Ranges: []rules.Range{{First: 3, Last: 3}}}}, Do: rules.RestartGroup}},
+		Budget: &rules.Budget{Restarts: 1},
+		Else:   supervisor.FromProtoactor(late),
+	}
+	p := beginEngine(t, group)
+	p.rank(0, 0).Exit(failed)
+	p.rank(0, 1).Exit(process.Exit{Code: 3})
+	// The engine's restart, which uses budget, comes first: then the rule has none left.
+	var f *supervisor.Failure
+	if err := p.Wait(); asked != 1 || !errors.As(err, &f) || f.Generation != 1 || f.Directive.Reason != "rule 1: 1 of 1 restarts used" {
+		t.Errorf("asked %d times, the end is %v", asked, err)
+	}
+}
+
+// In a group that was resized, nobody has failed before.
+func TestEngineAfterResize(t *testing.T) {
+	processtest.Check(t)
+	p := beginEngine(t, engineSpec(1, actor.NewOneForOneStrategy(1, 0, restartAlways)))
+	p.rank(0, 0).Exit(failed)
+	p.events.await(supervisor.EventRunning, 2)
+	if err := p.Resize(spec(2).Ranks, "more to do"); err != nil {
+		t.Fatal(err)
+	}
+	obey(p.rank(0, 1))
+	p.events.await(supervisor.EventRunning, 3)
+	p.rank(0, 2).Exit(failed) // the second failure of rank 0, and the first of this one
+	p.rank(0, 3).Exit(process.Exit{})
+	p.rank(1, 2).Exit(process.Exit{})
+	p.expectEnd(nil)
+}
+
+// Behind one of ours that calls its Decide, a strategy of the engine's has to act at once.
 func TestEngineDecide(t *testing.T) {
 	s := supervisor.FromProtoactor(actor.NewAllForOneStrategy(1, 0, restartAlways))
 	state, f := supervisor.State{Size: 2}, &supervisor.Failure{Rank: 1}

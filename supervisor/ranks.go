@@ -75,7 +75,7 @@ func (g *Group) check(commands, more []process.Command) error {
 	s := Spec{Ranks: commands}
 	err := s.checkCommands(g.launcher, "command") // nobody knows yet which ranks they will be
 	if p, ok := g.launcher.(process.Preflighter); ok && len(more) > 0 {
-		err = errors.Join(err, p.Preflight(more))
+		err = errors.Join(err, p.Preflight(Spec{Ranks: more}.asLaunched()))
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrSpec, err)

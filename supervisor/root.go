@@ -188,7 +188,7 @@ func (r *root) perform(ctx actor.Context, e effect) {
 		r.setRanks(ctx, slices.Concat(r.spec.Ranks, e.commands))
 	case efResize:
 		r.disband()
-		r.ended = nil
+		r.ended, r.cast = nil, newCast() // nobody is to answer for the old ranks
 		r.setRanks(ctx, e.commands)
 	case efDone:
 		r.closeMail(ctx)

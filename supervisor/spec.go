@@ -57,6 +57,7 @@ const (
 	exitTime            = time.Second      // what a rank that raised may take to end by itself
 	killWait            = 10 * time.Second // what a process may take to die of SIGKILL before it is abandoned
 	history             = 1000             // failures and generations that a report has at least
+	keptRestarts        = 10_000           // restarts of which a strategy is told the time at least
 	answerTime          = time.Minute      // what a strategy that does not answer at once may take
 )
 
@@ -64,10 +65,7 @@ const (
 // "KEY=value". MASTER_PORT is 0 in it, and TORCHELASTIC_ERROR_FILE is missing: they are chosen at the start.
 func (s Spec) Environment(rank int) []string {
 	s = s.withDefaults()
-	return environment(rankEnvironment{
-		id: process.ID{Rank: rank}, role: s.Roles()[rank], size: len(s.Ranks), maxRestarts: maxRestarts(s.Strategy), run: s.RunID,
-		place: process.Place{Addr: here, Local: rank, Locals: len(s.Ranks)}, hosts: 1, gpus: s.GPUs.environment(rank),
-	})
+	return s.environment(rank, s.Roles()[rank])
 }
 
 // Conditions lists what a rank runs under that another might not, each in a few words: what its command sets up, see
@@ -116,7 +114,7 @@ func (s Spec) Check(l process.Launcher) error {
 		}
 	}
 	if p, ok := l.(process.Preflighter); ok {
-		if err := p.Preflight(s.withErrorFiles()); err != nil {
+		if err := p.Preflight(s.asLaunched()); err != nil {
 			errs = append(errs, err)
 		}
 	}

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -88,8 +89,8 @@ func (m *machine) spawnNext() bool {
 
 // noteSpawned notes when the last process of a generation exists.
 func (m *machine) noteSpawned() {
-	missing := m.any(func(_ int, l *life) bool { return l.state == queued || l.state == spawned })
-	if g := m.present(); g.Spawned.IsZero() && !missing {
+	missing := func(_ int, l *life) bool { return l.state == queued || l.state == spawned }
+	if g := m.present(); g.Spawned.IsZero() && !m.any(missing) {
 		g.Spawned = m.now
 	}
 }
@@ -130,12 +131,13 @@ func (m *machine) startBarrier() {
 	m.emitGroup(Event{Kind: EventRunning})
 }
 
-// onStartTimeout: the ranks that are not ready fail, each with an error that names them all, until the strategy stops
-// them. Those that it ignores are waited for no longer.
+// onStartTimeout: the ranks that are not ready fail, the slowest first, each with an error that names them all, until the
+// strategy stops them. Those that it ignores are waited for no longer.
 func (m *machine) onStartTimeout(event) {
 	late := m.pick(func(rank int, l *life) bool {
 		return unready(rank, l) && l.state != queued && !l.due.After(m.now)
 	})
+	slices.SortStableFunc(late, func(a, b process.ID) int { return m.lives[a.Rank].steps() - m.lives[b.Rank].steps() })
 	err := fmt.Errorf("%w (%v): %s", ErrStartTimeout, m.startTimeout, m.describe(late))
 	m.failThose(late, err, func(id process.ID) bool {
 		return m.phase != starting || !unready(id.Rank, &m.lives[id.Rank])
@@ -158,15 +160,29 @@ func (m *machine) describe(ids []process.ID) string {
 	return strings.Join(names, ", ")
 }
 
-// step says how far a life has come that is not ready.
-func (l *life) step() string {
+// steps is how many steps of the start a life has behind it.
+func (l *life) steps() int {
 	switch {
 	case l.state != started:
-		return "is being started"
-	case l.probe != "":
-		return fmt.Sprintf("has a process (pid %d) that is not ready: %s", l.pid, l.probe)
-	case l.sdk != "":
-		return fmt.Sprintf("has a process (pid %d) that has said Hello (%s) and not Ready", l.pid, l.sdk)
+		return 0
+	case l.sdk == "" && l.probe == "":
+		return 1
+	case l.probe == "":
+		return 2
 	}
-	return fmt.Sprintf("has a process (pid %d) that has not said Ready", l.pid)
+	return 3
+}
+
+// step says which step of the start a life is in.
+func (l *life) step() string {
+	switch l.steps() {
+	case 0:
+		return "has no process yet"
+	case 1:
+		return fmt.Sprintf("has a process (pid %d) and has not said Hello: its worker is not up", l.pid)
+	case 2:
+		return fmt.Sprintf("has said Hello (%s, pid %d) and not Ready: its user code has not begun", l.sdk, l.pid)
+	default:
+		return fmt.Sprintf("is not ready (pid %d): %s", l.pid, l.probe)
+	}
 }

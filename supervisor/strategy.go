@@ -21,20 +21,61 @@ type StrategyFunc func(State, *Failure) Directive
 // Decide calls the function.
 func (f StrategyFunc) Decide(s State, x *Failure) Directive { return f(s, x) }
 
+// Check returns an error for nil.
+func (f StrategyFunc) Check() error {
+	if f == nil {
+		return errors.New("the StrategyFunc is nil: give a function")
+	}
+	return nil
+}
+
+// A Delegator is a Strategy that leaves some failures to another one. It may call that one's Decide itself, as long as this
+// answers at once; one of [FromProtoactor], which takes its time, it has to name.
+type Delegator interface {
+	Strategy
+	// Delegate returns the strategy that is to be asked in its place, nil when it decides itself. It is as pure as Decide.
+	Delegate(State, *Failure) Strategy
+}
+
+// delegate finds the strategy that decides about a failure.
+func delegate(from Strategy, s State, f *Failure) (by Strategy, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			by, err = nil, panicked(p)
+		}
+	}()
+	const deepest = 100
+	by = from
+	for range deepest {
+		d, delegates := by.(Delegator)
+		if !delegates {
+			return by, nil
+		}
+		next := d.Delegate(copied(s, f))
+		if next == nil {
+			return by, nil
+		}
+		by = next
+	}
+	return nil, fmt.Errorf("%w: it delegates without end", ErrStrategy)
+}
+
 // State is what a Strategy may know of the group.
 type State struct {
 	Now        time.Time
 	Generation int         // the newest generation, from 0
 	Size       int         // the number of ranks, also of those that were dropped or removed
 	Starting   bool        // some ranks of the generation are not ready yet
-	Restarts   []time.Time // when restarts were decided, oldest first
+	Restarts   []time.Time // when restarts were decided, oldest first: the latest 10000 at least,
+	Earlier    int         // and how many there were before these
 	Random     float64     // a fresh number in [0, 1), for jitter: a strategy keeps no source of its own
 }
 
-// RestartsWithin returns how many restarts were decided in the window that ends now; 0 means since the beginning.
+// RestartsWithin returns how many restarts were decided in the window that ends now, as far as Restarts tells; 0 means since the
+// beginning.
 func (s State) RestartsWithin(window time.Duration) int {
 	if window <= 0 {
-		return len(s.Restarts)
+		return s.Earlier + len(s.Restarts)
 	}
 	since := s.Now.Add(-window)
 	i := slices.IndexFunc(s.Restarts, func(t time.Time) bool { return t.After(since) })
@@ -155,8 +196,10 @@ type RestForOne struct {
 
 // Decide restarts the failed rank and those after it while there is budget.
 func (r RestForOne) Decide(s State, f *Failure) Directive {
-	return OneForOne(r).budget().decide(s, f, Directive{Action: Restart, Ranks: s.from(f.Rank)})
+	return r.budget().decide(s, f, Directive{Action: Restart, Ranks: s.from(f.Rank)})
 }
+
+func (r RestForOne) budget() budget { return OneForOne(r).budget() }
 
 // from lists a rank and those after it.
 func (s State) from(rank int) []int {
@@ -205,11 +248,18 @@ func (r RestForOne) Check() error { return OneForOne(r).Check() }
 // Check returns an error for a negative Linger.
 func (f FailFast) Check() error { return budget{}.check(f.Linger) }
 
-func checkStrategy(s Strategy) error {
-	if c, is := s.(Checker); is {
-		return c.Check()
+// checkStrategy asks a strategy whether it makes sense. One that cannot even say so, makes none.
+func checkStrategy(s Strategy) (err error) {
+	c, is := s.(Checker)
+	if !is {
+		return nil
 	}
-	return nil
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the Check of the strategy (%T) panicked: %v", s, p)
+		}
+	}()
+	return c.Check()
 }
 
 // A budget is what the strategies that restart have in common.

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
-	"slices"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/quick"
@@ -70,20 +70,11 @@ func TestStrategies(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := c.strategy.Decide(c.state, &Failure{Rank: 2, Uptime: uptime})
-			if ranks := got.Ranks; got.Action == Terminate {
-				got.Ranks = nil // nobody looks at them
-			} else if !slices.Equal(ranks, c.want.Ranks) {
-				t.Errorf("the ranks are %v", ranks)
-			}
-			if got.Ranks = c.want.Ranks; !same(got, c.want) {
+			if !reflect.DeepEqual(got, c.want) {
 				t.Errorf("%+v, want %+v", got, c.want)
 			}
 		})
 	}
-}
-
-func same(a, b Directive) bool {
-	return a.Action == b.Action && a.After == b.After && a.Linger == b.Linger && a.Reason == b.Reason
 }
 
 // O-28: a strategy that makes no sense is refused, with all that is wrong with it.
@@ -99,6 +90,8 @@ func TestBadStrategies(t *testing.T) {
 		{OneForOne{Backoff: Backoff{Min: -1}}, "Backoff.Min is negative (-1ns)"},
 		{OneForOne{Backoff: Backoff{Min: 2, Max: 1}}, "the Backoff's Max (1ns) is less than its Min (2ns): use 0 for no growth"},
 		{AllForOne{Within: 1, Decay: 1}, "a budget is either Within a window or subject to Decay: leave one at 0"},
+		{StrategyFunc(nil), "the StrategyFunc is nil: give a function"},
+		{FromProtoactor(nil).(Checker), "FromProtoactor: there is no strategy: give one of the engine's"},
 	} {
 		if err := c.strategy.Check(); err == nil || err.Error() != c.want {
 			t.Errorf("%+v: %v, want %s", c.strategy, err, c.want)
@@ -106,6 +99,11 @@ func TestBadStrategies(t *testing.T) {
 		if err := (Spec{Strategy: c.strategy}).Check(nil); !errors.Is(err, ErrSpec) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v", c.strategy, err)
 		}
+	}
+	var nobody *AllForOne // whose Check panics
+	if err := (Spec{Strategy: nobody}).Check(nil); !errors.Is(err, ErrSpec) ||
+		!strings.Contains(err.Error(), "the Check of the strategy (*supervisor.AllForOne) panicked: ") {
+		t.Errorf("a pointer to none: %v", err)
 	}
 	for _, good := range []Checker{AllForOne{}, OneForOne{Restarts: -1, Backoff: Backoff{Min: 1}}, RestForOne{Decay: 1}, FailFast{}} {
 		if err := good.Check(); err != nil {
@@ -128,6 +126,71 @@ func TestRestartsWithin(t *testing.T) {
 	}
 	if got := past(9, 8).RestartsWithin(time.Second); got != 0 {
 		t.Errorf("%d restarts in a window after the last", got)
+	}
+}
+
+// A strategy is told of the latest restarts, and how many there were: a service that restarts for years does not grow.
+func TestForgottenRestarts(t *testing.T) {
+	m, day := newMachine(config{size: 1, random: func() float64 { return 0 }}), 24*time.Hour
+	for n := range 3*keptRestarts + 1 {
+		m.now = epoch.Add(time.Duration(n) * day)
+		m.noteRestart()
+	}
+	s := m.state()
+	if n := len(s.Restarts); n < keptRestarts || n >= 2*keptRestarts || cap(m.restarts) > 4*keptRestarts || !s.Restarts[n-1].Equal(m.now) {
+		t.Errorf("%d restarts are kept, the last is %v", n, s.Restarts[n-1])
+	}
+	if all, week := s.RestartsWithin(0), s.RestartsWithin(7*day); all != 3*keptRestarts+1 || week != 7 {
+		t.Errorf("%d restarts in all, %d in the last week", all, week)
+	}
+	if d := (AllForOne{Restarts: 3*keptRestarts + 1}).Decide(s, &Failure{}); d.Action != Terminate {
+		t.Errorf("a budget that is spent: %+v", d)
+	}
+}
+
+// A chooser leaves what it does not decide to somebody else.
+type chooser struct {
+	FailFast
+	to func(State, *Failure) Strategy
+}
+
+func (c *chooser) Delegate(s State, f *Failure) Strategy { return c.to(s, f) }
+
+// A Delegator's choice decides, however deep, with a question of its own; one that never comes to an end, or panics, is at fault.
+func TestDelegate(t *testing.T) {
+	to := func(s Strategy) *chooser {
+		return &chooser{to: func(s2 State, f *Failure) Strategy {
+			f.Rank, s2.Restarts[0] = 9, time.Time{} // which changes nothing for who is asked next
+			return s
+		}}
+	}
+	endless := &chooser{}
+	endless.to = func(State, *Failure) Strategy { return endless }
+	for _, c := range []struct {
+		name     string
+		strategy Strategy
+		want     Directive
+		says     string
+	}{
+		{"itself", &chooser{FailFast: FailFast{Linger: 1}, to: func(State, *Failure) Strategy { return nil }}, Directive{Linger: 1, Reason: "fail-fast"}, ""},
+		{"another", to(OneForOne{Restarts: 2}), Directive{Action: Restart, Ranks: []int{2}, Reason: "restart 2 of 2"}, ""},
+		{"another's other", to(to(to(IgnoreFailures{}))), Directive{Action: Ignore, Reason: "failures are ignored"}, ""},
+		{"endless", endless, Directive{}, "it delegates without end"},
+		{"a panic", &chooser{to: func(State, *Failure) Strategy { panic("no idea") }}, Directive{}, "it panicked: no idea"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, f := past(3), &Failure{Rank: 2}
+			by, err := delegate(c.strategy, s, f)
+			if c.says != "" {
+				if !errors.Is(err, ErrStrategy) || !strings.Contains(err.Error(), c.says) {
+					t.Errorf("%v", err)
+				}
+				return
+			}
+			if d, err2 := try(by, s, f); err != nil || err2 != nil || !reflect.DeepEqual(d, c.want) {
+				t.Errorf("%+v, %v, %v", d, err, err2)
+			}
+		})
 	}
 }
 

@@ -197,7 +197,9 @@ func (m *machine) achieve(rank int) {
 		m.achieved = true
 		m.stopBecause(Succeeded, fmt.Sprintf("rank %d, which is significant, has ended", rank), nil)
 	default:
-		m.enough()
+		if m.missing <= 0 {
+			m.enough()
+		}
 	}
 }
 
@@ -230,7 +232,11 @@ func (m *machine) checkTerms(t terms) error {
 
 // enough looks whether so many ranks have ended well as it takes.
 func (m *machine) enough() {
-	if good, need := m.tally(); !m.achieved && m.verdict == "" && need > 0 && good >= need {
+	if m.achieved || m.verdict != "" || m.needed == 0 {
+		return
+	}
+	good, need := m.tally()
+	if m.missing = need - good; m.missing <= 0 {
 		m.achieved = true
 		m.release(fmt.Sprintf("enough ranks have ended well (%d)", good))
 	}

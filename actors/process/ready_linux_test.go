@@ -230,12 +230,20 @@ func TestBadProbe(t *testing.T) {
 		processtest.Check(t)
 		c := shell("true")
 		c.Ready = &process.Probe{TCP: "$NO_HOST:$NO_PORT"}
-		if err := launcher.Check(c); err != nil {
+		if err := launcher.Check(c); err != nil { // which does not know what else the command's environment will have
 			t.Error(err)
 		}
-		_, err := launcher.Launch(process.ID{}, c, newRecorder(t))
-		if wantErrorIs(t, err, process.ErrProbe); err == nil || !strings.Contains(err.Error(), "has no $NO_HOST, no $NO_PORT") {
+		known := c
+		known.Env = []string{"NO_HOST=localhost", "NO_PORT=1"}
+		preflight := launcher.(process.Preflighter).Preflight
+		if err := preflight([]process.Command{shell("true"), known}); err != nil {
 			t.Error(err)
+		}
+		_, launched := launcher.Launch(process.ID{}, c, newRecorder(t))
+		for _, err := range []error{launched, preflight([]process.Command{known, c, c})} {
+			if wantErrorIs(t, err, process.ErrProbe); err == nil || strings.Count(err.Error(), "has no $NO_HOST, no $NO_PORT") != 1 {
+				t.Error(err)
+			}
 		}
 	})
 	for _, beat := range []time.Duration{-1, time.Millisecond - 1} {

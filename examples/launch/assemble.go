@@ -29,6 +29,7 @@ type assembly struct {
 	what   []string   // for a dry run: each role in a line
 	wrong  error      // what is wrong with the command line itself
 	blamed []string   // settings that are wrong, and left out
+	others error      // what is wrong with files that this one names
 }
 
 // assemble returns the spec of a file's group, and the flags that say how it is shown. Everything that is wrong with the
@@ -45,15 +46,18 @@ func (g *groupFile) assemble(given []setting) (*flags, supervisor.Spec, []string
 	if g.Problems() == 0 && a.wrong == nil {
 		a.check(f, &spec)
 	}
-	if err := g.Err(); err != nil {
-		return nil, spec, nil, &fileError{usage("%w", err)}
+	if err := errors.Join(g.Err(), a.others); err != nil {
+		return nil, spec, nil, &fileError{error: usage("%w", err)}
 	}
 	f.programs = a.runs
 	return f, spec, a.what, a.wrong
 }
 
 // A fileError is what is wrong with a file, a line each.
-type fileError struct{ error }
+type fileError struct {
+	error
+	flag string // that names the file; "" for a group's own
+}
 
 func (e *fileError) Unwrap() error { return e.error }
 
@@ -213,7 +217,10 @@ func (a *assembly) settle(settings []setting, which func(setting) bool, v variab
 			return f
 		}
 		guilty := guiltyOf(left, err)
+		var other *fileError
 		switch {
+		case guilty >= 0 && left[guilty].at != nil && errors.As(err, &other):
+			a.others = errors.Join(a.others, err)
 		case guilty < 0:
 			a.Complain(at, "%s", plainText(err))
 			return f
@@ -271,6 +278,9 @@ var flagName = regexp.MustCompile(`--([a-z][a-z-]*)`)
 // guiltyOf is the setting that an error begins with, the last of its name; of a flag that may be repeated the one that is quoted. It
 // is -1 for none.
 func guiltyOf(settings []setting, err error) int {
+	if file, is := errors.AsType[*fileError](err); is {
+		return lastOf(settings, file.flag)
+	}
 	name, guilty := flagName.FindStringSubmatch(err.Error()), -1
 	if name == nil || !strings.HasPrefix(err.Error(), name[0]) {
 		return signedBy(settings, err)
@@ -284,6 +294,16 @@ func guiltyOf(settings []setting, err error) int {
 		guilty = slices.IndexFunc(settings, func(s setting) bool { return strings.Contains(err.Error(), "--"+s.name) })
 	}
 	return guilty
+}
+
+func lastOf(settings []setting, name string) (last int) {
+	last = -1
+	for i, s := range settings {
+		if s.name == name {
+			last = i
+		}
+	}
+	return last
 }
 
 // follows reports whether an error is about a setting that is missing because it was wrong itself.

@@ -282,6 +282,10 @@ func (f *flags) chooseStrategy() (supervisor.Strategy, error) {
 	one := supervisor.OneForOne{
 		Restarts: f.maxRestarts, Within: f.within, Decay: f.decay, MinUptime: f.minUptime, Backoff: backoff,
 	}
+	restartsNone := f.strategy == "fail-fast" || f.strategy == "ignore"
+	if restartsNone && f.maxRestarts != 0 && f.rules == "" && f.inline == nil {
+		return nil, usage("--max-restarts %d: --strategy %s restarts nothing: leave one of them out", f.maxRestarts, f.strategy)
+	}
 	switch f.strategy {
 	case "all-for-one":
 		return supervisor.AllForOne{

@@ -12,74 +12,89 @@ import (
 	"github.com/go-muster/muster/actors/process/processtest"
 )
 
+// Whatever is wrong with a file of rules is said at once, a line each, with its place, before anything is started.
+func TestBadRules(t *testing.T) {
+	processtest.Check(t)
+	path := file(t, "rules.yaml", "rules:\n- {name: x, do: hope}\n- then: x\n  do: fail\n", 0o644)
+	group := file(t, "group.yaml", "command: ls\nrules: "+path+"\n", 0o644)
+	for _, args := range [][]string{
+		{"--rules", path, "true"}, {"--rules", path, "--explain", "testdata/run.json"}, {"replay", "run.jsonl", "--rules", path}, {"up", group},
+	} {
+		code, stdout, stderr := here(t, args...)
+		lines := strings.Split(stderr, "\n")
+		if code != 2 || stdout != "" || len(lines) != 3 ||
+			!strings.HasPrefix(lines[0], "launch: "+path+`:2:17: do: there is no action "hope": choose one of fail, `) ||
+			!strings.HasPrefix(lines[1], "launch: "+path+`:3:3: a rule has no key "then": did you mean when?`) {
+			t.Errorf("%q: exit status %d, %q, stderr:\n%s", args, code, stdout, stderr)
+		}
+	}
+}
+
 // Whatever is wrong with a command line is said in one line, before anything is started.
 func TestBadInput(t *testing.T) {
 	dir := t.TempDir()
 	plain := file(t, "plain", "no program\n", 0o644)
 	badInterpreter := file(t, "script", "#!/does/not/exist\n", 0o755)
 	noFile := dir + "/missing/file"
-	badRules := file(t, "rules.yaml", "rules:\n- {name: x, do: hope}\n- then: x\n", 0o644)
 	for name, test := range map[string]struct {
 		args []string
 		code int
 		says string
 	}{
-		"no command":               {nil, 2, "no command: say what each rank is to run, as in launch -n 4"},
-		"no command after --":      {[]string{"-n", "2", "--"}, 2, "no command"},
-		"empty command":            {[]string{""}, 2, "no command: say"},
-		"unknown command":          {[]string{"no-such-program"}, 127, `"no-such-program" is not in PATH`},
-		"missing program":          {[]string{"./no-such-program"}, 127, "no such file"},
-		"missing script":           {[]string{"missing.py"}, 127, "missing.py: file does not exist"},
-		"missing script of python": {[]string{"python3", "-u", "missing.py"}, 127, "missing.py: file does not exist"},
-		"script not in --chdir":    {[]string{"--chdir", dir, "testdata/raise.py"}, 127, "testdata/raise.py: file does not exist"},
-		"directory as command":     {[]string{dir}, 126, "is a directory"},
-		"not executable":           {[]string{plain}, 126, "is not executable (chmod +x "},
-		"bad interpreter":          {[]string{badInterpreter}, 127, `"/does/not/exist" of ` + badInterpreter},
-		"no ranks":                 {[]string{"-n", "0", "true"}, 2, `--ranks "0": give the number of ranks`},
-		"ranks that are no number": {[]string{"-n", "x", "true"}, 2, `--ranks "x": give the number of ranks`},
-		"a fraction of a rank":     {[]string{"--nproc_per_node", "1.5", "true"}, 2, `--ranks "1.5": give`},
-		"far too many ranks":       {[]string{"-n", "1000000000", "true"}, 2, "from 1 to 65536, or auto, cpu or gpu"},
-		"negative grace":           {[]string{"--grace", "-1s", "true"}, 2, "--grace -1s: a time cannot be negative"},
-		"negative timeout":         {[]string{"--timeout", "-1s", "true"}, 2, "--timeout -1s: a time cannot be negative"},
-		"negative window":          {[]string{"--within", "-1s", "true"}, 2, "--within -1s: a time cannot be negative"},
-		"negative start":           {[]string{"--start-timeout", "-1s", "true"}, 2, "a time cannot be negative"},
-		"no time to start":         {[]string{"--start-timeout", "0", "true"}, 2, "give the ranks some time"},
-		"grace that is no time":    {[]string{"--grace", "30", "true"}, 2, "--grace"},
-		"negative restarts":        {[]string{"--max-restarts", "-2", "true"}, 2, "or -1 for any number"},
-		"bad back-off":             {[]string{"--backoff", "soon", "true"}, 2, "write MIN or MIN,MAX, such as 1s,1m"},
-		"negative back-off":        {[]string{"--backoff", "-1s", "true"}, 2, "cannot be negative"},
-		"back-off that shrinks":    {[]string{"--backoff", "2s,1s", "true"}, 2, "MAX must be a time no shorter than MIN"},
-		"unknown strategy":         {[]string{"--strategy", "hope", "true"}, 2, "choose one of all-for-one, one-for-one"},
-		"unknown output":           {[]string{"--output", "loud", "true"}, 2, "choose prefix, raw or none"},
-		"unknown flag":             {[]string{"--colour", "true"}, 2, "there is no flag --colour: flags of the command go after it (see launch --help)"},
-		"flag without value":       {[]string{"--report"}, 2, "--report: give it a value (see launch --help)"},
-		"bad env":                  {[]string{"--env", "A", "true"}, 2, `--env "A": write KEY=VALUE`},
-		"env without a name":       {[]string{"--env", "=A", "true"}, 2, `--env "=A": write KEY=VALUE`},
-		"bad filter":               {[]string{"--ranks-filter", "one", "true"}, 2, "write ranks and ranges, such as 0,3-5"},
-		"filter backwards":         {[]string{"-n", "9", "--ranks-filter", "5-3", "true"}, 2, "write ranks and ranges"},
-		"filter out of range":      {[]string{"-n", "4", "--ranks-filter", "3-4", "true"}, 2, "the last rank is 3"},
-		"missing --chdir":          {[]string{"--chdir", dir + "/missing", "true"}, 2, "there is no such directory"},
-		"a mute that speaks":       {[]string{"--speaks", "--plain", "true"}, 2, "without a socket nobody speaks"},
-		"a file as --chdir":        {[]string{"--chdir", plain, "true"}, 2, "there is no such directory"},
-		"missing report directory": {[]string{"--report", noFile, "true"}, 2, "--report " + noFile + ": cannot write to its"},
-		"a directory as report":    {[]string{"--report", dir, "true"}, 2, "it is a directory: name a file"},
-		"missing event directory":  {[]string{"--events", noFile, "true"}, 2, "--journal " + noFile + ": cannot be written: no"},
-		"a directory as events":    {[]string{"--events", dir, "true"}, 2, "is a directory"},
-		"a file as log directory":  {[]string{"--log-dir", plain, "true"}, 2, "not a directory"},
-		"rules that are not there": {[]string{"--rules", noFile, "true"}, 2, "--rules " + noFile + ": cannot be read: no such file"},
-		"a directory as rules":     {[]string{"--rules", dir, "true"}, 2, "--rules " + dir + ": cannot be read: is a directory"},
-		"rules without an end":     {[]string{"--rules", "/dev/zero", "true"}, 2, "/dev/zero:1:1: the file has 1048576 bytes, and at most 65536 are read"},
-		"rules that are wrong": {[]string{"--rules", badRules, "true"}, 2,
-			"--rules: " + badRules + `:2:17: do: there is no action "hope": choose one of fail`},
-		"all that is wrong":          {[]string{"--rules", badRules, "true"}, 2, "; " + badRules + `:3:3: a rule has no key "then"`},
+		"no command":                 {nil, 2, "no command: say what each rank is to run, as in launch -n 4"},
+		"no command after --":        {[]string{"-n", "2", "--"}, 2, "no command"},
+		"empty command":              {[]string{""}, 2, "no command: say"},
+		"unknown command":            {[]string{"no-such-program"}, 127, `"no-such-program" is not in PATH`},
+		"missing program":            {[]string{"./no-such-program"}, 127, "no such file"},
+		"missing script":             {[]string{"missing.py"}, 127, "missing.py: file does not exist"},
+		"missing script of python":   {[]string{"python3", "-u", "missing.py"}, 127, "missing.py: file does not exist"},
+		"script not in --chdir":      {[]string{"--chdir", dir, "testdata/raise.py"}, 127, "testdata/raise.py: file does not exist"},
+		"directory as command":       {[]string{dir}, 126, "is a directory"},
+		"not executable":             {[]string{plain}, 126, "is not executable (chmod +x "},
+		"bad interpreter":            {[]string{badInterpreter}, 127, `"/does/not/exist" of ` + badInterpreter},
+		"no ranks":                   {[]string{"-n", "0", "true"}, 2, `--ranks "0": give the number of ranks`},
+		"ranks that are no number":   {[]string{"-n", "x", "true"}, 2, `--ranks "x": give the number of ranks`},
+		"a fraction of a rank":       {[]string{"--nproc_per_node", "1.5", "true"}, 2, `--ranks "1.5": give`},
+		"far too many ranks":         {[]string{"-n", "1000000000", "true"}, 2, "from 1 to 65536, or auto, cpu or gpu"},
+		"negative grace":             {[]string{"--grace", "-1s", "true"}, 2, "--grace -1s: a time cannot be negative"},
+		"negative timeout":           {[]string{"--timeout", "-1s", "true"}, 2, "--timeout -1s: a time cannot be negative"},
+		"negative window":            {[]string{"--within", "-1s", "true"}, 2, "--within -1s: a time cannot be negative"},
+		"negative start":             {[]string{"--start-timeout", "-1s", "true"}, 2, "a time cannot be negative"},
+		"no time to start":           {[]string{"--start-timeout", "0", "true"}, 2, "give the ranks some time"},
+		"grace that is no time":      {[]string{"--grace", "30", "true"}, 2, "--grace"},
+		"negative restarts":          {[]string{"--max-restarts", "-2", "true"}, 2, "or -1 for any number"},
+		"bad back-off":               {[]string{"--backoff", "soon", "true"}, 2, "write MIN or MIN,MAX, such as 1s,1m"},
+		"negative back-off":          {[]string{"--backoff", "-1s", "true"}, 2, "cannot be negative"},
+		"back-off that shrinks":      {[]string{"--backoff", "2s,1s", "true"}, 2, "MAX must be a time no shorter than MIN"},
+		"unknown strategy":           {[]string{"--strategy", "hope", "true"}, 2, "choose one of all-for-one, one-for-one"},
+		"restarts of fail-fast":      {[]string{"--strategy", "fail-fast", "--max-restarts", "3", "true"}, 2, "--max-restarts 3: --strategy fail-fast restarts nothing: leave one of them out"},
+		"unknown output":             {[]string{"--output", "loud", "true"}, 2, "choose prefix, raw or none"},
+		"unknown flag":               {[]string{"--colour", "true"}, 2, "there is no flag --colour: flags of the command go after it (see launch --help)"},
+		"flag without value":         {[]string{"--report"}, 2, "--report: give it a value (see launch --help)"},
+		"bad env":                    {[]string{"--env", "A", "true"}, 2, `--env "A": write KEY=VALUE`},
+		"env without a name":         {[]string{"--env", "=A", "true"}, 2, `--env "=A": write KEY=VALUE`},
+		"bad filter":                 {[]string{"--ranks-filter", "one", "true"}, 2, "write ranks and ranges, such as 0,3-5"},
+		"filter backwards":           {[]string{"-n", "9", "--ranks-filter", "5-3", "true"}, 2, "write ranks and ranges"},
+		"filter out of range":        {[]string{"-n", "4", "--ranks-filter", "3-4", "true"}, 2, "the last rank is 3"},
+		"missing --chdir":            {[]string{"--chdir", dir + "/missing", "true"}, 2, "there is no such directory"},
+		"a mute that speaks":         {[]string{"--speaks", "--plain", "true"}, 2, "without a socket nobody speaks"},
+		"a file as --chdir":          {[]string{"--chdir", plain, "true"}, 2, "there is no such directory"},
+		"missing report directory":   {[]string{"--report", noFile, "true"}, 2, "--report " + noFile + ": cannot write to its"},
+		"a directory as report":      {[]string{"--report", dir, "true"}, 2, "it is a directory: name a file"},
+		"missing event directory":    {[]string{"--events", noFile, "true"}, 2, "--journal " + noFile + ": cannot be written: no"},
+		"a directory as events":      {[]string{"--events", dir, "true"}, 2, "is a directory"},
+		"a file as log directory":    {[]string{"--log-dir", plain, "true"}, 2, "not a directory"},
+		"rules that are not there":   {[]string{"--rules", noFile, "true"}, 2, "--rules " + noFile + ": cannot be read: no such file"},
+		"a directory as rules":       {[]string{"--rules", dir, "true"}, 2, "--rules " + dir + ": cannot be read: is a directory"},
+		"rules without an end":       {[]string{"--rules", "/dev/zero", "true"}, 2, "/dev/zero:1:1: the file has 1048576 bytes, and at most 65536 are read"},
 		"a report without rules":     {[]string{"--explain", "testdata/run.json"}, 2, "say with --rules which rules"},
 		"a command to explain":       {[]string{"--rules", "rules.yaml", "--explain", "testdata/run.json", "true"}, 2, "it starts nothing: leave the command out"},
 		"a report that is not there": {[]string{"--rules", "rules.yaml", "--explain", noFile}, 2, "--explain " + noFile + ": cannot be read: no such file"},
 		"a report that is none":      {[]string{"--rules", "rules.yaml", "--explain", plain}, 2, "give a file that --report wrote: no report: at byte"},
 		"unknown success":            {[]string{"--success", "most", "true"}, 2, `--success "most": write all, any, rank:N, role:NAME, or quorum:N`},
 		"success of no rank":         {[]string{"--success", "rank:1", "true"}, 2, "--success rank:1: the last rank is 0"},
-		"quorum of too many":         {[]string{"--success", "quorum:2", "true"}, 2, "--success quorum:2: of 1 ranks"},
-		"quorum of nobody":           {[]string{"--success", "quorum:0", "true"}, 2, "--success quorum:0: of 1 ranks"},
+		"quorum of too many":         {[]string{"--success", "quorum:2", "true"}, 2, "--success quorum:2: write how many of the ranks have to end well, from 1 to 1"},
+		"quorum of nobody":           {[]string{"--success", "quorum:0", "true"}, 2, "--success quorum:0: write how many"},
 		"negative lifetime":          {[]string{"--lifetime", "-1s", "true"}, 2, "--lifetime -1s: a time cannot be negative"},
 		"silence without beats":      {[]string{"--silence", "1s", "true"}, 2, "--silence 1s: say with --heartbeat"},
 		"silence below a beat":       {[]string{"--silence", "1s", "--heartbeat", "1s", "true"}, 2, "--silence 1s: give more than"},

@@ -64,7 +64,6 @@ func TestNotReady(t *testing.T) {
 	for name, args := range map[string][]string{
 		"not ready in": {"--start-timeout", "300ms", "--ready", "line:^never$", "sh", "-c", "echo here; exec sleep 1000"},
 		"closed its readiness descriptor before it was ready": {"--ready", "fd", "sh", "-c", "exec 4>&-; exec sleep 1000"},
-		"the rank's environment has no $NO_PORT":              {"--ready", "tcp:localhost:$NO_PORT", "sleep", "1000"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := start(t, args...)
@@ -72,6 +71,14 @@ func TestNotReady(t *testing.T) {
 				t.Errorf("%s", c.stderr.String())
 			}
 		})
+	}
+}
+
+// A variable that a rank will not have is told before anything starts; one of those that each rank has is none.
+func TestReadyVariables(t *testing.T) {
+	c := start(t, "-n", "2", "--ready", "tcp:localhost:$NO_PORT", "sleep", "1000")
+	if c.wants(2); c.stderr.String() != "launch: bad readiness probe: the rank's environment has no $NO_PORT\n" {
+		t.Errorf("%s", c.stderr.String())
 	}
 }
 

@@ -36,7 +36,7 @@ func (f *flags) before(otherwise supervisor.Strategy, list *rules.List) *rules.L
 	list.Else = otherwise
 	if list.Budget == nil {
 		backoff, _ := parseBackoff(f.backoff) // chooseStrategy has read it, too
-		list.Budget = &rules.Budget{Restarts: f.maxRestarts, Within: f.within, Backoff: backoff}
+		list.Budget = &rules.Budget{Restarts: f.maxRestarts, Within: f.within, Decay: f.decay, MinUptime: f.minUptime, Backoff: backoff}
 	}
 	return list
 }
@@ -57,7 +57,7 @@ func (f *flags) readRules() (*rules.List, error) {
 	}
 	list, err := rules.Parse(f.rules, text)
 	if err != nil {
-		return nil, usage("--rules: %w", err)
+		return nil, &fileError{usage("%w", err), "rules"}
 	}
 	return list, nil
 }

@@ -78,7 +78,7 @@ func parseSuccess(text string, ranks []process.Command) (s supervisor.Success, e
 	case what == "rank" && (n < 0 || n >= size):
 		return s, usage("--success %s: the last rank is %d", text, size-1)
 	case what == "quorum" && (n < 1 || n > size):
-		return s, usage("--success %s: of %d ranks between 1 and all can end well", text, size)
+		return s, usage("--success %s: write how many of the ranks have to end well, from 1 to %d", text, size)
 	case what == "rank":
 		return supervisor.Success{Ranks: []int{n}}, nil
 	}

@@ -87,7 +87,7 @@ func (g *groupFile) placed(err error) error {
 	}
 	if i := guiltyOf(g.settings, err); i >= 0 {
 		g.Complain(g.settings[i].at, "%s", plainText(err))
-		return &fileError{usage("%w", g.Err())}
+		return &fileError{error: usage("%w", g.Err())}
 	}
 	return err
 }

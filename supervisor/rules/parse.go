@@ -74,49 +74,47 @@ func (f *file) readRules(n ast.Node) []Rule {
 		return nil
 	}
 	rules := make([]Rule, len(s.Values))
+	all := -1
 	for i, v := range s.Values {
+		before := f.Problems()
 		f.readRule(v, &rules[i])
+		switch {
+		case all >= 0:
+			f.Complain(yamlfile.Place(v), "this rule never matches: the one in line %d matches everything: put it last", rules[all].Line)
+		case f.Problems() == before && rules[i].When.always(): // one that could not be read may only seem to
+			all = i
+		}
 	}
-	f.checkOrder(rules, s.Values)
 	return rules
 }
 
-// checkOrder finds rules to which no failure comes.
-func (f *file) checkOrder(rules []Rule, nodes []ast.Node) {
-	if f.Problems() > 0 {
-		return // a rule that could not be read may seem to match everything
-	}
-	all := slices.IndexFunc(rules, func(r Rule) bool { return r.When.always() })
-	for i := all + 1; all >= 0 && i < len(rules); i++ {
-		f.Complain(yamlfile.Place(nodes[i]), "this rule never matches: the one in line %d matches everything: put it last", rules[all].Line)
-	}
-}
-
 func (f *file) readRule(n ast.Node, r *Rule) {
-	before, told := f.Problems(), false
+	told, unread := false, false
 	if at := yamlfile.Place(n); at != nil {
 		r.Line = at.Line
 	}
 	keys := []yamlfile.Key{
 		{Name: "name", Read: f.Text("name", into(&r.Name, parseText))},
 		{Name: "when", Read: func(n ast.Node) { f.readWhen(n, &r.When) }},
-		{Name: "do", Read: func(n ast.Node) { told = true; f.Text("do", into(&r.Do, parseAction))(n) }},
+		{Name: "do", Read: func(n ast.Node) {
+			at := f.Problems()
+			f.Text("do", into(&r.Do, parseAction))(n)
+			told, unread = true, f.Problems() > at
+		}},
 		{Name: "free", Read: f.Text("free", into(&r.Free, parseBool))},
 		{Name: "linger", Read: f.Text("linger", into(&r.Linger, parseDuration))},
 		{Name: "backoff", Read: f.Text("backoff", into(&r.Backoff, parseBackoff))},
 		{Name: "reason", Read: f.Text("reason", into(&r.Reason, parseText))},
 	}
 	f.Mapping(n, "a rule", keys)
-	if f.Problems() > before {
-		return
-	}
+	_, keyed := n.(*ast.MappingNode)
 	switch {
-	case !told:
+	case !told && keyed:
 		f.Complain(yamlfile.Place(n), "the rule does not say what to do: write do and one of %s", strings.Join(actions, ", "))
-	case (r.Free || r.Backoff != supervisor.Backoff{}) && !r.Do.restarts():
-		f.Complain(yamlfile.Place(n), "free and backoff are for rules that restart: leave them out")
-	case r.Linger != 0 && r.Do == Ignore:
-		f.Complain(yamlfile.Place(n), "linger is for rules that stop ranks: leave it out")
+	case told && !unread:
+		for _, text := range r.wrong() {
+			f.Complain(yamlfile.Place(n), "%s", text)
+		}
 	}
 }
 

@@ -176,6 +176,9 @@ func FuzzParse(f *testing.F) {
 		var p *Problem
 		switch {
 		case err == nil:
+			if err := l.Check(); err != nil {
+				t.Errorf("what was read is refused: %v", err)
+			}
 			for _, x := range []*supervisor.Failure{code(1), died(9), oom, late, lost, torn, golang, of(3, 3, time.Hour)} {
 				l.Decide(state(3, 2), x)
 			}

@@ -12,7 +12,7 @@ import (
 // The zero List is FailFast.
 type List struct {
 	Rules []Rule
-	// Else decides what no rule matches; nil means FailFast. It has to answer at once.
+	// Else decides what no rule matches; nil means FailFast. One of supervisor.FromProtoactor may take its time.
 	Else supervisor.Strategy
 	// Budget bounds the restarts that count; nil means that there are none.
 	Budget *Budget
@@ -68,6 +68,14 @@ func (a Action) String() string {
 }
 
 func (a Action) restarts() bool { return a == RestartGroup || a == RestartRank || a == RestartRest }
+
+// Delegate leaves to Else what no rule matches.
+func (l List) Delegate(s supervisor.State, f *supervisor.Failure) supervisor.Strategy {
+	if l.Match(s, f) >= 0 {
+		return nil
+	}
+	return l.Else
+}
 
 // Decide asks the first rule that matches, or else Else. The reason of the directive names the rule.
 func (l List) Decide(s supervisor.State, f *supervisor.Failure) supervisor.Directive {
@@ -139,7 +147,9 @@ func (r *Rule) decide(b *Budget, s supervisor.State, f *supervisor.Failure) supe
 	switch r.Do {
 	case RestartGroup, RestartRank, RestartRest:
 		d := r.restart(b, s, f)
-		d.Ranks = r.Do.scope(s, f)
+		if d.Action == supervisor.Restart {
+			d.Ranks = r.Do.scope(s, f)
+		}
 		return d
 	case Ignore:
 		return supervisor.Directive{Action: supervisor.Ignore, Reason: r.Do.String()}

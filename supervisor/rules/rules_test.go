@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -194,9 +195,6 @@ func TestDecide(t *testing.T) {
 	} {
 		f := of(2, 0, 2*second)
 		got := list(t, budget+"rules: ["+test.rule+"]").Decide(test.state, f)
-		if got.Action == supervisor.Terminate {
-			got.Ranks = nil // nobody looks at them
-		}
 		if !reflect.DeepEqual(got, test.want) {
 			t.Errorf("%s: %+v, want %+v", test.rule, got, test.want)
 		}
@@ -228,6 +226,57 @@ func TestElse(t *testing.T) {
 	}
 	if d := (List{}).Decide(state(), code(3)); d.Action != supervisor.Terminate || d.Reason != "fail-fast" {
 		t.Errorf("the empty list: %+v", d)
+	}
+}
+
+// TestDelegate: what no rule matches is left to Else, which may take its time, and what one matches is not.
+func TestDelegate(t *testing.T) {
+	l := list(t, `rules: [{when: {exit: 3}, do: fail}]`)
+	if by := l.Delegate(state(), code(4)); by != nil {
+		t.Errorf("without Else: %v", by)
+	}
+	l.Else = supervisor.IgnoreFailures{}
+	if by := l.Delegate(state(), code(4)); by != l.Else {
+		t.Errorf("what no rule matches: %v", by)
+	}
+	if by := l.Delegate(state(), code(3)); by != nil {
+		t.Errorf("what a rule matches: %v", by)
+	}
+}
+
+// TestCheck: a list of a program's own is held to what a file is held to (O-15, O-28), all of it at once.
+func TestCheck(t *testing.T) {
+	second, no := time.Second, func(first, last int) Numbers { return Numbers{Ranges: []Range{{first, last}}} }
+	for want, l := range map[string]List{
+		"":                              {Rules: []Rule{{When: When{Exit: no(1, 3)}, Do: RestartRank, Free: true, Linger: second}, {Do: Drop}}, Else: supervisor.FailFast{}},
+		"rule 1: there is no action 6":  {Rules: []Rule{{Do: Drop + 1}}},
+		"rule 1: there is no action -1": {Rules: []Rule{{Do: -1}}},
+		"rule 1: free and backoff are for rules that restart":         {Rules: []Rule{{Do: Drop, Free: true}}},
+		"rule 2: linger is for rules that stop ranks":                 {Rules: []Rule{{When: When{OOM: true}}, {Do: Ignore, Linger: 1}}},
+		"rule 1: Linger is negative (-1s)":                            {Rules: []Rule{{Linger: -second}}},
+		"rule 1: the Backoff's Max (1s) is less":                      {Rules: []Rule{{Do: RestartGroup, Backoff: supervisor.Backoff{Min: 2 * second, Max: second}}}},
+		"rule 1: nothing matches this: a rank that raises":            {Rules: []Rule{{When: When{Exit: no(1, 3), Exception: []string{"E"}}}}},
+		"rule 1: Exit: there are no numbers from 3 to 1":              {Rules: []Rule{{When: When{Exit: no(3, 1)}}}},
+		"rule 1: Rank: there are no numbers from -1 to 1":             {Rules: []Rule{{When: When{Rank: no(-1, 1)}}}},
+		"rule 1: Message: an expression is nil":                       {Rules: []Rule{{When: When{Message: []*regexp.Regexp{nil}}}}},
+		`rule 1: KilledBy: "me": choose stranger or oom`:              {Rules: []Rule{{When: When{KilledBy: []process.Killer{"me"}}}}},
+		`rule 1: Phase: "done": choose starting or running`:           {Rules: []Rule{{When: When{Phase: "done"}}}},
+		"rule 2 never matches: rule 1 matches everything":             {Rules: []Rule{{}, {Do: Ignore}}},
+		"the Budget: Within is negative (-1s)":                        {Budget: &Budget{Within: -second}},
+		"Else: MinUptime is negative (-1s)":                           {Else: supervisor.OneForOne{MinUptime: -second}},
+		"rule 1: there is no action 9\nrule 2: there is no action 10": {Rules: []Rule{{Do: 9, When: When{OOM: true}}, {Do: 10}}},
+	} {
+		s := supervisor.Spec{Ranks: supervisor.Repeat(1, process.Command{Args: []string{"true"}}), Strategy: l}
+		err := s.Check(process.Local())
+		if want == "" {
+			if err != nil {
+				t.Error(err)
+			}
+			continue
+		}
+		if !errors.Is(err, supervisor.ErrSpec) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
 	}
 }
 
