@@ -73,6 +73,16 @@ func (l *life) hear(class, cost int, tell func(process.Observer)) {
 	}
 }
 
+// beat passes a sign of life on, unless there is something to tell anyway: they must not pile up before an observer that waits.
+func (l *life) beat() {
+	l.mu.Lock()
+	busy := l.queues[messages].busy
+	l.mu.Unlock()
+	if !busy {
+		l.hear(messages, 0, func(o process.Observer) { o.Message(&transport.Heartbeat{}) })
+	}
+}
+
 // deliver tells the observer, one thing after the other, and gives credit back for what it has taken.
 func (l *life) deliver(class int) {
 	for {

@@ -10,7 +10,6 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/go-muster/muster/actors/process"
-	"github.com/go-muster/muster/transport"
 )
 
 // A link is the root's side of one host: an actor for each time that an agent has joined. It alone touches its fields.
@@ -140,10 +139,11 @@ func (l *link) handle(ctx actor.Context, m any) {
 	case *beats:
 		for _, number := range m.Lives {
 			if life := l.lives[number]; life != nil {
-				life.hear(messages, 0, func(o process.Observer) { o.Message(&transport.Heartbeat{}) })
+				life.beat()
 			}
 		}
 	case *leaving:
+		l.session.aside(nil) // it waits for that
 		l.lose(ctx, m.Why)
 	default:
 		l.pass(m)

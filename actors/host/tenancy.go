@@ -54,7 +54,8 @@ type state int
 const (
 	looking state = iota
 	serving
-	ending // what it ran: then it looks again, or leaves
+	ending  // what it ran
+	parting // nothing of that is alive, and the root is told: then it looks again, or leaves
 	left
 )
 
@@ -129,6 +130,8 @@ func (a *agent) pulse(now time.Time) {
 		a.look(now)
 	case serving:
 		a.renew(now)
+	case parting:
+		a.part()
 	}
 }
 
@@ -291,29 +294,38 @@ func (a *agent) conclude(why string) {
 	}
 }
 
-// settle goes on when nothing is alive any more (G-3: what comes back to a root, comes back with nothing).
+// settle tells the root, if that is still there, that nothing is alive any more.
 func (a *agent) settle() {
-	if a.state != ending || len(a.tenants) > 0 {
-		return
+	switch {
+	case a.state == ending && len(a.tenants) == 0:
+		if l, ok := a.Launcher.(process.Leaser); ok {
+			l.Lease(time.Time{})
+		}
+		a.say(control, codeLeaving, &leaving{a.why})
+		a.state = parting
+		a.timer.Reset(min(interval(a.tenure.lease), partTime))
+	case a.state == parting && a.session.idle():
+		a.part()
 	}
-	if l, ok := a.Launcher.(process.Leaser); ok {
-		l.Lease(time.Time{})
-	}
-	a.say(control, codeLeaving, &leaving{a.why})
-	a.flush()
+}
+
+// partTime bounds how long an agent waits for its root to hear that it leaves: otherwise that finds out when the lease is over.
+const partTime = time.Second
+
+// part goes on after a root (G-3: what comes back to a root, comes back with nothing).
+func (a *agent) part() {
 	a.session, a.tenure = nil, nil
 	clear(a.arguments)
 	a.releaseUsed()
-	switch {
-	case a.leaves || a.done && !a.Stay:
+	if a.leaves || a.done && !a.Stay {
 		a.finish(nil)
-	default:
-		a.state, a.began, a.tries = looking, time.Now(), 0
-		if a.Join == "" && a.Roots == nil {
-			a.root = "" // it is invited again
-		}
-		a.timer.Reset(0)
+		return
 	}
+	a.state, a.began, a.tries = looking, time.Now(), 0
+	if a.Join == "" && a.Roots == nil {
+		a.root = "" // it is invited again
+	}
+	a.timer.Reset(0)
 }
 
 func (a *agent) finish(err error) {
