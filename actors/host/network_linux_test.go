@@ -1,0 +1,418 @@
+package host_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/go-muster/muster/actors/host"
+	"github.com/go-muster/muster/actors/host/internal/testnet"
+	"github.com/go-muster/muster/actors/process"
+	"github.com/go-muster/muster/actors/process/processtest"
+	"github.com/go-muster/muster/supervisor"
+)
+
+// A deed is what a root helper is to do: run one group.
+type deed struct {
+	Listen   string
+	Certs    string
+	Hosts    int // it waits for so many
+	PerHost  int
+	MaxHosts int
+	Lease    time.Duration
+	Restarts int
+	Spec     supervisor.Spec
+}
+
+// A word is a line that a root helper writes: an event of its group, a line of a rank, something of its pool, or the end.
+type word struct {
+	Event  string          `json:",omitempty"`
+	Rank   int             `json:",omitempty"`
+	Gen    int             `json:",omitempty"`
+	PID    int             `json:",omitempty"`
+	Host   string          `json:",omitempty"`
+	Line   string          `json:",omitempty"`
+	Log    string          `json:",omitempty"`
+	Reason string          `json:",omitempty"`
+	Err    string          `json:",omitempty"`
+	Report json.RawMessage `json:",omitempty"`
+	Done   bool            `json:",omitempty"`
+}
+
+var rootHelper = processtest.Helper("root", func() {
+	var d deed
+	if err := json.Unmarshal([]byte(os.Args[1]), &d); err != nil {
+		panic(err)
+	}
+	var mu sync.Mutex
+	say := func(w word) {
+		mu.Lock()
+		defer mu.Unlock()
+		b, _ := json.Marshal(w)
+		_, _ = os.Stdout.Write(append(b, '\n'))
+	}
+	err := d.run(say)
+	w := word{Done: true}
+	if err != nil {
+		w.Err = err.Error()
+	}
+	say(w)
+})
+
+// A sayer is a logger's handler.
+type sayer struct {
+	slog.Handler
+	say func(word)
+}
+
+func (s sayer) Enabled(context.Context, slog.Level) bool { return true }
+func (s sayer) Handle(_ context.Context, r slog.Record) error {
+	s.say(word{Log: r.Message})
+	return nil
+}
+
+func (d *deed) run(say func(word)) error {
+	tls, err := loadCerts(d.Certs)
+	if err != nil {
+		return err
+	}
+	pool, err := host.Open(host.Config{
+		Listen: d.Listen, TLS: tls, PerHost: d.PerHost, MaxHosts: d.MaxHosts, Lease: d.Lease, Logger: slog.New(sayer{say: say}),
+	})
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	if _, err := pool.Await(context.Background(), d.Hosts, 0, 0); err != nil {
+		return err
+	}
+	if d.Restarts > 0 {
+		d.Spec.Strategy = supervisor.AllForOne{Restarts: d.Restarts}
+	}
+	g, err := supervisor.Start(context.Background(), d.Spec, supervisor.WithLauncher(pool),
+		supervisor.WithObserver(func(e supervisor.Event) {
+			say(word{Event: string(e.Kind), Rank: e.Rank, Gen: e.Generation, PID: e.PID, Host: e.Host, Reason: e.Reason})
+		}),
+		supervisor.WithOutput(func(id process.ID, _ process.Stream, lines []byte) {
+			for line := range strings.Lines(string(lines)) {
+				say(word{Line: strings.TrimSuffix(line, "\n"), Rank: id.Rank, Gen: id.Generation})
+			}
+		}))
+	if err != nil {
+		return err
+	}
+	ctx, unhook := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer unhook()
+	defer context.AfterFunc(ctx, func() { g.Stop("the test is over") })()
+	err = g.Wait()
+	report, _ := json.Marshal(g.Report())
+	say(word{Report: report})
+	return err
+}
+
+var agentHelper = processtest.Helper("agent", func() {
+	tls, err := loadCerts(os.Args[1])
+	if err == nil {
+		ctx, unhook := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+		defer unhook()
+		err = host.Serve(ctx, host.AgentConfig{
+			Join: os.Args[2], Name: os.Args[3], TLS: tls, Slots: 4, Stay: true, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		})
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+})
+
+// A country is a root and hosts, each with a network namespace of its own.
+type country struct {
+	t      *testing.T
+	net    *testnet.Net
+	certs  string
+	locks  string
+	root   *program
+	agents map[string]*program
+}
+
+// A program is a root or an agent that runs.
+type program struct {
+	*exec.Cmd
+	stderr bytes.Buffer
+	words  chan word
+	past   []word
+	ended  chan struct{}
+}
+
+func createCerts(t *testing.T, dir string, hosts []string) {
+	key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	ca := &x509.Certificate{SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true, NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign}
+	root, err := x509.CreateCertificate(rand.Reader, ca, ca, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, h := range hosts {
+		name, addr, _ := strings.Cut(h, "=")
+		own, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		cert := &x509.Certificate{SerialNumber: big.NewInt(int64(2 + i)), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.ParseIP(addr)},
+			KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}}
+		leaf, err := x509.CreateCertificate(rand.Reader, cert, ca, own.Public(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, _ := x509.MarshalPKCS8PrivateKey(own)
+		os.MkdirAll(filepath.Join(dir, name), 0o700)
+		os.WriteFile(filepath.Join(dir, name, "ca"), root, 0o600)
+		os.WriteFile(filepath.Join(dir, name, "cert"), leaf, 0o600)
+		os.WriteFile(filepath.Join(dir, name, "key"), b, 0o600)
+	}
+}
+
+func loadCerts(dir string) (*tls.Config, error) {
+	root, _ := os.ReadFile(filepath.Join(dir, "ca"))
+	leaf, _ := os.ReadFile(filepath.Join(dir, "cert"))
+	b, _ := os.ReadFile(filepath.Join(dir, "key"))
+	key, err := x509.ParsePKCS8PrivateKey(b)
+	if err != nil {
+		return nil, err
+	}
+	ca, err := x509.ParseCertificate(root)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(ca)
+	return &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{{Certificate: [][]byte{leaf}, PrivateKey: key}}, RootCAs: pool, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert}, nil
+}
+
+func newCountry(t *testing.T, hosts ...string) *country {
+	processtest.Check(t)
+	names := append([]string{"root"}, hosts...)
+	c := &country{t: t, net: testnet.New(t, names...), certs: t.TempDir(), locks: t.TempDir(), agents: map[string]*program{}}
+	var who []string
+	for _, name := range names {
+		who = append(who, name+"="+c.net.Host(name).Addr())
+	}
+	createCerts(t, c.certs, who)
+	for _, name := range hosts {
+		c.startAgent(name)
+	}
+	return c
+}
+
+func (c *country) rootAddr() string { return c.net.Host("root").Addr() + ":7070" }
+
+func (c *country) startAgent(name string) {
+	c.agents[name] = c.start(name, agentHelper, filepath.Join(c.certs, name), c.rootAddr(), name)
+}
+
+func (c *country) start(on, helper string, args ...string) *program {
+	c.t.Helper()
+	command := processtest.Command(c.t, helper, args...)
+	p := &program{Cmd: exec.Command(command.Args[0], command.Args[1:]...), words: make(chan word, 1<<16), ended: make(chan struct{})}
+	p.Env = append(os.Environ(), command.Env...)
+	p.Stderr = &p.stderr
+	p.WaitDelay = patience
+	out, err := p.StdoutPipe()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if err := c.net.Host(on).Start(p.Cmd); err != nil {
+		c.t.Fatal(err)
+	}
+	go func() { // ends with the program
+		defer close(p.ended)
+		defer close(p.words)
+		p.read(out)
+		_ = p.Wait()
+	}()
+	c.t.Cleanup(func() {
+		_ = p.Process.Signal(syscall.SIGCONT)
+		_ = p.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-p.ended:
+		case <-time.After(patience):
+			_ = p.Process.Kill()
+			<-p.ended
+			c.t.Errorf("the %s on %s does not end", helper, on)
+		}
+		if c.t.Failed() {
+			c.t.Logf("%s on %s:\n%s", helper, on, p.stderr.String())
+		}
+	})
+	return p
+}
+
+func (p *program) read(out io.Reader) {
+	lines := bufio.NewScanner(out)
+	lines.Buffer(nil, 1<<24)
+	for lines.Scan() {
+		var w word
+		if json.Unmarshal(lines.Bytes(), &w) == nil {
+			p.words <- w
+		}
+	}
+}
+
+// rule starts a root that runs a group.
+func (c *country) rule(d deed) {
+	d.Listen, d.Certs = c.rootAddr(), filepath.Join(c.certs, "root")
+	text, err := json.Marshal(d)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.root = c.start("root", rootHelper, string(text))
+}
+
+// await waits for a word of the root.
+func (c *country) await(what string, is func(word) bool) word {
+	c.t.Helper()
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	for {
+		select {
+		case w, more := <-c.root.words:
+			if !more {
+				c.t.Fatalf("the root ended without: %s\n%s", what, c.root.tell())
+			}
+			c.root.past = append(c.root.past, w)
+			if is(w) {
+				return w
+			}
+		case <-late.C:
+			c.t.Fatalf("after %v, still not: %s\n%s", patience, what, c.root.tell())
+		}
+	}
+}
+
+func (p *program) tell() string {
+	var b strings.Builder
+	for _, w := range p.past[max(0, len(p.past)-60):] {
+		line, _ := json.Marshal(w)
+		b.Write(append(line, '\n'))
+	}
+	return b.String() + p.stderr.String()
+}
+
+// up waits until ranks of a generation have said so.
+func (c *country) up(generation, ranks int) {
+	c.t.Helper()
+	seen := map[int]bool{}
+	c.await(fmt.Sprintf("%d ranks of generation %d are up", ranks, generation), func(w word) bool {
+		if w.Line == "DOUBLE" {
+			c.t.Errorf("rank %d runs twice (G-3)", w.Rank)
+		}
+		if w.Line == "up" && w.Gen == generation {
+			seen[w.Rank] = true
+		}
+		return len(seen) == ranks
+	})
+}
+
+func (c *country) log(prefix string) {
+	c.t.Helper()
+	c.await(prefix, func(w word) bool { return strings.HasPrefix(w.Log, prefix) })
+}
+
+// ranks is a command that says "up" and then runs for ever, unless another process is the same rank: they share a file system.
+func (c *country) ranks(n int) []process.Command {
+	return supervisor.Repeat(n, process.Command{Args: []string{"/bin/sh", "-c",
+		`exec 9>"$0/$RANK"; flock -n 9 || { echo DOUBLE; exit 9; }; echo up; while :; do sleep 0.1; done`, c.locks}})
+}
+
+// lives lists the ranks that some process is.
+func (c *country) lives() (ranks []string) {
+	files, _ := filepath.Glob(filepath.Join(c.locks, "*"))
+	for _, name := range files {
+		f, err := os.Open(name)
+		if err != nil {
+			continue
+		}
+		if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
+			ranks = append(ranks, filepath.Base(name))
+		}
+		f.Close()
+	}
+	return ranks
+}
+
+const shortLease = 2 * time.Second
+
+// TestHostFailures: whatever becomes of a host, its ranks are ended, then started on a spare one, and never run twice; one that
+// comes back comes back with nothing (launchers B16; actors §7 #25).
+func TestHostFailures(t *testing.T) {
+	for _, row := range []struct {
+		name       string
+		harm, undo func(c *country, victim string)
+	}{
+		{"the agent is killed", func(c *country, victim string) { _ = c.agents[victim].Process.Kill() }, func(c *country, victim string) { c.startAgent(victim) }},
+		{"the agent is stopped", func(c *country, victim string) { _ = c.agents[victim].Process.Signal(syscall.SIGSTOP) },
+			func(c *country, victim string) { _ = c.agents[victim].Process.Signal(syscall.SIGCONT) }},
+		{"the host's interface is down", func(c *country, victim string) { _ = c.net.Host(victim).Down() }, func(c *country, victim string) { _ = c.net.Host(victim).Up() }},
+		{"the host is cut off", func(c *country, victim string) { c.net.Host(victim).Cut() }, func(c *country, victim string) { c.net.Host(victim).Heal() }},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			c := newCountry(t, "a", "b", "c", "d")
+			c.rule(deed{Hosts: 4, PerHost: 2, MaxHosts: 3, Lease: shortLease, Restarts: 2, Spec: supervisor.Spec{Ranks: c.ranks(6), Grace: time.Second}})
+			c.up(0, 6)
+			victim := c.hostOf(4)
+			row.harm(c, victim)
+			c.log("host " + victim + " is lost: ")
+			c.up(1, 6)
+			if n := len(c.lives()); n != 6 {
+				t.Errorf("%d ranks are alive, want 6", n)
+			}
+			row.undo(c, victim)
+			c.log("host " + victim + " has joined")
+			_ = c.root.Process.Signal(syscall.SIGTERM)
+			w := c.await("the end", func(w word) bool { return w.Report != nil })
+			var report struct {
+				Failures []struct{ Kind, Error, Host string }
+			}
+			if err := json.Unmarshal(w.Report, &report); err != nil {
+				t.Fatal(err)
+			}
+			origins := 0
+			for _, f := range report.Failures {
+				if f.Kind == "origin" {
+					origins++
+				}
+			}
+			if origins != 1 || !strings.Contains(report.Failures[0].Error, "host "+victim+" is lost") || report.Failures[0].Host != victim {
+				t.Errorf("one lost host is one failure: %+v", report.Failures)
+			}
+		})
+	}
+}
+
+// hostOf returns the host on which a rank was started last.
+func (c *country) hostOf(rank int) string {
+	for _, w := range slices.Backward(c.root.past) {
+		if w.Event == "started" && w.Rank == rank {
+			return w.Host
+		}
+	}
+	c.t.Fatalf("rank %d was never started", rank)
+	return ""
+}
