@@ -288,6 +288,11 @@ func (c *country) rule(d deed) {
 // await waits for a word of the root.
 func (c *country) await(what string, is func(word) bool) word {
 	c.t.Helper()
+	return c.within(patience, what, is)
+}
+
+func (c *country) within(patience time.Duration, what string, is func(word) bool) word {
+	c.t.Helper()
 	late := time.NewTimer(patience)
 	defer late.Stop()
 	for {
@@ -415,4 +420,107 @@ func (c *country) hostOf(rank int) string {
 	}
 	c.t.Fatalf("rank %d was never started", rank)
 	return ""
+}
+
+// TestShortPartition: a host that is cut off for less than its lease is not lost, and nothing that its ranks said meanwhile.
+func TestShortPartition(t *testing.T) {
+	c := newCountry(t, "a", "b")
+	const lines = 200
+	c.rule(deed{Hosts: 2, PerHost: 1, Lease: 30 * time.Second, Spec: supervisor.Spec{Ranks: supervisor.Repeat(2, process.Command{
+		Args: []string{"/bin/sh", "-c", fmt.Sprintf(`i=0; while [ $i -lt %d ]; do echo $i; i=$((i+1)); sleep 0.02; done; exit 0`, lines)},
+	})}})
+	next := [2]int{}
+	in := func(w word) {
+		if w.Line == "" {
+			return
+		}
+		if w.Line != fmt.Sprint(next[w.Rank]) {
+			t.Errorf("rank %d says %s, want %d", w.Rank, w.Line, next[w.Rank])
+		}
+		next[w.Rank]++
+	}
+	c.await("both have begun", func(w word) bool { in(w); return next[0] > 5 && next[1] > 5 })
+	b := c.net.Host("b")
+	b.Cut()
+	ahead := next[0] + 60 // the other one goes on
+	rank := 0
+	if c.hostOf(0) == "b" {
+		rank, ahead = 1, next[1]+60
+	}
+	c.await("the other rank goes on", func(w word) bool { in(w); return next[rank] > ahead })
+	b.Heal()
+	done := c.await("the end", func(w word) bool { in(w); return w.Done })
+	if done.Err != "" || next != [2]int{lines, lines} {
+		t.Errorf("error %q, %v lines, want %d each", done.Err, next, lines)
+	}
+}
+
+// TestSlowNetwork: on a network that loses frames and holds others back everything arrives, and nobody is lost.
+func TestSlowNetwork(t *testing.T) {
+	c := newCountry(t, "a", "b")
+	for _, name := range []string{"a", "b"} {
+		c.net.Host(name).Impair(0.02, 20*time.Millisecond)
+	}
+	c.rule(deed{Hosts: 2, PerHost: 2, Lease: 10 * time.Second, Spec: supervisor.Spec{Ranks: supervisor.Repeat(4, process.Command{
+		Args: []string{"/bin/sh", "-c", `seq 5000`},
+	})}})
+	next := [4]int{}
+	done := c.await("the end", func(w word) bool {
+		if w.Line != "" {
+			if next[w.Rank]++; w.Line != fmt.Sprint(next[w.Rank]) {
+				t.Fatalf("rank %d says %s, want %d", w.Rank, w.Line, next[w.Rank])
+			}
+		}
+		return w.Done
+	})
+	if done.Err != "" || next != [4]int{5000, 5000, 5000, 5000} {
+		t.Errorf("error %q, %v lines", done.Err, next)
+	}
+}
+
+// TestRootKilled: agents that lose their root end its ranks when their lease is over, and serve the next one with nothing of the
+// old one alive.
+func TestRootKilled(t *testing.T) {
+	for name, harm := range map[string]func(*country){
+		"killed":  func(c *country) { _ = c.root.Process.Kill() },
+		"stopped": func(c *country) { _ = c.root.Process.Signal(syscall.SIGSTOP) },
+		"cut off": func(c *country) { c.net.Host("root").Cut() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCountry(t, "a", "b")
+			c.rule(deed{Hosts: 2, PerHost: 2, Lease: shortLease, Spec: supervisor.Spec{Ranks: c.ranks(4), Grace: time.Second}})
+			c.up(0, 4)
+			harm(c)
+			processtest.Eventually(t, "the ranks are ended", func() bool { return len(c.lives()) == 0 })
+			first := c.root
+			_ = first.Process.Kill()
+			<-first.ended
+			c.net.Host("root").Heal()
+			c.rule(deed{Hosts: 2, PerHost: 2, Lease: shortLease, Spec: supervisor.Spec{Ranks: c.ranks(4), Grace: time.Second}})
+			c.up(0, 4)
+		})
+	}
+}
+
+// TestDDP: PyTorch's DistributedDataParallel on four hosts with four ranks each, unchanged.
+func TestDDP(t *testing.T) {
+	if testing.Short() {
+		t.Skip("sixteen interpreters with PyTorch take their time")
+	}
+	const python = "/usr/bin/python3" // Debian's: the one that has torch
+	if err := exec.Command(python, "-c", "import torch").Run(); err != nil {
+		t.Skipf("needs python3-torch: %v", err)
+	}
+	script, err := filepath.Abs("../../examples/train/torch/train_ddp.py")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newCountry(t, "a", "b", "c", "d")
+	c.rule(deed{Hosts: 4, PerHost: 4, Lease: 20 * time.Second, Spec: supervisor.Spec{StartTimeout: 5 * time.Minute, Ranks: supervisor.Repeat(16, process.Command{
+		Args: []string{python, script}, Env: []string{"GLOO_SOCKET_IFNAME=eth0", "OMP_NUM_THREADS=1"},
+	})}})
+	done := c.within(5*time.Minute, "the end", func(w word) bool { return w.Done })
+	if done.Err != "" {
+		t.Errorf("error %s\n%s", done.Err, c.root.tell())
+	}
 }
