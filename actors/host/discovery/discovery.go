@@ -76,23 +76,38 @@ type Provider interface {
 	// Register makes m known until ctx is done, and returns nil then; the others see it leave at once, if the store can still
 	// be told.
 	Register(ctx context.Context, m Member) error
-	// Watch calls f with all members of a role, by name and then by ID: once it knows them, even if there are none, and after
-	// each change, always from the same goroutine and with a slice that f may keep. It returns nil when ctx is done. What it
-	// shows does not change while the store is out of reach.
+	// Watch calls f with all members of a role, in the order in which they registered: once it knows them, even if there are
+	// none, and after each change, always from the same goroutine and with a slice that f may keep. Who had to register again
+	// keeps its place. It returns nil when ctx is done. What it shows does not change while the store is out of reach.
 	Watch(ctx context.Context, role Role, f func([]Member)) error
 }
 
-// Sort puts members into the order in which [Provider].Watch shows them.
-func Sort(members []Member) {
-	slices.SortFunc(members, func(a, b Member) int {
-		if c := strings.Compare(a.Name, b.Name); c != 0 {
-			return c
-		}
-		return strings.Compare(a.ID, b.ID)
-	})
+// Latest returns a channel that tells where the member of a role that registered last can be spoken to, whenever that is
+// another one: where a root has died and its successor is there already, it is the successor's. An address that nobody has
+// taken gives way to the next. The channel is closed when ctx is done, or Watch has failed; wait returns its error then.
+func Latest(ctx context.Context, p Provider, role Role) (addrs <-chan string, wait func() error) {
+	out, done := make(chan string, 1), make(chan struct{})
+	var failed error
+	go func() {
+		defer close(done)
+		defer close(out)
+		var told Member
+		failed = p.Watch(ctx, role, func(members []Member) {
+			if len(members) == 0 || members[len(members)-1] == told {
+				return
+			}
+			told = members[len(members)-1]
+			select {
+			case <-out:
+			default:
+			}
+			out <- told.Addr
+		})
+	}()
+	return out, func() error { <-done; return failed }
 }
 
-// Static is a Provider for members that are known beforehand. Those without an ID have their address for one; Register makes
+// Static is a Provider for members that are known beforehand, in this order. Those without an ID have their address for one; Register makes
 // nobody known. It returns an error if one of them fails its Check.
 func Static(members ...Member) (Provider, error) {
 	members = slices.Clone(members)
@@ -104,7 +119,6 @@ func Static(members ...Member) (Provider, error) {
 			return nil, err
 		}
 	}
-	Sort(members)
 	return static(members), nil
 }
 

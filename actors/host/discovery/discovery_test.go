@@ -2,6 +2,7 @@ package discovery_test
 
 import (
 	"context"
+	"errors"
 	"os/exec"
 	"slices"
 	"strings"
@@ -58,7 +59,7 @@ func TestStatic(t *testing.T) {
 		shown = append(shown, hosts)
 		cancel()
 	})
-	want := []discovery.Member{{Role: discovery.Host, Addr: "a:1", ID: "a:1"}, {Role: discovery.Host, Addr: "b:1", ID: "b:1"}}
+	want := []discovery.Member{{Role: discovery.Host, Addr: "b:1", ID: "b:1"}, {Role: discovery.Host, Addr: "a:1", ID: "a:1"}}
 	if err != nil || len(shown) != 1 || !slices.Equal(shown[0], want) {
 		t.Errorf("got %v, %v, want %v once", shown, err, want)
 	}
@@ -70,6 +71,57 @@ func TestStatic(t *testing.T) {
 	}
 	if _, err := discovery.Static(discovery.Member{Role: discovery.Host, Addr: "a"}); err == nil {
 		t.Error("an address without a port was accepted")
+	}
+}
+
+// A scripted provider shows what the test wants.
+type scripted struct {
+	discovery.Provider
+	views chan []discovery.Member
+	err   error
+}
+
+func (s scripted) Watch(_ context.Context, _ discovery.Role, f func([]discovery.Member)) error {
+	for view := range s.views {
+		f(view)
+	}
+	return s.err
+}
+
+// The last root to register is the one to join, each of them is told of once, and only the newest if nobody listened.
+func TestLatest(t *testing.T) {
+	root := func(id, addr string) discovery.Member {
+		return discovery.Member{Role: discovery.Root, ID: id, Addr: addr}
+	}
+	one, two, twoAgain := root("1", "one:1"), root("2", "two:1"), root("3", "two:1")
+	s := scripted{views: make(chan []discovery.Member), err: errors.New("refused")}
+	addrs, wait := discovery.Latest(t.Context(), s, discovery.Root)
+	show := func(members ...discovery.Member) { s.views <- members }
+	next := func(want string) {
+		t.Helper()
+		if addr := <-addrs; addr != want {
+			t.Errorf("told %q, want %q", addr, want)
+		}
+	}
+	show()
+	show(one)
+	next("one:1")
+	show(one)      // as before
+	show(one, two) // the first one is dead, and not yet dropped
+	next("two:1")
+	show(two)
+	show(two, twoAgain) // another life at the same address
+	next("two:1")
+	show(one)
+	show()
+	show(two)
+	close(s.views)
+	if err := wait(); err != s.err {
+		t.Errorf("wait returned %v, want what Watch did", err)
+	}
+	next("two:1")
+	if addr, open := <-addrs; open {
+		t.Errorf("told %q after the end", addr)
 	}
 }
 

@@ -133,6 +133,7 @@ func read(t *testing.T, c etcd.Config) *reader {
 			for _, m := range members {
 				ids = append(ids, m.ID)
 			}
+			slices.Sort(ids)
 			r.add(func() { r.views = append(r.views, strings.Join(ids, " ")) })
 		})
 	})
@@ -356,4 +357,39 @@ func TestLostLease(t *testing.T) {
 	register(t, c, "late")
 	r.shows(t, "h0", "late")
 	r.always(t, "h0")
+}
+
+// Who looks for a root finds the one that registered last, also while an older one that died is still there.
+func TestLatestRoot(t *testing.T) {
+	processtest.Check(t)
+	s := serve(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	addrs, wait := discovery.Latest(ctx, provider(t, s.config()), discovery.Root)
+	root := func(id string) (leave func()) {
+		m := host(id)
+		m.Role = discovery.Root
+		p := provider(t, s.config())
+		return run(t, func(ctx context.Context) error { return p.Register(ctx, m) })
+	}
+	next := func(want string) {
+		t.Helper()
+		select {
+		case addr := <-addrs:
+			if addr != want {
+				t.Errorf("told %q, want %q", addr, want)
+			}
+		case <-time.After(patience):
+			t.Fatalf("not told %q within %s", want, patience)
+		}
+	}
+	root("z")
+	next("z:7071")
+	leave := root("a")
+	next("a:7071")
+	leave()
+	next("z:7071")
+	cancel()
+	if err := wait(); err != nil {
+		t.Error(err)
+	}
 }

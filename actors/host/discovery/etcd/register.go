@@ -16,6 +16,8 @@ type record struct {
 	discovery.Member
 	// Left says that the member went on purpose. Its key stays until its lease ends, so that every reader sees why it goes.
 	Left bool `json:"left,omitempty"`
+
+	created int64 // the store's revision when the key was put
 }
 
 // Register implements [discovery.Provider]. A member that went with its lease, or was deleted by hand, registers again with the

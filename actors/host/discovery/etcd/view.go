@@ -1,6 +1,9 @@
 package etcd
 
 import (
+	"cmp"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/go-muster/muster/actors/host/discovery"
@@ -16,6 +19,7 @@ type view struct {
 // A sighting is a member that was listed once.
 type sighting struct {
 	member  discovery.Member
+	created int64     // the revision of its first key
 	missing time.Time // the first list of an unbroken row without it; zero if it stood in the last one
 }
 
@@ -54,11 +58,11 @@ func (v *view) take(id string, r record) (changed bool) {
 		delete(v.shown, id)
 		return s != nil
 	case s == nil:
-		v.shown[id] = &sighting{member: r.Member}
+		v.shown[id] = &sighting{member: r.Member, created: r.created}
 		return true
 	}
 	changed = s.member != r.Member
-	*s = sighting{member: r.Member}
+	s.member, s.missing = r.Member, time.Time{}
 	return changed
 }
 
@@ -69,12 +73,12 @@ func (v *view) outOfReach() {
 	}
 }
 
-// members returns those that are shown.
+// members returns those that are shown, in the order in which they first registered.
 func (v *view) members() []discovery.Member {
-	all := make([]discovery.Member, 0, len(v.shown))
-	for _, s := range v.shown {
-		all = append(all, s.member)
+	order := slices.SortedFunc(maps.Values(v.shown), func(a, b *sighting) int { return cmp.Compare(a.created, b.created) })
+	all := make([]discovery.Member, len(order))
+	for i, s := range order {
+		all[i] = s.member
 	}
-	discovery.Sort(all)
 	return all
 }

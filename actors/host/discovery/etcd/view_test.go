@@ -36,9 +36,9 @@ func TestView(t *testing.T) {
 
 func records(args []datadriven.CmdArg) map[string]record {
 	all := map[string]record{}
-	for _, arg := range args {
+	for i, arg := range args {
 		id, left := strings.CutPrefix(arg.Key, "-")
-		r := record{Member: discovery.Member{Role: discovery.Host, Name: id, ID: id}, Left: left}
+		r := record{Member: discovery.Member{Role: discovery.Host, Name: id, ID: id}, Left: left, created: int64(i)}
 		if len(arg.Vals) > 0 {
 			r.Addr = arg.Vals[0]
 		}

@@ -76,6 +76,7 @@ func (w *watcher) list(ctx context.Context) (records map[string]record, err erro
 		var r record
 		id := strings.TrimPrefix(string(kv.Key), w.prefix)
 		if json.Unmarshal(kv.Value, &r) == nil && r.ID == id && r.Check() == nil {
+			r.created = kv.CreateRevision
 			records[id] = r
 		}
 	}
