@@ -139,9 +139,6 @@ func (m *machine) overdueNow(_ int, l *life) bool {
 // watchLiveness sets the timer for the first that may be hung. A sign of life costs nothing: the timer goes off, and is
 // set again.
 func (m *machine) watchLiveness() {
-	if m.liveness.silence() == 0 && m.liveness.Stall == 0 {
-		return
-	}
 	var first time.Time
 	for rank := range m.lives {
 		if at, _ := m.deadline(&m.lives[rank]); !at.IsZero() && (first.IsZero() || at.Before(first)) {

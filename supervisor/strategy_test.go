@@ -105,7 +105,7 @@ func TestBadStrategies(t *testing.T) {
 		!strings.Contains(err.Error(), "the Check of the strategy (*supervisor.AllForOne) panicked: ") {
 		t.Errorf("a pointer to none: %v", err)
 	}
-	for _, good := range []Checker{AllForOne{}, OneForOne{Restarts: -1, Backoff: Backoff{Min: 1}}, RestForOne{Decay: 1}, FailFast{}} {
+	for _, good := range []Checker{AllForOne{}, OneForOne{Restarts: -1, Backoff: Backoff{Min: 1}}, RestForOne{Decay: 1}, FailFast{}, StrategyFunc(FailFast{}.Decide)} {
 		if err := good.Check(); err != nil {
 			t.Errorf("%+v: %v", good, err)
 		}

@@ -63,7 +63,7 @@ func (c *chaos) fault(seam string) error {
 	}
 	err := refusals[seam][dice.IntN(len(refusals[seam]))]
 	if err == nil {
-		time.Sleep(time.Duration(dice.IntN(3000)) * time.Microsecond)
+		processtest.Delay(time.Duration(dice.IntN(3000)) * time.Microsecond)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -165,7 +165,7 @@ func endChaos(ranks []*chaosRank, dice *rand.Rand) {
 		if r.err != nil {
 			continue
 		}
-		time.Sleep(time.Duration(dice.IntN(5000)) * time.Microsecond)
+		processtest.Delay(time.Duration(dice.IntN(5000)) * time.Microsecond)
 		if stop {
 			r.Stop("chaos", time.Second)
 		}

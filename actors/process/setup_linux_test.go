@@ -454,7 +454,7 @@ func TestSlowCrowd(t *testing.T) {
 		if began.IsZero() {
 			began = time.Now()
 		}
-		time.Sleep(50 * time.Millisecond)
+		processtest.Delay(50 * time.Millisecond)
 	}
 	l := launchWith(t, c, r)
 	exit := l.awaitExit()

@@ -348,7 +348,7 @@ func TestRedirectsWithoutADirectory(t *testing.T) {
 	}
 }
 
-// What torch refuses, and a rank that is not there (E03 to E05, E08).
+// What torch refuses, and a rank that is not there (E03 to E06, E08).
 func TestParseStreams(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "[0 0 0]", "0": "[0 0 0]", "1": "[1 1 1]", "2": "[2 2 2]", "3": "[3 3 3]", "0:1,1:2": "[1 2 0]", "1-2:3": "[0 3 3]",
