@@ -17,9 +17,15 @@ func Bench(bench.Key) bench.Bench[Strategy] {
 	return bench.Bench[Strategy]{Script: newScript, World: liveThrough}
 }
 
-// liveThrough lives through one world with a user's strategy, which is held to the laws of strategies meanwhile.
+// liveThrough lives through one world with a user's strategy, which is held to the laws of strategies meanwhile; without one, as
+// TestSimulation does.
 func liveThrough(s Strategy, o bench.Options) bench.World {
 	w := newWorld(o.Seed)
+	if s == nil {
+		err := w.writeDown(o.Seed)
+		return bench.World{Err: err, Transcript: w.script.String(), Restarts: len(w.m.restarts)}
+	}
+	w.trial = true
 	c := w.config
 	c.random = rand.New(rand.NewPCG(o.Seed, 2)).Float64
 	c.strategy = &lawful{Strategy: s, world: w, most: o.Restarts}
@@ -31,6 +37,66 @@ func liveThrough(s Strategy, o bench.Options) bench.World {
 	fmt.Fprintf(w.script, "%s\n", startLine(c, o.Seed))
 	err := w.run()
 	return bench.World{Err: err, Transcript: w.script.String(), Restarts: len(w.m.restarts)}
+}
+
+// writeDown lives through a world as a transcript, which tells the machine what its strategies answered.
+func (w *world) writeDown(seed uint64) error {
+	w.script = &strings.Builder{}
+	strategy := "told"
+	if _, later := w.strategy.(slow); later {
+		strategy = "slow"
+	}
+	fmt.Fprintf(w.script, "%s strategy=%s\n", startLine(w.config, seed), strategy)
+	w.m.strategy = w.written(w.strategy)
+	return w.run()
+}
+
+// written is a strategy whose answers can be written down, and are, if there is a transcript. What a slow one answers, is told in
+// any case.
+func (w *world) written(s Strategy) Strategy {
+	if w.script == nil {
+		return s
+	}
+	later, is := s.(slow)
+	if is {
+		s = later.Strategy
+	}
+	answer := func(state State, f *Failure) Directive {
+		d, err := try(s, state, f)
+		d.Reason = strings.ReplaceAll(d.Reason, ",", ";")
+		if !is {
+			w.said = append(w.said, "next "+answerWords(d, err))
+		}
+		if err != nil {
+			panic("no idea")
+		}
+		return d
+	}
+	if is {
+		return slow{StrategyFunc(answer)}
+	}
+	return &told{answer}
+}
+
+// A told strategy answers what somebody else has said before.
+type told struct{ StrategyFunc }
+
+// String is the same for all of them.
+func (*told) String() string { return "as told" }
+
+// answerWords is the inverse of script.directive.
+func answerWords(d Directive, err error) string {
+	if err != nil {
+		return "panic"
+	}
+	words := fmt.Sprintf("%v after=%v linger=%v", d.Action, d.After, d.Linger) + inBrackets(" scope", d.Ranks)
+	if d.Free {
+		words += " free"
+	}
+	if d.Reason != "" {
+		words += fmt.Sprintf(" text=(%s)", d.Reason)
+	}
+	return words
 }
 
 // A lawful strategy is one that is watched: it answers, always the same, and what it says can be done.
@@ -75,6 +141,10 @@ func startLine(c config, seed uint64) string {
 	if c.bounds.max > 0 {
 		line += fmt.Sprintf(" max-ranks=%d", c.bounds.max)
 	}
+	if c.history > 0 {
+		line += fmt.Sprintf(" history=%d", c.history)
+	}
+	line += fmt.Sprintf(" answer-time=%v", c.answerTime)
 	if c.timeout > 0 {
 		line += fmt.Sprintf(" timeout=%v", c.timeout)
 	}
@@ -132,6 +202,13 @@ func (m *machine) inputLine(ev event) string {
 			verb = "kill"
 		}
 		return verb + strings.TrimPrefix(ev.cause.Error(), ErrStopped.Error()+":")
+	case evChange:
+		if _, later := ev.strategy.(slow); later {
+			return "change strategy=slow"
+		}
+		return "change strategy=told"
+	case evAnswer:
+		return fmt.Sprintf("answer %s question=%d", answerWords(ev.directive, ev.err), ev.question)
 	case evNotice:
 		return fmt.Sprintf("notice text=(%s)", ev.text)
 	case evAdd:

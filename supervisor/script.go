@@ -38,7 +38,8 @@ func fail(format string, a ...any) { panic(badCommand{fmt.Errorf(format, a...)})
 
 // A script is one conversation: a machine, a virtual clock and the timers that a shell would have set.
 type script struct {
-	own    Strategy // where start names no other; nil for fail-fast
+	own    Strategy   // where start names no other; nil for fail-fast
+	said   []evAnswer // what the strategy "told" will answer, each to one question
 	m      *machine
 	now    time.Time
 	timers [timers]struct {
@@ -75,13 +76,19 @@ func (s *script) run(d *bench.Command) string {
 	case "change":
 		var c scripted
 		for _, arg := range d.CmdArgs {
+			if arg.Key == "at" {
+				continue // look has seen it
+			}
 			if err := c.set(arg.Key, arg.Vals); err != nil {
 				fail("%v", err)
 			}
 		}
-		return s.tell(evChange{c.strategy()})
+		return s.tell(evChange{s.strategy(&c)})
 	case "terms":
 		return s.tell(s.terms(d))
+	case "next": // what the strategy "told" is going to answer
+		s.said = append(s.said, s.answer(d))
+		return ""
 	case "answer": // of a strategy that takes its time
 		return s.tell(s.answer(d))
 	case "restart": // from outside, all or some
@@ -225,24 +232,59 @@ func changeOf(d *bench.Command) event {
 // maxScript is how many ranks a script may add: enough for anybody, and not for a mistake.
 const maxScript = 10_000
 
+// answer reads what a strategy says: "restart scope=(0,1) after=1s linger=1s free text=why", "panic", or "late", which is to the
+// question before the last one.
 func (s *script) answer(d *bench.Command) evAnswer {
 	a := evAnswer{question: s.m.question}
 	for _, word := range words(d) {
 		action := map[string]Action{"terminate": Terminate, "restart": Restart, "ignore": Ignore, "drop": Drop}
-		if word == "panic" {
+		switch word {
+		case "panic":
 			a.err = panicked("no idea")
-		} else if word == "late" {
+		case "late":
 			a.question--
-		} else {
+		case "free":
+			a.directive.Free = true
+		default:
 			a.directive.Action = action[word]
 		}
 	}
 	for _, arg := range d.CmdArgs {
-		if arg.Key == "scope" {
+		var err error
+		switch arg.Key {
+		case "scope":
 			a.directive.Ranks = numbers(arg.Vals)
+		case "after":
+			a.directive.After, err = time.ParseDuration(arg.Vals[0])
+		case "linger":
+			a.directive.Linger, err = time.ParseDuration(arg.Vals[0])
+		case "text":
+			a.directive.Reason = arg.Vals[0]
+		case "question":
+			a.question, err = strconv.Atoi(arg.Vals[0])
+		}
+		if err != nil {
+			fail("%v", err)
 		}
 	}
 	return a
+}
+
+// strategy is the one that the words name.
+func (s *script) strategy(c *scripted) Strategy {
+	if c.name != "told" {
+		return c.strategy()
+	}
+	return &told{func(State, *Failure) Directive {
+		if len(s.said) == 0 {
+			panic("nobody has said what to answer: see next")
+		}
+		a := s.said[0]
+		if s.said = s.said[1:]; a.err != nil {
+			panic("no idea")
+		}
+		return a.directive
+	}}
 }
 
 func pid(id process.ID) int { return 100 + 10*id.Generation + id.Rank }
@@ -425,6 +467,8 @@ func (s *script) config(d *bench.Command) config {
 			c.random = randomOf(arg.Vals[0])
 		case "ordered":
 			c.ordered = true
+		case "answer-time":
+			c.answerTime, err = time.ParseDuration(arg.Vals[0])
 		case "history": // how much a report has at least
 			c.history, err = strconv.Atoi(arg.Vals[0])
 		case "timeout":
@@ -438,7 +482,7 @@ func (s *script) config(d *bench.Command) config {
 			fail("%v", err)
 		}
 	}
-	if c.strategy = answer.strategy(); answer.name == "" && s.own != nil {
+	if c.strategy = s.strategy(&answer); answer.name == "" && s.own != nil {
 		c.strategy = s.own
 	}
 	if err := errors.Join(c.check(c.size), c.bounds.check(c.size)); err != nil {

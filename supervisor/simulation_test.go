@@ -3,6 +3,9 @@ package supervisor
 import (
 	"flag"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,16 +17,18 @@ var (
 )
 
 // TestSimulation runs the machine in random worlds and checks G-1 to G-4 and G-6 to G-9, that everybody has its full
-// grace, and that every run ends. A failure prints its seed and all that happened. To soak, or to see one seed again:
+// grace, and that every run ends. A failure prints its seed and all that happened, as a transcript: with -rewrite that becomes a
+// file in testdata, which TestTranscripts holds the machine to. To soak, to see one seed again, and to keep it:
 //
 //	go test ./supervisor -run Simulation -seeds 5000000
 //	go test ./supervisor -run Simulation -seeds 1 -seed 4711 -v
+//	go test ./supervisor -run Simulation -seeds 1 -seed 4711 -rewrite
 func TestSimulation(t *testing.T) {
 	var total census
 	for seed := *first; seed < *first+uint64(*seeds); seed++ {
 		w := newWorld(seed)
 		if err := w.run(); err != nil {
-			t.Fatalf("seed %d: %v\n%s", seed, err, replay(seed, (*machine).step))
+			t.Fatalf("seed %d: %v\n%s", seed, err, keep(t, "testdata", seed, (*machine).step))
 		}
 		total.count(w)
 	}
@@ -33,6 +38,53 @@ func TestSimulation(t *testing.T) {
 	}
 	if *seeds == 1 && testing.Verbose() {
 		t.Log("\n" + replay(*first, (*machine).step))
+	}
+}
+
+// keep makes a transcript of a world, and a file of it when -rewrite asks for one.
+func keep(t *testing.T, dir string, seed uint64, step func(*machine, time.Time, event) []effect) string {
+	t.Helper()
+	w := newWorld(seed)
+	w.step = step
+	err := w.writeDown(seed)
+	text := fmt.Sprintf("# World %d: %v\n\n%s", seed, err, w.script)
+	if rewrite := flag.Lookup("rewrite"); rewrite != nil && rewrite.Value.String() == "true" {
+		path := filepath.Join(dir, fmt.Sprintf("seed_%d.txt", seed))
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Error(err)
+		}
+	}
+	return text
+}
+
+// A failing seed is told as a transcript, which is kept when -rewrite says so. That it says the same again, for any world, is
+// tried in package supervisortest.
+func TestFailingSeed(t *testing.T) {
+	rewrite := flag.Lookup("rewrite").Value
+	if rewrite.String() == "true" {
+		t.Skip("the flag is this test's to set")
+	}
+	forgetful := func(m *machine, now time.Time, ev event) []effect {
+		return slices.DeleteFunc(m.step(now, ev), func(e effect) bool { _, is := e.(efKill); return is })
+	}
+	dir, seed := t.TempDir(), uint64(0)
+	for w := newWorld(seed); ; w = newWorld(seed) {
+		if w.step = forgetful; w.run() != nil {
+			break
+		}
+		seed++
+	}
+	if err := rewrite.Set("true"); err != nil {
+		t.Fatal(err)
+	}
+	text := keep(t, dir, seed, forgetful)
+	if err := rewrite.Set("false"); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.ReadFile(fmt.Sprintf("%s/seed_%d.txt", dir, seed))
+	if want := fmt.Sprintf("# World %d: ", seed); err != nil || string(file) != text || !strings.HasPrefix(text, want) ||
+		strings.HasPrefix(text, want+"<nil>") || !strings.Contains(text, "\n\nstart ranks=") || strings.Contains(text, "→ kill") {
+		t.Errorf("%v\n%s", err, text)
 	}
 }
 

@@ -30,6 +30,8 @@ type world struct {
 	lives    []*body     // the newest of each rank
 	log      *strings.Builder
 	script   *strings.Builder // the same as a transcript; nil when nobody wants one
+	said     []string         // in a transcript: what the strategy has answered in this step
+	trial    bool             // of a user's strategy, which is to stay
 	mood     mood
 	punctual bool // timers are never late
 }
@@ -202,8 +204,8 @@ func (w *world) run() error {
 		w.tell(evNotice{"the watchdog is back"}, nil)
 		w.tell(evSignal{syscall.SIGHUP}, nil)
 	})
-	if w.chance(0.2) && w.script == nil { // a user's strategy is on trial to the end
-		w.after(w.upTo(simHorizon), func() { w.tell(evChange{w.randomStrategy(len(w.lives))}, nil) })
+	if w.chance(0.2) && !w.trial {
+		w.after(w.upTo(simHorizon), func() { w.tell(evChange{w.written(w.randomStrategy(len(w.lives)))}, nil) })
 	}
 	w.after(simHorizon, func() { w.stop(false) })
 	for w.err == nil && len(w.queue) > 0 {
@@ -267,6 +269,7 @@ func (w *world) tell(ev event, b *body) {
 	if w.script != nil {
 		line = w.m.inputLine(ev)
 	}
+	w.said = nil
 	effects := w.step(w.m, w.now, ev)
 	w.transcribe(line, transcribe(effects, was, w.m.phase))
 	if w.log != nil {
@@ -281,10 +284,13 @@ func (w *world) tell(ev event, b *body) {
 
 // transcribe writes a command and its answer into the transcript. Start is there already.
 func (w *world) transcribe(line, answer string) {
-	switch {
-	case line == "":
+	if line == "" {
 		return
-	case w.steps > 1:
+	}
+	for _, next := range w.said {
+		fmt.Fprintf(w.script, "\n%s\n----\n", next)
+	}
+	if w.steps > 1 {
 		fmt.Fprintf(w.script, "\n%s at=%v\n", line, w.now.Sub(epoch))
 	}
 	if strings.Contains(answer, "\n\n") {

@@ -30,6 +30,9 @@
 //	signal USR1                            somebody sends it to all ranks
 //	terms need=1 types=(temporary)         those of start, all of them anew
 //	add 2, remove 1, resize 3 text=(why)   somebody changes the ranks; start has min-ranks=1 max-ranks=8
+//	change strategy=one-for-one restarts=1 the strategy is replaced
+//	next restart scope=(0,1) after=1s      what strategy=told says to the next question; linger=1s, free, text=(why); or panic
+//	answer ignore                          likewise, what strategy=slow says at last to the one that it was asked
 //	stop, kill, notice text=…, report, results
 //
 // Times are short and round where nothing is said: the grace is 5s, a rank that raised has 1s to end, SIGKILL 10s, the start

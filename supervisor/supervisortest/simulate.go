@@ -32,7 +32,8 @@ type Simulation struct {
 //   - the group under it: the invariants G-1 to G-4 and G-6 to G-9 of docs/design.md, and that every run ends.
 //
 // The first world that breaks a rule fails the test with its seed and all that happened in it, as a transcript. With the
-// flag -rewrite that becomes the file seed_N.txt for [Transcripts].
+// flag -rewrite that becomes the file seed_N.txt for [Transcripts]. Without a strategy the worlds are those of the supervisor's own
+// tests, each with another one.
 func (s Simulation) Simulate(t testing.TB, strategy supervisor.Strategy) {
 	t.Helper()
 	if s.Seeds == 0 {

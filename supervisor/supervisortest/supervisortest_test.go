@@ -12,6 +12,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/go-muster/muster/supervisor"
+	"github.com/go-muster/muster/supervisor/internal/bench"
 	"github.com/go-muster/muster/supervisor/rules"
 	"github.com/go-muster/muster/supervisor/supervisortest"
 )
@@ -90,6 +91,25 @@ func TestLaws(t *testing.T) {
 			t.Errorf("no %q in\n%s", what, text)
 		}
 	}
+}
+
+// Every world of the supervisor's own simulation, with all of its strategies, is a transcript that says the same again.
+func TestWorldsAsTranscripts(t *testing.T) {
+	dir, asked := t.TempDir(), 0
+	for seed := range uint64(300) {
+		w := supervisor.Bench(bench.Key{}).World(nil, bench.Options{Seed: seed})
+		if w.Err != nil {
+			t.Fatalf("seed %d: %v", seed, w.Err)
+		}
+		asked += strings.Count(w.Transcript, "\nnext ") + strings.Count(w.Transcript, "\nanswer ")
+		if err := os.WriteFile(fmt.Sprintf("%s/seed_%d.txt", dir, seed), []byte(w.Transcript), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if asked < 300 {
+		t.Errorf("the strategies were asked %d times", asked)
+	}
+	supervisortest.Transcripts(t, dir, nil)
 }
 
 // A world that failed becomes a transcript, which says the same again.
