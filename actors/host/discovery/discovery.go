@@ -3,7 +3,7 @@
 //	store, err := etcd.New(etcd.Config{Endpoints: []string{"https://etcd:2379"}, Cluster: "train"})
 //	…
 //	go store.Register(ctx, discovery.Member{Role: discovery.Host, Name: "a", Addr: "a.example:7071", ID: id})
-//	err = store.Watch(ctx, discovery.Root, func(roots []discovery.Member) { … })
+//	roots, wait := discovery.Latest(ctx, store, discovery.Root) // roots is for host.AgentConfig
 //
 // A [Provider] only says where somebody can be spoken to. That a host is lost is never concluded from here: the leases between
 // root and host decide that, and they hold while the store of a Provider is down.
