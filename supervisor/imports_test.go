@@ -48,7 +48,7 @@ func TestImports(t *testing.T) {
 			other, ours := strings.CutPrefix(other, module)
 			to := treeOf(other)
 			switch {
-			case !ours || from == to && from >= 0, from < 0 && strings.HasPrefix(other, pkg+"/internal/"): // an example may have packages
+			case !ours || from == to && from >= 0, from < 0 && strings.HasPrefix(other, main(pkg)+"/internal/"): // a command may have packages
 			case to < 0:
 				t.Errorf("%s imports %s, which nobody may", pkg, other)
 			case from >= 0 && !slices.Contains(arrows[from].may, arrows[to].tree):
@@ -59,6 +59,16 @@ func TestImports(t *testing.T) {
 	for _, pkg := range []string{"transport", "transport/worker", "transport/worker/python", "actors/process"} {
 		for _, linked := range reach(all, pkg) {
 			if strings.Contains(linked, "protoactor") {
+				t.Errorf("%s links %s", pkg, linked)
+			}
+		}
+	}
+	for pkg := range all {
+		if !strings.HasPrefix(pkg, "examples/") && treeOf(pkg) < 0 {
+			continue
+		}
+		for _, linked := range reach(all, pkg) {
+			if strings.HasPrefix(linked, "gonum.org/") { // the charts of bench/compare
 				t.Errorf("%s links %s", pkg, linked)
 			}
 		}
@@ -89,6 +99,12 @@ func TestImportsOfHosts(t *testing.T) {
 	if !slices.Contains(reach(all, hosts+"/internal/engine"), grpc) {
 		t.Error("even the engine does not link gRPC: the list is wrong")
 	}
+}
+
+// main returns the command that a package of its own belongs to.
+func main(pkg string) string {
+	command, _, _ := strings.Cut(pkg, "/internal/")
+	return command
 }
 
 // imports returns what each package that this module needs imports. Ours have short names.
