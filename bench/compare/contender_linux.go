@@ -23,7 +23,7 @@ type contender struct {
 	env    []string // "KEY=value", besides our own
 	// patience is how long a trial may take when that is less than --limit: of those who are known to hang.
 	patience time.Duration
-	argv   func(t *trial, work []string) []string
+	argv     func(t *trial, work []string) []string
 }
 
 // words puts a command line together from words and lists of words.
