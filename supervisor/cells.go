@@ -12,7 +12,7 @@ func (m *machine) onStart(event) {
 	if m.timeout > 0 {
 		m.arm(deadlineTimer, m.timeout)
 	}
-	m.spawn("")
+	m.launch()
 }
 
 func (m *machine) scopeAll() {
@@ -92,7 +92,7 @@ func (m *machine) join(f *Failure) {
 	}
 	m.scope[f.Rank] = true
 	if m.phase == waiting {
-		m.disarm(backoffTimer)
+		m.endWait()
 		m.phase = stopping
 	}
 	if !m.isSet(lingerTimer) {
@@ -339,7 +339,7 @@ func (m *machine) givenUp(f *Failure) error {
 }
 
 // restarted is how many generations have taken the place of another one.
-func (m *machine) restarted() int { return max(0, m.generation-m.additions) }
+func (m *machine) restarted() int { return max(0, m.generation-m.first-m.additions) }
 
 // because is the reason that ranks are told when another one failed.
 func because(f *Failure) string { return fmt.Sprintf("rank %v failed", f.ID()) }
@@ -379,6 +379,7 @@ func (m *machine) drop(f *Failure, d Directive) {
 	})
 	for _, id := range ids {
 		m.lives[id.Rank].dropper = f
+		m.target--
 	}
 	m.unqueue(func(rank int) bool { return m.lives[rank].dropper == f })
 	m.askAll(func(_ int, l *life) bool { return l.dropper == f }, false)
@@ -426,11 +427,11 @@ func (m *machine) settle() {
 		m.emitGroup(Event{Kind: EventWaiting, After: m.after})
 		m.arm(backoffTimer, m.after)
 	default:
-		m.spawn(m.reason)
+		m.launch()
 	}
 }
 
-func (m *machine) onBackoff(event) { m.spawn(m.reason) }
+func (m *machine) onBackoff(event) { m.launch() }
 
 func (m *machine) onNotice(ev event) {
 	m.emitGroup(Event{Kind: EventNotice, Reason: ev.(evNotice).text})
@@ -476,7 +477,7 @@ func (m *machine) terminate() {
 	m.next, m.resized = Terminate, nil
 	m.dismiss()
 	m.scopeAll()
-	m.disarm(backoffTimer)
+	m.endWait()
 	if !m.any(alive) {
 		m.finish()
 		return
@@ -487,6 +488,7 @@ func (m *machine) terminate() {
 // finish ends the group, once (G-4): nothing is alive.
 func (m *machine) finish() {
 	m.unqueue(func(int) bool { return true })
+	m.unawait()
 	m.judge()
 	m.phase = done
 	for t := range timers {

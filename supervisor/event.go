@@ -23,7 +23,7 @@ const (
 	EventAbandon   EventKind = "abandon"   // a rank's process does not die and is waited for no longer
 	EventExited    EventKind = "exited"    // nothing is left of a rank's process
 	EventReaped    EventKind = "reaped"    // nothing is left of any rank that was to be stopped
-	EventWaiting   EventKind = "waiting"   // the next generation starts after a wait
+	EventWaiting   EventKind = "waiting"   // the next generation starts after a wait; or when there is room for it, for which Reason waits at most After
 	EventStopping  EventKind = "stopping"  // the group was asked to stop from outside
 	EventSignal    EventKind = "signal"    // somebody outside sent a signal to every rank
 	EventGhost     EventKind = "ghost"     // something came from an older generation, and was dropped
@@ -37,6 +37,7 @@ const (
 	EventRemoved   EventKind = "removed"   // a rank is ended for good, because somebody wants that: it belongs to the group no more
 	EventRestart   EventKind = "restart"   // a rank is to be restarted, because somebody asked for it
 	EventResized   EventKind = "resized"   // the next generation has Size ranks, with new numbers
+	EventRoom      EventKind = "room"      // the hosts have room for Size ranks now, on so many Hosts
 	EventDone      EventKind = "done"      // the group has ended
 )
 
@@ -49,8 +50,10 @@ type Event struct {
 	Generation int
 	PID        int
 	Host       string         // of started: where, when the launcher has several hosts
-	Reason     string         // why: of stop, kill, stopping, decided, ghost, added, removed, resized
-	Size       int            // of resized: the new world size
+	Reason     string         // why: of stop, kill, stopping, decided, ghost, added, removed, resized, waiting for hosts
+	Size       int            // of resized: the new world size; of room
+	Hosts      int            // of room
+	Fit        bool           // of resized: to the room that there is, and not from outside
 	Signal     process.Signal // of signal
 	Kill       bool           // of stopping: at once, without a grace
 	Terms      *Terms         // of changed: the new ones; nil when it is the strategy

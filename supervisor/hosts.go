@@ -1,6 +1,9 @@
 package supervisor
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -21,13 +24,17 @@ const killMargin = 5 * time.Second
 
 // join takes the group's part of a launcher with several hosts. A rank that is killed while nobody hears of its host is not
 // abandoned before the host is lost, which ends it.
-func (r *root) join() {
+func (r *root) join(ctx actor.Context) {
 	r.launcher = r.options.launcher
 	placer, is := r.options.launcher.(process.Placer)
 	if !is {
 		return
 	}
-	r.hosts = &hosts{team: placer.Join(func(process.Room) {}), generation: -1}
+	r.journal.place()
+	system, self := ctx.ActorSystem(), ctx.Self()
+	r.hosts = &hosts{team: placer.Join(func(room process.Room) {
+		r.group.sendTo(system, self, &roomed{room})
+	}), generation: -1}
 	r.launcher = r.hosts.team
 	r.machine.killWait = max(r.machine.killWait, r.hosts.team.Patience()+killMargin)
 }
@@ -122,11 +129,21 @@ func (r *root) meet(ids []process.ID) process.Launcher {
 	return r.launcher
 }
 
-// disband lets nobody meet the ranks of before.
-func (r *root) disband() {
+// renew replaces all ranks. Nobody is to meet the old ones.
+func (r *root) renew(ctx actor.Context, commands []process.Command) {
 	r.port.Release()
-	r.port = nil
+	r.port, r.ended, r.cast = nil, nil, newCast() // nor is one to answer for them
 	r.hosts.forget()
+	r.setRanks(ctx, commands)
+}
+
+// cutOrRepeat has the first of some commands, and the last one for all that follow.
+func cutOrRepeat(commands []process.Command, n int) []process.Command {
+	fit := slices.Clone(commands[:min(n, len(commands))])
+	for len(fit) < n {
+		fit = append(fit, commands[len(commands)-1])
+	}
+	return fit
 }
 
 // environment is what a rank finds around it.
@@ -154,5 +171,47 @@ func (r *root) conditions(rank int) []string {
 	return r.spec.Conditions(rank)
 }
 
-// begin starts the machine.
-func (r *root) begin(ctx actor.Context) { r.step(ctx, evStart{}) }
+// begin starts the machine, on several hosts when it has heard of those that are there.
+func (r *root) begin(ctx actor.Context) {
+	if r.hosts == nil {
+		r.step(ctx, evStart{})
+	} else {
+		ctx.Send(ctx.Self(), &begun{})
+	}
+}
+
+// Messages to the root actor.
+type (
+	roomed struct{ room process.Room }
+	begun  struct{} // after what was sent before
+)
+
+// recallLost is the inverse of HostLostError.Error: nil for another text. It does not know the generations of the lives.
+func recallLost(text string) *process.HostLostError {
+	name, why, is := strings.Cut(strings.TrimPrefix(text, "host "), " is lost: ")
+	if !is || !strings.HasPrefix(text, "host ") {
+		return nil
+	}
+	lost := &process.HostLostError{Host: name, Why: why}
+	const with = " (with ranks "
+	at := strings.LastIndex(why, with)
+	if at < 0 || !strings.HasSuffix(why, ")") {
+		return lost
+	}
+	for _, run := range strings.Split(why[at+len(with):len(why)-1], ", ") {
+		var first, last int
+		if n, err := fmt.Sscanf(run, "%d-%d", &first, &last); n == 1 {
+			last = first
+		} else if err != nil {
+			return lost
+		}
+		if first < 0 || last-first > journalRanks-len(lost.Lives) {
+			return lost
+		}
+		for rank := first; rank <= last; rank++ {
+			lost.Lives = append(lost.Lives, process.ID{Rank: rank})
+		}
+	}
+	lost.Why = why[:at]
+	return lost
+}

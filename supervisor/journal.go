@@ -29,11 +29,12 @@ const (
 
 // A journal writes down what happens. Nil is one that nobody wants.
 type journal struct {
-	w     io.Writer
-	spec  Spec
-	start time.Time
-	host  string
-	begun bool
+	w      io.Writer
+	spec   Spec
+	start  time.Time
+	host   string
+	begun  bool
+	placed bool // on several hosts
 }
 
 func newJournal(w io.Writer, s Spec, start time.Time) *journal {
@@ -42,6 +43,21 @@ func newJournal(w io.Writer, s Spec, start time.Time) *journal {
 	}
 	host, _ := os.Hostname()
 	return &journal{w: w, spec: s, start: start, host: host}
+}
+
+// place notes that there are several hosts.
+func (j *journal) place() {
+	if j != nil {
+		j.placed = true
+	}
+}
+
+// elastic is nil for one host, where it means nothing.
+func (j *journal) elastic() *Elastic {
+	if !j.placed {
+		return nil
+	}
+	return &j.spec.Elastic
 }
 
 // setRanks tells of other commands.
@@ -111,6 +127,9 @@ type header struct {
 	Timeout      float64   `json:"timeout_s,omitempty"`
 	Lifetime     float64   `json:"lifetime_s,omitempty"`
 	Ordered      bool      `json:"ordered,omitempty"`
+	First        int       `json:"first_generation,omitempty"`
+	Placed       bool      `json:"placed,omitempty"` // on several hosts
+	Elastic      *Elastic  `json:"elastic,omitempty"`
 	termsDocument
 }
 
@@ -135,7 +154,7 @@ func headerOf(j *journal) header {
 		Journal: journalVersion, Run: s.RunID, Name: s.Name, Host: j.host, PID: os.Getpid(), Time: j.start,
 		WorldSize: len(s.Ranks), MinRanks: s.MinRanks, MaxRanks: s.MaxRanks, Strategy: cut(Describe(s.Strategy)),
 		Grace: s.Grace.Seconds(), StartTimeout: s.StartTimeout.Seconds(), Timeout: s.Timeout.Seconds(),
-		Lifetime: s.Lifetime.Seconds(), Ordered: s.Ordered,
+		Lifetime: s.Lifetime.Seconds(), Ordered: s.Ordered, First: s.FirstGeneration, Placed: j.placed, Elastic: j.elastic(),
 		termsDocument: Terms{s.RestartTypes, s.Success, s.Significant, s.AutoShutdown}.document(),
 	}
 }
@@ -159,7 +178,9 @@ type record struct {
 	After      float64          `json:"after_s,omitempty"`
 	Linger     float64          `json:"linger_s,omitempty"`
 	Free       bool             `json:"free,omitempty"`
-	Size       int              `json:"size,omitempty"`        // the new world size
+	Size       int              `json:"size,omitempty"`        // the new world size; of room, how many ranks there is room for
+	Hosts      int              `json:"hosts,omitempty"`       // of room
+	Fit        bool             `json:"fit,omitempty"`         // of resized: to the room that there is
 	FailureSeq int              `json:"failure_seq,omitempty"` // which failure was decided about
 	Failure    *failureDocument `json:"failure,omitempty"`     // of failed
 	Exit       *process.Exit    `json:"exit,omitempty"`
@@ -170,7 +191,7 @@ type record struct {
 func (j *journal) record(e Event) record {
 	r := record{
 		Seq: e.Seq, Time: e.At, At: e.At.Sub(j.start).Seconds(), Event: e.Kind, Generation: e.Generation, PID: e.PID, Host: e.Host,
-		Reason: e.Reason, Size: e.Size, After: e.After.Seconds(), Exit: e.Exit,
+		Reason: e.Reason, Size: e.Size, Hosts: e.Hosts, Fit: e.Fit, After: e.After.Seconds(), Exit: e.Exit,
 	}
 	if e.Rank >= 0 {
 		r.Rank = &e.Rank

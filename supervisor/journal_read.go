@@ -19,6 +19,8 @@ type Journal struct {
 	PID             int // of the supervisor
 	Start           time.Time
 	Strategy        string // for people
+	// Placed says that it ran on several hosts.
+	Placed bool
 	// Spec is the group's at its start, without its strategy, and with empty commands.
 	Spec Spec
 	// Events are all that happened, in order. Their failures are as they were known then, without stacks.
@@ -113,7 +115,7 @@ func (j *journalReader) readHeader(line []byte) error {
 	j.failures, j.size, j.present, j.most = map[int]*Failure{}, h.WorldSize, h.WorldSize, h.WorldSize
 	spec, err := h.spec()
 	j.journal = Journal{
-		Run: h.Run, Name: h.Name, Host: h.Host, PID: h.PID, Start: h.Time, Strategy: h.Strategy, Spec: spec,
+		Run: h.Run, Name: h.Name, Host: h.Host, PID: h.PID, Start: h.Time, Strategy: h.Strategy, Spec: spec, Placed: h.Placed,
 	}
 	return err
 }
@@ -126,7 +128,10 @@ func (h *header) spec() (s Spec, err error) {
 	s = Spec{
 		Name: h.Name, RunID: h.Run, Ranks: make([]process.Command, h.WorldSize), MinRanks: h.MinRanks, MaxRanks: h.MaxRanks,
 		Ordered: h.Ordered, RestartTypes: t.RestartTypes, Success: t.Success, Significant: t.Significant,
-		AutoShutdown: t.AutoShutdown,
+		AutoShutdown: t.AutoShutdown, FirstGeneration: h.First,
+	}
+	if h.Elastic != nil {
+		s.Elastic = *h.Elastic
 	}
 	terms := t.terms()
 	return s, errors.Join(terms.check(h.WorldSize), s.bounds().check(h.WorldSize), setSeconds(&s.Grace, "grace_s", h.Grace),
@@ -185,14 +190,14 @@ func (k EventKind) known() bool {
 	switch k {
 	case EventSpawn, EventStarted, EventReady, EventRunning, EventReturned, EventFailed, EventDecided, EventStop, EventKill,
 		EventAbandon, EventExited, EventReaped, EventWaiting, EventStopping, EventGhost, EventNotice, EventChanged, EventHello,
-		EventProbing, EventHung, EventStraggler, EventSignal, EventAdded, EventRemoved, EventResized, EventRestart, EventDone:
+		EventProbing, EventHung, EventStraggler, EventSignal, EventAdded, EventRemoved, EventResized, EventRestart, EventRoom, EventDone:
 		return true
 	}
 	return false
 }
 
 func (j *journalReader) event(r *record) (Event, error) {
-	e := Event{Seq: r.Seq, Kind: r.Event, Rank: -1, Generation: r.Generation, PID: r.PID, Host: r.Host, Reason: r.Reason, Exit: r.Exit, Size: r.Size}
+	e := Event{Seq: r.Seq, Kind: r.Event, Rank: -1, Generation: r.Generation, PID: r.PID, Host: r.Host, Reason: r.Reason, Exit: r.Exit, Size: r.Size, Hosts: r.Hosts, Fit: r.Fit}
 	if r.Rank != nil {
 		e.Rank = *r.Rank
 	}
@@ -217,6 +222,10 @@ func (j *journalReader) event(r *record) (Event, error) {
 	case EventExited:
 		if e.Exit == nil {
 			return e, errors.New("it has no exit")
+		}
+	case EventRoom:
+		if e.Size < 0 || e.Hosts < 0 {
+			return e, fmt.Errorf("room for %d ranks on %d hosts", e.Size, e.Hosts)
 		}
 	case EventChanged:
 		return e, j.changed(&e, r.Terms)
@@ -257,7 +266,7 @@ func (j *journalReader) resize(e *Event) error {
 // ofRank reports whether the kind of the event is one that concerns a rank.
 func (e *Event) ofRank() bool {
 	switch e.Kind {
-	case EventRunning, EventReaped, EventWaiting, EventStopping, EventNotice, EventChanged, EventSignal, EventResized, EventDone:
+	case EventRunning, EventReaped, EventWaiting, EventStopping, EventNotice, EventChanged, EventSignal, EventResized, EventRoom, EventDone:
 		return false
 	}
 	return true
@@ -348,15 +357,17 @@ func (j Journal) End() (ended bool, err error) {
 }
 
 // Outside returns what came from outside, in order: stops and kills, which are [EventStopping], each [EventSignal],
-// [EventAdded], [EventRemoved], [EventResized] and [EventRestart], and each [EventChanged] of terms.
+// [EventAdded], [EventRemoved], [EventResized] (but to the room that there is) and [EventRestart], and each [EventChanged] of terms.
 func (j Journal) Outside() (sent []Event) {
 	for _, e := range j.Events {
 		outside := e.Terms != nil
 		switch e.Kind {
-		case EventSignal, EventAdded, EventRemoved, EventResized, EventRestart:
+		case EventSignal, EventAdded, EventRemoved, EventRestart:
 			outside = true
+		case EventResized:
+			outside = !e.Fit
 		case EventStopping:
-			outside = e.Err != nil && !errors.Is(e.Err, ErrTimeout) && !errors.Is(e.Err, ErrStrategy)
+			outside = e.Err != nil && !errors.Is(e.Err, ErrTimeout) && !errors.Is(e.Err, ErrNoRoom) && !errors.Is(e.Err, ErrStrategy)
 		}
 		if outside {
 			sent = append(sent, e)

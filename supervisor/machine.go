@@ -29,6 +29,8 @@ type machine struct {
 	dropped     *Failure    // the first for which a rank was dropped
 	generations []GenerationReport
 	additions   int // generations that were no restart
+	room        process.Room
+	target      int // how many ranks an elastic group would like to have
 	ghosts      int
 
 	// of the directive that is being carried out
@@ -72,6 +74,9 @@ type config struct {
 	terms
 	size         int // at the start
 	bounds       bounds
+	first        int  // the number of the first generation
+	placed       bool // the ranks run where there is room
+	elastic      Elastic
 	strategy     Strategy
 	grace        time.Duration // between Stop and Kill
 	exitTime     time.Duration // what a rank that raised has to end by itself before it is asked to
@@ -154,12 +159,14 @@ const (
 	lifetimeTimer
 	livenessTimer
 	dumpTimer
+	roomTimer
+	settleTimer
 	timers
 )
 
 func (t timer) String() string {
 	return [timers]string{"start", "linger", "exit", "grace", "kill", "backoff", "deadline", "answer", "lifetime",
-		"liveness", "dump"}[t]
+		"liveness", "dump", "room", "settle"}[t]
 }
 
 // Events.
@@ -265,7 +272,10 @@ func (efEvent) effect()   {}
 func (efDone) effect()    {}
 
 func newMachine(c config) *machine {
-	m := &machine{config: c, generation: -1, lives: make([]life, c.size), scope: make([]bool, c.size)}
+	m := &machine{config: c, generation: c.first - 1, target: c.size, lives: make([]life, c.size), scope: make([]bool, c.size)}
+	if c.bounds.max > 0 {
+		m.target = c.bounds.max
+	}
 	m.takeStock()
 	return m
 }
@@ -362,7 +372,7 @@ func (m *machine) emit(e Event) {
 
 // emitGroup emits an event of the group as a whole.
 func (m *machine) emitGroup(e Event) {
-	e.Rank, e.Generation = -1, m.generation
+	e.Rank, e.Generation = -1, max(m.first, m.generation)
 	m.emit(e)
 }
 

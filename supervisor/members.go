@@ -90,6 +90,7 @@ func (m *machine) onAdd(ev event) {
 	m.scope = slices.Concat(make([]bool, size), slices.Repeat([]bool{true}, len(e.commands)))
 	m.takeStock()
 	m.additions++
+	m.raise(len(e.commands))
 	m.do(efAdd{e.commands})
 	for rank := size; rank < len(m.lives); rank++ {
 		m.emit(Event{Kind: EventAdded, Rank: rank, Generation: m.generation + 1, Reason: e.reason})
@@ -101,7 +102,7 @@ func (m *machine) checkAdd(n int) error {
 	if m.achieved {
 		return m.busy()
 	}
-	if err := m.bounds.check(m.remaining() + n); err != nil {
+	if err := errors.Join(m.bounds.check(m.remaining()+n), m.checkRoom(len(m.lives)+n)); err != nil {
 		return fmt.Errorf("%w: %w", ErrSpec, err)
 	}
 	return nil
@@ -127,6 +128,7 @@ func (m *machine) onRemove(ev event) {
 		return
 	}
 	l.removed = becauseOf("removed", e.reason)
+	m.target--
 	m.takeStock()
 	m.emit(Event{Kind: EventRemoved, Rank: e.rank, Generation: l.generation, PID: l.pid, Reason: e.reason})
 	m.askAll(func(rank int, _ *life) bool { return rank == e.rank }, false)
@@ -176,7 +178,7 @@ const nobody = -1
 // restartNobody calls a restart off that has nobody left to bring back.
 func (m *machine) restartNobody() {
 	if m.phase == waiting && m.isForNobody() {
-		m.disarm(backoffTimer)
+		m.endWait()
 		m.callOff()
 	}
 }
@@ -248,30 +250,33 @@ func (m *machine) onResize(ev event) {
 		return
 	}
 	why := becauseOf(fmt.Sprintf("resized from %d to %d", len(m.lives), len(e.commands)), e.reason)
-	m.resized = e.commands
+	m.resized, m.target = e.commands, len(e.commands)
 	m.emitGroup(Event{Kind: EventResized, Size: len(e.commands), Reason: e.reason})
-	if m.phase == waiting {
+	if m.phase == waiting && m.origin != nil {
 		m.reason = because(m.origin) + "; " + why
 	} else {
 		m.origin, m.next, m.after, m.reason = nil, Restart, 0, why
 	}
 	m.scopeAll()
-	if m.any(alive) {
-		m.disarm(backoffTimer)
+	switch {
+	case m.any(alive):
+		m.endWait()
 		m.stopScope(0)
+	case m.awaitsRoom():
+		m.goOn()
 	}
 }
 
 // checkResize: beside a process that does not die nothing may be started (G-1), though it belongs to nobody any more.
 func (m *machine) checkResize(n int) error {
-	left := m.pick(func(_ int, l *life) bool { return l.outcome == Abandoned || l.alive() && l.rung == abandoned })
+	left := m.lingering()
 	switch {
 	case m.achieved:
 		return m.busy()
 	case len(left) > 0:
 		return fmt.Errorf("%w: rank %v", ErrAbandoned, left[0])
 	}
-	if err := errors.Join(m.bounds.check(n), m.terms.cut(n).check(n)); err != nil {
+	if err := errors.Join(m.bounds.check(n), m.terms.cut(n).check(n), m.checkRoom(n)); err != nil {
 		return fmt.Errorf("%w: %w", ErrSpec, err)
 	}
 	return nil
@@ -288,11 +293,16 @@ func (m *machine) renumber() {
 	if m.resized == nil {
 		return
 	}
-	m.lives, m.scope = make([]life, len(m.resized)), make([]bool, len(m.resized))
+	m.replace(len(m.resized))
+	m.do(efResize{m.resized})
+	m.resized = nil
+}
+
+// replace makes room for the lives of as many ranks as there will be.
+func (m *machine) replace(n int) {
+	m.lives, m.scope, m.dropped = make([]life, n), make([]bool, n), nil
 	m.scopeAll()
 	m.takeStock()
-	m.do(efResize{m.resized})
-	m.dropped, m.resized = nil, nil
 }
 
 // Events and effects.

@@ -171,8 +171,13 @@ func seconds(s float64) time.Duration { return time.Duration(math.Round(s * floa
 
 // recall returns an error of which only the text is left, as one that errors.Is knows where it began with one of ours.
 func recall(err error) error {
+	if err != nil {
+		if lost := recallLost(err.Error()); lost != nil {
+			return lost
+		}
+	}
 	for _, ours := range []error{
-		ErrStartTimeout, ErrEnded, ErrAbandoned, ErrStopped, ErrTimeout, ErrLifetime, ErrHung, ErrStrategy, ErrSuccess, process.ErrNoResult,
+		ErrStartTimeout, ErrEnded, ErrAbandoned, ErrStopped, ErrTimeout, ErrLifetime, ErrHung, ErrStrategy, ErrSuccess, ErrNoRoom, process.ErrNoResult,
 	} {
 		if err == nil {
 			return nil

@@ -48,6 +48,8 @@ func describeEffect(e effect) (head, id, tail string) {
 		return fmt.Sprintf("→ add %d", len(e.commands)), "", ""
 	case efResize:
 		return fmt.Sprintf("→ resize %d", len(e.commands)), "", ""
+	case efFit:
+		return fmt.Sprintf("→ fit %d", e.size), "", ""
 	case efSignal:
 		return "→ signal " + process.SignalName(e.signal) + list(e.ids), "", ""
 	case efAsk:
@@ -99,7 +101,9 @@ func describeEvent(e Event) (head, id, tail string) {
 	case EventAdded, EventRemoved, EventRestart:
 		tail = inParentheses(e.Reason)
 	case EventWaiting:
-		tail = fmt.Sprintf(" %v", e.After)
+		tail = fmt.Sprintf(" %v%s", e.After, inParentheses(e.Reason))
+	case EventRoom:
+		tail = fmt.Sprintf(" for %s on %s%s", counted(e.Size, "rank"), counted(e.Hosts, "host"), inParentheses(e.Reason))
 	case EventDone:
 		tail = fmt.Sprintf(": %v", e.Err)
 	}

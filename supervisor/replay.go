@@ -48,7 +48,9 @@ func Replay(j Journal, s Strategy) (Replayed, error) {
 		return Replayed{}, fmt.Errorf("%w: %w", ErrSpec, err)
 	}
 	spec = spec.withDefaults()
-	r := newReplayer(j, spec.config())
+	c := spec.config()
+	c.placed = j.Placed
+	r := newReplayer(j, c)
 	r.run()
 	result := Replayed{Events: r.events, Report: r.m.report(), Err: r.m.end}
 	result.Report.Run, result.Report.Name, result.Report.Start = j.Run, j.Name, j.Start
@@ -217,7 +219,7 @@ func newReplayer(j Journal, c config) *replayer {
 		m: newMachine(c), now: j.Events[0].At, over: j.Events[len(j.Events)-1].At, courses: courses(j),
 		lives: make([]*played, c.size),
 	}
-	r.after(0, func() { r.tell(evStart{}) })
+	r.begin(j)
 	for _, e := range j.Outside() {
 		r.at(e.At, func() {
 			switch e.Kind {
@@ -232,6 +234,24 @@ func newReplayer(j Journal, c config) *replayer {
 		r.at(c.at, func() { r.changes = append(r.changes, c.event); r.change() })
 	}
 	return r
+}
+
+// begin starts the group, with the room there was then; what came later comes later.
+func (r *replayer) begin(j Journal) {
+	begun := false
+	for _, e := range j.Events {
+		if e.Kind != EventRoom && !begun {
+			begun = true
+			r.after(0, func() { r.tell(evStart{}) })
+		}
+		if e.Kind == EventRoom {
+			r.at(e.At, func() { r.tell(roomOf(e)) })
+		}
+	}
+}
+
+func roomOf(e Event) evRoom {
+	return evRoom{process.Room{Ranks: e.Size, Hosts: e.Hosts, Why: e.Reason}}
 }
 
 // A changed group is one whose ranks or terms somebody changed from outside.
@@ -266,6 +286,9 @@ func changes(j Journal) (all []changed) {
 			}
 			all = append(all, changed{e.At, again})
 		case EventResized:
+			if e.Fit {
+				break
+			}
 			blank = grown(blank, e.Size-1) // one for all of them
 			all = append(all, changed{e.At, evResize{blank[:e.Size], e.Reason}})
 		}
@@ -420,9 +443,28 @@ func (r *replayer) say(p *played, ev event) {
 	if !p.alive {
 		return
 	}
-	_, exited := ev.(evExited)
-	p.alive = !exited
+	x, exited := ev.(evExited)
+	if p.alive = !exited; exited {
+		ev = r.together(x)
+	}
 	r.tell(ev)
+}
+
+// together has a rank lost with its host and with those who are there now of the ranks that were lost with it.
+func (r *replayer) together(x evExited) evExited {
+	var lost *process.HostLostError
+	if !errors.As(x.exit.Err, &lost) {
+		return x
+	}
+	now := *lost
+	now.Lives = nil
+	for _, id := range lost.Lives {
+		if id.Rank < len(r.lives) && r.lives[id.Rank] != nil {
+			now.Lives = append(now.Lives, r.lives[id.Rank].id)
+		}
+	}
+	x.exit.Err = &now
+	return x
 }
 
 // end is the exit that a life has of its own. A signal that met it alive makes it an answer.

@@ -60,7 +60,7 @@ type RankReport struct {
 // report copies what the machine knows.
 func (m *machine) report() Report {
 	r := Report{
-		Outcome: m.outcome(), Generation: max(0, m.generation), Restarts: m.restarted(), Ghosts: m.ghosts,
+		Outcome: m.outcome(), Generation: max(m.first, m.generation), Restarts: m.restarted(), Ghosts: m.ghosts,
 		Failures: m.copyFailures(), Generations: slices.Clone(m.generations),
 	}
 	for rank, l := range m.lives {

@@ -25,6 +25,7 @@ type root struct {
 	port     *process.Port
 	ranks    map[int]*actor.PID
 	dumps    map[process.ID][]chan<- stacksOf // who waits for stacks
+	base     []process.Command                // what an elastic group has the first of
 	mail     *actor.PID                       // the mailroom; nil where no rank speaks
 	ended    []int                            // ranks whose lives are over, and that may be started again
 	cast     *cast
@@ -55,9 +56,10 @@ func newRoot(g *Group, s Spec, o options) *root {
 	g.stream.size = len(s.Ranks)
 	c := s.config()
 	c.random = rand.Float64
+	_, c.placed = o.launcher.(process.Placer)
 	start := time.Now()
 	return &root{
-		spec: s, options: o, group: g, start: start, ranks: map[int]*actor.PID{}, dumps: map[process.ID][]chan<- stacksOf{}, cast: newCast(),
+		spec: s, base: s.Ranks, options: o, group: g, start: start, ranks: map[int]*actor.PID{}, dumps: map[process.ID][]chan<- stacksOf{}, cast: newCast(),
 		journal: newJournal(o.journal, s, start), machine: newMachine(c),
 	}
 }
@@ -66,7 +68,7 @@ func newRoot(g *Group, s Spec, o options) *root {
 func (r *root) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case *actor.Started:
-		r.join()
+		r.join(ctx)
 		r.guard(ctx)
 		r.openMail(ctx)
 		r.begin(ctx)
@@ -140,6 +142,10 @@ func translate(m any) event {
 		return m.event
 	case *notice:
 		return evNotice{m.text}
+	case *roomed:
+		return evRoom{m.room}
+	case *begun:
+		return evStart{}
 	}
 	return nil
 }
@@ -185,11 +191,13 @@ func (r *root) perform(ctx actor.Context, e effect) {
 	case efRefuse:
 		r.refusal = e.err
 	case efAdd:
-		r.setRanks(ctx, slices.Concat(r.spec.Ranks, e.commands))
+		r.base = slices.Concat(r.spec.Ranks, e.commands)
+		r.setRanks(ctx, r.base)
 	case efResize:
-		r.disband()
-		r.ended, r.cast = nil, newCast() // nobody is to answer for the old ranks
-		r.setRanks(ctx, e.commands)
+		r.base = e.commands
+		r.renew(ctx, e.commands)
+	case efFit:
+		r.renew(ctx, cutOrRepeat(r.base, e.size))
 	case efDone:
 		r.closeMail(ctx)
 	}

@@ -53,7 +53,7 @@ func (s *script) run(d *bench.Command) string {
 	switch d.Cmd {
 	case "start":
 		*s = script{own: s.own, m: newMachine(s.config(d)), now: epoch}
-		return s.tell(evStart{})
+		return s.begin(d)
 	case "new": // a machine that was not started
 		*s = script{own: s.own, m: newMachine(s.config(d)), now: epoch}
 		return ""
@@ -93,6 +93,8 @@ func (s *script) run(d *bench.Command) string {
 		return s.tell(s.answer(d))
 	case "restart": // from outside, all or some
 		return s.tell(evRestart{numbers(words(d)), value(d, "text")})
+	case "room": // that the hosts have
+		return s.tell(s.room(words(d), d))
 	case "add", "remove", "resize": // the ranks, from outside
 		return s.tell(changeOf(d))
 	case "report":
@@ -128,12 +130,37 @@ func (s *script) look(d *bench.Command) {
 	}
 }
 
+// begin starts the group; on several hosts when it is told of the room they have.
+func (s *script) begin(d *bench.Command) string {
+	if !s.m.placed {
+		return s.tell(evStart{})
+	}
+	var room string
+	if n := value(d, "room"); n != "none" {
+		room = s.tell(s.room([]string{n}, d)) + "\n"
+	}
+	return room + s.tell(evStart{})
+}
+
+// room reads how many ranks there is room for, on hosts=2 or one, and text=(why).
+func (s *script) room(words []string, d *bench.Command) evRoom {
+	n, err := strconv.Atoi(strings.Join(words, ""))
+	hosts := 1
+	if text := value(d, "hosts"); text != "" && err == nil {
+		hosts, err = strconv.Atoi(text)
+	}
+	if err != nil {
+		fail("%s: say for how many ranks there is room", d.Cmd)
+	}
+	return evRoom{process.Room{Ranks: n, Hosts: hosts, Why: value(d, "text")}}
+}
+
 // values is how many values an argument has at least.
 var values = map[string]int{
 	"code": 1, "signal": 1, "type": 1, "value": 1, "message": 1, "text": 1, "ranks": 1, "grace": 1, "start-timeout": 1,
 	"kill-wait": 1, "lifetime": 1, "seed": 1, "timeout": 1, "need": 1, "shutdown": 1, "strategy": 1, "restarts": 1, "within": 1, "decay": 1,
 	"heartbeat": 1, "stall": 1, "lag": 1, "count": 1, "min-uptime": 1, "backoff": 2, "linger": 1, "after": 1, "at": 1, "seen": 1,
-	"min-ranks": 1, "max-ranks": 1, "history": 1, "host": 1, "with": 1,
+	"min-ranks": 1, "max-ranks": 1, "history": 1, "host": 1, "with": 1, "room": 1, "hosts": 1, "wait": 1, "settle": 1, "first": 1,
 }
 
 // event is what a rank tells.
@@ -438,6 +465,7 @@ func (s *script) config(d *bench.Command) config {
 		size: 1, grace: 5 * time.Second, exitTime: time.Second, killWait: 10 * time.Second, startTimeout: time.Minute,
 		answerTime: 20 * time.Second,
 		random:     func() float64 { return 0.5 },
+		elastic:    Elastic{Wait: time.Minute, Settle: defaultSettle},
 	}
 	answer := scripted{}
 	for _, arg := range d.CmdArgs {
@@ -469,6 +497,19 @@ func (s *script) config(d *bench.Command) config {
 			c.ordered = true
 		case "answer-time":
 			c.answerTime, err = time.ParseDuration(arg.Vals[0])
+		case "room": // that the hosts have at the start; none when they are not heard of yet
+			c.placed = true
+		case "hosts", "text": // of room
+		case "fit":
+			c.elastic.Fit = true
+		case "regrow":
+			c.elastic.Regrow = true
+		case "wait":
+			c.elastic.Wait, err = time.ParseDuration(arg.Vals[0])
+		case "settle":
+			c.elastic.Settle, err = time.ParseDuration(arg.Vals[0])
+		case "first": // generation
+			c.first, err = strconv.Atoi(arg.Vals[0])
 		case "history": // how much a report has at least
 			c.history, err = strconv.Atoi(arg.Vals[0])
 		case "timeout":

@@ -20,6 +20,8 @@ type Spec struct {
 	// of ranks; those that were removed do not count. 0 means one, and no upper bound.
 	MinRanks int `json:"min_ranks,omitempty"`
 	MaxRanks int `json:"max_ranks,omitempty"`
+	// Elastic lets the group get on with more or fewer hosts than it was meant for.
+	Elastic Elastic `json:"elastic,omitzero"`
 	// Ordered starts the ranks one after the other, each when the one before is ready, and stops them one by one in reverse
 	// order, each with its own Grace, as OTP does. It is for ranks that use those before them.
 	Ordered bool `json:"ordered,omitempty"`
@@ -46,6 +48,9 @@ type Spec struct {
 	// MaxResult is the largest result of one rank that is kept in memory, in bytes: a rank with a larger one fails. 0 means
 	// 64 MiB. Results that are written elsewhere as they come, see [MapTo], have no bound.
 	MaxResult int `json:"max_result,omitempty"`
+	// FirstGeneration is the number of the first generation: for a group that goes on with what another one has begun. See
+	// [Journal.Resume].
+	FirstGeneration int `json:"first_generation,omitempty"`
 	// GPUs divides the machine's GPUs among the ranks. The zero value does not.
 	GPUs GPUs `json:"gpus,omitzero"`
 }
@@ -104,11 +109,14 @@ func (s Spec) Check(l process.Launcher) error {
 	if s.MaxResult < 0 {
 		errs = append(errs, fmt.Errorf("MaxResult is negative (%d bytes): use 0 for the default", s.MaxResult))
 	}
+	if s.FirstGeneration < 0 {
+		errs = append(errs, fmt.Errorf("FirstGeneration is negative (%d)", s.FirstGeneration))
+	}
 	if len(s.Ranks) > 0 {
 		errs = append(errs, s.bounds().check(len(s.Ranks)))
 	}
 	terms := s.terms()
-	for _, err := range []error{checkStrategy(s.Strategy), s.Liveness.check(), terms.check(len(s.Ranks)), s.checkGPUs(l), s.checkCommands(l, "rank")} {
+	for _, err := range []error{checkStrategy(s.Strategy), s.Liveness.check(), terms.check(len(s.Ranks)), s.checkGPUs(l), s.checkElastic(l), s.checkCommands(l, "rank")} {
 		if err != nil {
 			errs = append(errs, err)
 		}
@@ -133,7 +141,7 @@ func (s *Spec) terms() terms {
 // config is what the machine is to know, but for its source of randomness.
 func (s *Spec) config() config {
 	return config{
-		terms: s.terms(), ordered: s.Ordered, size: len(s.Ranks), bounds: s.bounds(), strategy: s.Strategy,
+		terms: s.terms(), ordered: s.Ordered, size: len(s.Ranks), bounds: s.bounds(), elastic: s.Elastic, first: s.FirstGeneration, strategy: s.Strategy,
 		grace: s.Grace, startTimeout: s.StartTimeout, timeout: s.Timeout, lifetime: s.Lifetime, liveness: s.Liveness,
 		exitTime: exitTime, killWait: killWait, answerTime: answerTime, history: history,
 	}
@@ -174,6 +182,12 @@ func (s *Spec) withDefaults() Spec {
 	}
 	if d.Grace == 0 {
 		d.Grace = defaultGrace
+	}
+	if d.Elastic.Wait == 0 {
+		d.Elastic.Wait = defaultWait
+	}
+	if d.Elastic.Settle == 0 {
+		d.Elastic.Settle = defaultSettle
 	}
 	if d.StartTimeout == 0 {
 		d.StartTimeout = defaultStartTimeout

@@ -12,7 +12,6 @@ import (
 // spawn begins a generation for the ranks in scope. It is called at the start, and then only when nothing of the scope
 // is alive (G-1).
 func (m *machine) spawn(reason string) {
-	m.renumber()
 	m.generation++
 	m.generations = append(latest(m.generations, m.history), GenerationReport{
 		Generation: m.generation, Reason: reason, Size: len(m.lives), Started: m.now,

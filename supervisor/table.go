@@ -22,6 +22,8 @@ const (
 	lifetimeTimerRow
 	livenessTimerRow
 	dumpTimerRow
+	roomTimerRow
+	settleTimerRow
 	stopRow
 	noticeRow
 	answerRow
@@ -37,6 +39,7 @@ const (
 	restartRow
 	signalRow
 	termsRow
+	roomRow
 	rows
 )
 
@@ -44,8 +47,8 @@ func (r row) String() string {
 	return [rows]string{
 		"start", "started", "ready", "returned", "raised", "good exit", "bad exit", "start timer", "linger timer",
 		"exit timer", "grace timer", "kill timer", "back-off timer", "deadline", "answer timer",
-		"lifetime timer", "liveness timer", "dump timer", "stop", "notice", "answer", "change", "hello", "heartbeat", "progress",
-		"probing", "dumped", "add", "remove", "resize", "restart", "signal", "terms",
+		"lifetime timer", "liveness timer", "dump timer", "room timer", "settle timer", "stop", "notice", "answer", "change", "hello", "heartbeat", "progress",
+		"probing", "dumped", "add", "remove", "resize", "restart", "signal", "terms", "room",
 	}[r]
 }
 
@@ -78,7 +81,7 @@ type cell struct {
 var (
 	nothing       = cell{"–", func(*machine, event) {}}
 	passOn        = cell{"tell", (*machine).onNotice}
-	begin         = cell{"spawn all → starting", (*machine).onStart}
+	begin         = cell{"room for all → spawn all → starting; else → waiting", (*machine).onStart}
 	noteStarted   = cell{"note the pid", (*machine).onStarted}
 	awaitReady    = cell{"note; last one → running", (*machine).onReady}
 	noteReady     = cell{"note", (*machine).onReady}
@@ -98,7 +101,7 @@ var (
 	askRaised     = cell{"ask those that raised and live on", (*machine).onExitTime}
 	killNow       = cell{"kill those whose grace is over", (*machine).onGrace}
 	abandonNow    = cell{"abandon those that SIGKILL did not end; unless they leave, next = terminate", (*machine).onKillWait}
-	respawn       = cell{"generation + 1, spawn the scope → starting", (*machine).onBackoff}
+	respawn       = cell{"room for it → generation + 1, spawn the scope → starting; else wait for hosts", (*machine).onBackoff}
 	timeUp        = cell{"end all → stopping, terminate", (*machine).onDeadline}
 	timeUpAnyway  = cell{"next = terminate, for all", (*machine).onDeadline}
 	timeUpWaiting = cell{"end who lives → stopping, or done", (*machine).onDeadline}
@@ -131,6 +134,13 @@ var (
 	letGoWaiting  = cell{"end it; nobody left to restart → running", (*machine).onRemove}
 	resizeNow     = cell{"end all → stopping, restart with the new ranks", (*machine).onResize}
 	restartNow    = cell{"end them → stopping, restart them", (*machine).onRestart}
+	learnRoom     = cell{"note", (*machine).noteRoom}
+	watchRoom     = cell{"note; more than it needs, and it may grow → the settle timer", (*machine).onRoom}
+	tryRoom       = cell{"note; enough → as the back-off timer, or the settle timer if it hopes for more", (*machine).onRoomWaiting}
+	settleLater   = cell{"later", (*machine).watchRoom}
+	settled       = cell{"as the back-off timer, if hosts are waited for; else later", (*machine).onSettleWaiting}
+	regrow        = cell{"room for more → end all → stopping, restart with more ranks", (*machine).onSettle}
+	giveUp        = cell{"room after all → as the back-off timer; else end who lives → stopping, or done", (*machine).onRoomTime}
 	resizeWaiting = cell{"the restart has the new ranks; end who lives → stopping", (*machine).onResize}
 )
 
@@ -143,6 +153,7 @@ var table = [phases][rows]cell{
 		deadlineTimerRow: nothing, answerTimerRow: nothing, lifetimeTimerRow: nothing, livenessTimerRow: nothing, dumpTimerRow: nothing, stopRow: stopIdle, noticeRow: nothing, answerRow: nothing, changeRow: nothing,
 		helloRow: nothing, beatRow: nothing, progressRow: nothing, probingRow: nothing, dumpedRow: nothing,
 		addRow: refuse, removeRow: refuse, resizeRow: refuse, restartRow: refuse, signalRow: nothing, termsRow: refuse,
+		roomTimerRow: nothing, settleTimerRow: nothing, roomRow: learnRoom,
 	},
 	starting: {
 		startRow: nothing, startedRow: noteStarted, readyRow: awaitReady, returnedRow: noteValue, raisedRow: decideRaised,
@@ -151,6 +162,7 @@ var table = [phases][rows]cell{
 		deadlineTimerRow: timeUp, answerTimerRow: nothing, lifetimeTimerRow: tooLong, livenessTimerRow: findHung, dumpTimerRow: hangs, stopRow: stopAll, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
 		helloRow: noteHello, beatRow: noteBeat, progressRow: noteProgress, probingRow: noteProbe, dumpedRow: noteStacks,
 		addRow: refuse, removeRow: refuse, resizeRow: refuse, restartRow: refuse, signalRow: passSignal, termsRow: newTerms,
+		roomTimerRow: nothing, settleTimerRow: settleLater, roomRow: watchRoom,
 	},
 	running: {
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: decideRaised,
@@ -159,6 +171,7 @@ var table = [phases][rows]cell{
 		deadlineTimerRow: timeUp, answerTimerRow: nothing, lifetimeTimerRow: tooLong, livenessTimerRow: findHung, dumpTimerRow: hangs, stopRow: stopAll, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
 		helloRow: noteHello, beatRow: noteBeat, progressRow: noteProgress, probingRow: noteProbe, dumpedRow: noteStacks,
 		addRow: takeIn, removeRow: letGo, resizeRow: resizeNow, restartRow: restartNow, signalRow: passSignal, termsRow: newTerms,
+		roomTimerRow: nothing, settleTimerRow: regrow, roomRow: watchRoom,
 	},
 	deciding: {
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: holdRaised,
@@ -167,6 +180,7 @@ var table = [phases][rows]cell{
 		deadlineTimerRow: timeUp, answerTimerRow: noAnswer, lifetimeTimerRow: nothing, livenessTimerRow: lookAgain, dumpTimerRow: lookAgain, stopRow: stopAll, noticeRow: passOn, answerRow: carryOut, changeRow: newStrategy,
 		helloRow: noteHello, beatRow: noteBeat, progressRow: noteProgress, probingRow: noteProbe, dumpedRow: noteStacks,
 		addRow: refuse, removeRow: refuse, resizeRow: refuse, restartRow: refuse, signalRow: passSignal, termsRow: newTerms,
+		roomTimerRow: nothing, settleTimerRow: settleLater, roomRow: watchRoom,
 	},
 	stopping: {
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: joinRaised,
@@ -175,6 +189,7 @@ var table = [phases][rows]cell{
 		deadlineTimerRow: timeUpAnyway, answerTimerRow: nothing, lifetimeTimerRow: nothing, livenessTimerRow: lookAgain, dumpTimerRow: lookAgain, stopRow: stopAnyway, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
 		helloRow: noteHello, beatRow: noteBeat, progressRow: noteProgress, probingRow: noteProbe, dumpedRow: noteStacks,
 		addRow: refuse, removeRow: refuse, resizeRow: refuse, restartRow: refuse, signalRow: passSignal, termsRow: newTerms,
+		roomTimerRow: nothing, settleTimerRow: settleLater, roomRow: watchRoom,
 	},
 	waiting: { // ranks out of the directive's scope may be alive
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: reviveRaised,
@@ -183,6 +198,7 @@ var table = [phases][rows]cell{
 		deadlineTimerRow: timeUpWaiting, answerTimerRow: nothing, lifetimeTimerRow: nothing, livenessTimerRow: lookAgain, dumpTimerRow: lookAgain, stopRow: stopWaiting, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
 		helloRow: noteHello, beatRow: noteBeat, progressRow: noteProgress, probingRow: noteProbe, dumpedRow: noteStacks,
 		addRow: refuse, removeRow: letGoWaiting, resizeRow: resizeWaiting, restartRow: refuse, signalRow: passSignal, termsRow: termsWaiting,
+		roomTimerRow: giveUp, settleTimerRow: settled, roomRow: tryRoom,
 	},
 	done: {
 		startRow: nothing, startedRow: nothing, readyRow: nothing, returnedRow: nothing, raisedRow: nothing,
@@ -191,5 +207,6 @@ var table = [phases][rows]cell{
 		deadlineTimerRow: nothing, answerTimerRow: nothing, lifetimeTimerRow: nothing, livenessTimerRow: nothing, dumpTimerRow: nothing, stopRow: nothing, noticeRow: nothing, answerRow: nothing, changeRow: nothing,
 		helloRow: nothing, beatRow: nothing, progressRow: nothing, probingRow: nothing, dumpedRow: nothing,
 		addRow: refuse, removeRow: refuse, resizeRow: refuse, restartRow: refuse, signalRow: nothing, termsRow: refuse,
+		roomTimerRow: nothing, settleTimerRow: nothing, roomRow: nothing,
 	},
 }

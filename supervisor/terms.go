@@ -225,9 +225,9 @@ func (m *machine) checkTerms(t terms) error {
 	case err != nil:
 		return err
 	case m.resized != nil:
-		return t.check(len(m.resized))
+		return errors.Join(t.check(len(m.resized)), m.checkFit(t))
 	}
-	return m.checkNeed(&t, nobody)
+	return errors.Join(m.checkNeed(&t, nobody), m.checkFit(t))
 }
 
 // enough looks whether so many ranks have ended well as it takes.
@@ -252,7 +252,7 @@ func (m *machine) release(reason string) {
 		d, _ := m.excuse(m.asked)
 		m.answered(d, nil)
 	case m.phase == waiting:
-		m.disarm(backoffTimer)
+		m.endWait()
 		m.phase = running
 		m.complete()
 	}

@@ -61,7 +61,7 @@ var (
 	// had to end it by now since nobody heard of it. See [HostLostError].
 	ErrHostLost = errors.New("process: its host is lost")
 	// ErrNoRoom is the condition of ranks for which the hosts have no place.
-	ErrNoRoom = errors.New("process: there is no room for it on any host")
+	ErrNoRoom = errors.New("process: there is no room on the hosts")
 )
 
 // A HostLostError is the Err of the exits of all ranks that one host took along.
