@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -25,7 +26,36 @@ func (c Config) check() error {
 	if c.TLS == nil {
 		return loopback(context.Background(), c.Listen)
 	}
-	return checkTLS(c.TLS)
+	if err := checkTLS(c.TLS); err != nil {
+		return err
+	}
+	return covers(c.TLS, c.advertised(0))
+}
+
+// covers returns an error when peers that connect to the address would not accept this host's certificate.
+func covers(c *tls.Config, address string) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("Advertise is %q, want host or host:port", address)
+	}
+	var own *tls.Certificate
+	if c.GetCertificate != nil {
+		if own, err = c.GetCertificate(&tls.ClientHelloInfo{ServerName: host}); err != nil {
+			return err
+		}
+	} else {
+		own = &c.Certificates[0]
+	}
+	leaf := own.Leaf
+	if leaf == nil {
+		if leaf, err = x509.ParseCertificate(own.Certificate[0]); err != nil {
+			return err
+		}
+	}
+	if err := leaf.VerifyHostname(host); err != nil {
+		return fmt.Errorf("peers would refuse this host at %s: %w", address, err)
+	}
+	return nil
 }
 
 func checkTLS(c *tls.Config) error {

@@ -32,13 +32,15 @@ type mail struct {
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
+func quietly(*actor.ActorSystem) *slog.Logger { return quiet() }
+
 func start(t *testing.T, change func(*Config)) *node {
 	t.Helper()
 	c := Config{Listen: "127.0.0.1:0", Open: []string{"box"}, Logger: quiet()}
 	if change != nil {
 		change(&c)
 	}
-	system := actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return c.Logger }))
+	system := actor.NewActorSystem(actor.WithLoggerFactory(quietly))
 	e, err := Start(system, c)
 	if err != nil {
 		t.Fatal(err)

@@ -2,7 +2,9 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -85,6 +87,9 @@ func (g *gate) Receive(s remote.Remoting_ReceiveServer) error {
 		m, err := s.Recv()
 		if err != nil {
 			g.logger.Debug("a peer has gone", "peer", from, "error", err)
+			if errors.Is(err, io.EOF) {
+				return nil // in good order
+			}
 			return err
 		}
 		switch m := m.MessageType.(type) {
