@@ -1,25 +1,54 @@
 package actors
 
 import (
+	"sync"
+
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/go-muster/muster/transport"
 )
 
-// data is a message that costs credit on its way from the worker to the actor.
-type data struct{ transport.Message }
+// A parcel is data on its way from the worker to the actor: what comes before the actor has had time for it travels as one message.
+type parcel struct {
+	mu    sync.Mutex
+	data  []transport.Message
+	taken bool
+}
+
+// add puts more into a parcel, and reports whether the actor has not taken it yet.
+func (b *parcel) add(m transport.Message) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.taken {
+		b.data = append(b.data, m)
+	}
+	return !b.taken
+}
+
+func (b *parcel) take() []transport.Message {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.taken = true
+	return b.data
+}
 
 // data passes on what the worker paid for.
-func (r *rank) data(ctx actor.Context, m transport.Message) {
-	switch m := m.(type) {
-	case *transport.Part:
-		r.part(ctx, m)
-	case *transport.Mail:
-		if r.Mail == nil {
-			r.post(&transport.Credit{Bytes: m.Cost()})
-			return
+func (r *rank) data(ctx actor.Context, b *parcel) {
+	var mail []*transport.Mail
+	for _, m := range b.take() {
+		switch m := m.(type) {
+		case *transport.Part:
+			r.part(ctx, m)
+		case *transport.Mail:
+			if r.Mail == nil {
+				r.post(&transport.Credit{Bytes: m.Cost()})
+				continue
+			}
+			mail = append(mail, m)
 		}
-		ctx.Send(r.Mail, &Mailed{r.ID, m})
+	}
+	if len(mail) > 0 {
+		ctx.Send(r.Mail, &Mailed{r.ID, mail})
 	}
 }
 
@@ -37,7 +66,7 @@ func (r *rank) granted(ctx actor.Context, bytes int) {
 func (r *rank) answered(ctx actor.Context, m *transport.Mail) {
 	if r.asked[m.Reply] {
 		delete(r.asked, m.Reply)
-		ctx.Send(r.Mail, &Mailed{r.ID, m})
+		ctx.Send(r.Mail, &Mailed{r.ID, []*transport.Mail{m}})
 	}
 }
 

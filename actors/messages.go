@@ -71,10 +71,10 @@ type (
 		ID   process.ID
 		Rank *actor.PID
 	}
-	// Mailed carries a message of the worker's user to Config.Mail, which gives its Cost back with Taken.
+	// Mailed carries messages of the worker's user, in order, to Config.Mail, which gives their Cost back with Taken.
 	Mailed struct {
 		ID   process.ID
-		Mail *transport.Mail
+		Mail []*transport.Mail
 	}
 	// Credited tells Config.Mail that the worker takes more bytes of Mail: as many as Bytes returns, once. There is one for
 	// all that came until then: a worker that gives credit without end cannot fill a mailbox.

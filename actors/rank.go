@@ -106,8 +106,8 @@ func (r *rank) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case *actor.Started:
 		r.launch(ctx)
-	case data:
-		r.data(ctx, m.Message)
+	case *parcel:
+		r.data(ctx, m)
 	case transport.Message:
 		<-r.credits
 		r.heard(ctx, m)
@@ -283,15 +283,20 @@ type observer struct {
 	rank *rank
 	root *actor.RootContext
 	self *actor.PID
+	last *parcel // that data may still join: nothing else has come since
 }
 
 // Message waits for a credit, so that a worker cannot fill the mailbox: its socket fills up instead. Data must not hold up
 // what comes after it, and is bounded by the worker's own credit.
 func (o *observer) Message(m transport.Message) {
 	if costly, ok := m.(transport.Costly); ok && costly.Cost() > 0 {
-		o.root.Send(o.self, data{m})
+		if o.last == nil || !o.last.add(m) {
+			o.last = &parcel{data: []transport.Message{m}}
+			o.root.Send(o.self, o.last)
+		}
 		return
 	}
+	o.last = nil
 	var heard any = m
 	if x, is := m.(*transport.Exception); is {
 		heard = &raised{x, time.Now()}

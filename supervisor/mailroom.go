@@ -78,7 +78,9 @@ func (m *mailroom) Receive(ctx actor.Context) {
 	case *actors.Opened:
 		m.desk.Opened(msg.ID, msg.Rank)
 	case *actors.Mailed:
-		m.desk.Mailed(msg.ID, msg.Mail)
+		for _, mail := range msg.Mail {
+			m.desk.Mailed(msg.ID, mail)
+		}
 	case *actors.Credited:
 		m.desk.Credited(msg.ID, msg.Bytes())
 	case *lifeEnded:

@@ -3,6 +3,8 @@ package supervisor
 import (
 	"runtime/debug"
 	"sync"
+
+	"github.com/go-muster/muster/transport"
 )
 
 // A reader calls the user's function for one message after the other. It has a goroutine of its own while there are any, and
@@ -43,41 +45,73 @@ func (r *reader) stop() {
 }
 
 func (r *reader) run() {
-	for i, ok := r.next(); ok; i, ok = r.next() {
-		r.read(i)
+	for batch := r.next(); len(batch) > 0; batch = r.next() {
+		r.readAll(batch)
 	}
 }
 
-func (r *reader) next() (i incoming, ok bool) {
+// next returns what has come so far, nothing when there is nothing.
+func (r *reader) next() []incoming {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.queue) == 0 || r.stopped {
-		r.busy = false
-		return i, false
+	batch := r.queue
+	r.queue, r.busy = nil, len(batch) > 0 && !r.stopped
+	if !r.busy {
+		return nil
 	}
-	i, r.queue = r.queue[0], r.queue[1:]
-	return i, true
+	return batch
 }
 
-// read hands one message over. A panic is the group's end: see guardian.
-func (r *reader) read(i incoming) {
-	if i.message == nil {
-		r.tell(&mailRead{})
-		return
+// soon is how much of a life's credit is given back at once, in bytes.
+const soon = transport.MailWindow / 16
+
+// readAll hands messages over, and tells what was taken of each life.
+func (r *reader) readAll(batch []incoming) {
+	var done taken
+	tell := func() {
+		if done.cost > 0 {
+			r.tell(&taken{done.id, done.cost})
+		}
+		done = taken{}
 	}
-	returned := false
-	defer func() {
-		if returned {
+	for _, i := range batch {
+		if i.message == nil || i.message.From != done.id || done.cost >= soon {
+			tell()
+		}
+		if !r.read(i) {
 			return
 		}
+		if i.message != nil {
+			done = taken{i.message.From, done.cost + i.cost}
+		}
+	}
+	tell()
+}
+
+// read hands one message over, and reports whether the function takes more. A panic is the group's end: see guardian.
+func (r *reader) read(i incoming) (more bool) {
+	if i.message == nil {
+		r.tell(&mailRead{})
+		return true
+	}
+	defer func() {
 		p := recover()
-		if p == nil {
+		switch {
+		case more:
+			more = !r.isStopped()
+			return
+		case p == nil:
 			p = "it called runtime.Goexit"
 		}
 		r.stop()
 		r.tell(&crash{"mail, in the function of WithMessages", p, debug.Stack()})
 	}()
 	r.take(i.message)
-	returned = true
-	r.tell(&taken{i.message.From, i.cost})
+	return true
+}
+
+func (r *reader) isStopped() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.stopped
 }

@@ -19,7 +19,9 @@ func Marshal(v any) ([]byte, error) {
 }
 
 func encode(w io.Writer, v any) error {
-	enc := msgpack.NewEncoder(w)
+	enc := msgpack.GetEncoder()
+	defer msgpack.PutEncoder(enc)
+	enc.Reset(w)
 	enc.UseCompactInts(true)
 	enc.UseCompactFloats(false)
 	enc.SetSortMapKeys(true)
@@ -75,6 +77,9 @@ func unmarshalMessage(body []byte, m Message) error {
 	}
 	if extensions {
 		stripExtensions(body)
+	}
+	if often, ok := m.(frequent); ok {
+		return readFrequent(body, often)
 	}
 	return decode(body, m)
 }

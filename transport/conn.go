@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -41,32 +42,103 @@ func (c *Conn) Close() error { return c.rwc.Close() }
 // Send writes one message; it blocks while the other side does not read. A message larger than a frame travels in
 // chunks, between which messages of other kinds may be sent. Errors: the encoder's, [ErrTooLarge], the stream's.
 func (c *Conn) Send(m Message) error {
-	body, err := Marshal(m)
-	if err != nil {
+	var out batch
+	defer out.free()
+	if err := out.add(m); err != nil {
 		return err
 	}
-	if len(body) > MaxMessage {
-		return fmt.Errorf("%w: %v of %d bytes", ErrTooLarge, m.Kind(), len(body))
-	}
-	turn := &c.kinds[int(m.Kind())%len(c.kinds)]
+	k, frame := m.Kind(), out.bytes()
+	turn := &c.kinds[int(k)%len(c.kinds)]
 	turn.Lock()
 	defer turn.Unlock()
-	for len(body) > MaxFrame {
-		if err := c.frame(m.Kind(), flagMore, body[:MaxFrame]); err != nil {
+	for len(frame) > headerLen+MaxFrame {
+		putHeader(frame, MaxFrame, k, flagMore)
+		if err := c.put(frame[:headerLen+MaxFrame]); err != nil {
 			return err
 		}
-		body = body[MaxFrame:]
+		frame = frame[MaxFrame:] // the next header takes the place of what was sent
 	}
-	return c.frame(m.Kind(), 0, body)
+	putHeader(frame, len(frame)-headerLen, k, 0)
+	return c.put(frame)
 }
 
-// frame writes header and body in one call where the body is small: a reader then never sees one without the other.
-func (c *Conn) frame(k Kind, flags byte, body []byte) error {
+// SendAll writes messages, none of which is larger than a frame, in one call. Errors are those of Send; none of them is sent when
+// one cannot be.
+func (c *Conn) SendAll(messages ...Message) error {
+	var out batch
+	defer out.free()
+	var kinds [len(c.kinds)]bool
+	for _, m := range messages {
+		at := len(out.bytes())
+		if err := out.add(m); err != nil {
+			return err
+		}
+		frame := out.bytes()[at:]
+		if len(frame) > headerLen+MaxFrame {
+			return fmt.Errorf("%w: %v of %d bytes beside others", ErrTooLarge, m.Kind(), len(frame)-headerLen)
+		}
+		putHeader(frame, len(frame)-headerLen, m.Kind(), 0)
+		kinds[int(m.Kind())%len(kinds)] = true
+	}
+	for k := range kinds { // always in this order: who waits for one holds none that comes later
+		if kinds[k] {
+			c.kinds[k].Lock()
+			defer c.kinds[k].Unlock()
+		}
+	}
+	return c.put(out.bytes())
+}
+
+// put writes whole frames in one call: a reader then never sees a header without its body.
+func (c *Conn) put(frames []byte) error {
 	c.write.Lock()
 	defer c.write.Unlock()
-	b := AppendFrame(make([]byte, 0, headerLen+len(body)), k, flags, body)
-	_, err := c.rwc.Write(b)
+	_, err := c.rwc.Write(frames)
 	return err
+}
+
+// A batch holds messages on their way out, each with room for its header before it.
+type batch struct{ buf *bytes.Buffer }
+
+// buffers are used again: a message that goes out leaves nothing for the collector.
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+const largestBuffer = 256 << 10 // bytes; what a larger message needed is given back
+
+func (b *batch) add(m Message) error {
+	if b.buf == nil {
+		b.buf = buffers.Get().(*bytes.Buffer)
+	}
+	b.buf.Write(make([]byte, headerLen))
+	before := b.buf.Len()
+	if mail, ok := m.(*Mail); ok {
+		b.buf.Write(appendMail(b.buf.AvailableBuffer(), mail))
+	} else if err := encode(b.buf, m); err != nil {
+		return err
+	}
+	if n := b.buf.Len() - before; n > MaxMessage {
+		return fmt.Errorf("%w: %v of %d bytes", ErrTooLarge, m.Kind(), n)
+	}
+	return nil
+}
+
+func (b *batch) bytes() []byte {
+	if b.buf == nil {
+		return nil
+	}
+	return b.buf.Bytes()
+}
+
+func (b *batch) free() {
+	if b.buf != nil && b.buf.Cap() <= largestBuffer {
+		b.buf.Reset()
+		buffers.Put(b.buf)
+	}
+}
+
+func putHeader(frame []byte, size int, k Kind, flags byte) {
+	binary.BigEndian.PutUint32(frame, uint32(size))
+	frame[4], frame[5] = byte(k), flags
 }
 
 // AppendFrame appends one frame to b: for tests, and for workers that frame their own messages.

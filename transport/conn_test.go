@@ -101,6 +101,43 @@ func TestSend(t *testing.T) {
 	})
 }
 
+func TestSendAll(t *testing.T) {
+	all := []transport.Message{&transport.Mail{ID: 1, Topic: "t", Value: []byte("v")}, &transport.Credit{Bytes: 7}, &transport.Mail{Reply: 300}}
+	var calls [][]byte
+	c := transport.NewConn(writer(func(b []byte) (int, error) {
+		calls = append(calls, bytes.Clone(b))
+		return len(b), nil
+	}))
+	if err := c.SendAll(all...); err != nil || len(calls) != 1 || !bytes.Equal(calls[0], send(t, all...)) {
+		t.Errorf("wrote %x, want %x at once: %v", calls, send(t, all...), err)
+	}
+	err := c.SendAll(append(all, &transport.Result{Value: make([]byte, transport.MaxFrame)})...)
+	if !errors.Is(err, transport.ErrTooLarge) || len(calls) != 1 {
+		t.Errorf("%v, and %d more writes", err, len(calls)-1)
+	}
+	if err := c.SendAll(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestMailAsEncoded holds what writes a Mail, and what reads it, to what the encoder and the decoder of all others do.
+func TestMailAsEncoded(t *testing.T) {
+	sizes := []int{0, 1, 31, 32, 255, 256, 65535, 65536}
+	numbers := []int{0, 1, 127, 128, 255, 256, 65535, 65536, 1<<32 - 1, 1 << 32, 1<<63 - 1, -1, -32, -33, -128, -129, -32769, -1 << 31, -1<<31 - 1}
+	for _, size := range sizes {
+		for _, n := range numbers {
+			m := &transport.Mail{ID: n, Reply: -n - 1, Topic: strings.Repeat("t", size), Value: make([]byte, size), Error: strings.Repeat("e", size)}
+			if got, want := send(t, m)[6:], encode(t, m); !bytes.Equal(got, want) {
+				t.Fatalf("%d of %d bytes: %.40x, want %.40x", n, size, got, want)
+			}
+			h := &transport.Heartbeat{Seq: n, Time: int64(n)}
+			if got := receive(t, reading(send(t, h))); *got.(*transport.Heartbeat) != *h {
+				t.Fatalf("%+v became %+v", h, got)
+			}
+		}
+	}
+}
+
 // A writer is a stream that is only written.
 type writer func([]byte) (int, error)
 

@@ -170,18 +170,33 @@ func unpaid(m transport.Message) int {
 	return 0
 }
 
-// take returns what is next, nil when there is nothing.
-func (q *post) take() transport.Message {
+// mostAtOnce bounds what goes out in one write, in bytes, unless it is one message.
+const mostAtOnce = 64 << 10
+
+// take returns what is next, as much as is worth one write; nothing when there is nothing.
+func (q *post) take() (next []transport.Message) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.queue) == 0 {
-		q.queue, q.busy = nil, false
-		return nil
+	for size := 0; len(q.queue) > 0; {
+		m := q.queue[0]
+		if size += weight(m); size > mostAtOnce && len(next) > 0 {
+			return next
+		}
+		next, q.queue = append(next, m), q.queue[1:]
+		q.bytes -= unpaid(m)
 	}
-	m := q.queue[0]
-	q.queue = q.queue[1:]
-	q.bytes -= unpaid(m)
-	return m
+	if len(next) == 0 {
+		q.queue, q.busy = nil, false
+	}
+	return next
+}
+
+// weight is about what a message takes on the wire, in bytes.
+func weight(m transport.Message) int {
+	if mail, ok := m.(*transport.Mail); ok {
+		return 64 + len(mail.Value)
+	}
+	return 64
 }
 
 func (q *post) flooded() bool {
@@ -191,11 +206,13 @@ func (q *post) flooded() bool {
 }
 
 func (p *localProcess) deliver() {
-	for m := p.post.take(); m != nil; m = p.post.take() {
-		if c, ok := m.(*transport.Credit); ok {
-			p.credit.Grant(c.Bytes) // before the worker can know
+	for next := p.post.take(); len(next) > 0; next = p.post.take() {
+		for _, m := range next {
+			if c, ok := m.(*transport.Credit); ok {
+				p.credit.Grant(c.Bytes) // before the worker can know
+			}
 		}
-		_ = p.conn.Send(m) // a worker that is gone needs none
+		_ = p.conn.SendAll(next...) // a worker that is gone needs none
 	}
 }
 

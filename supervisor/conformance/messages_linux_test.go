@@ -229,12 +229,45 @@ var shout = worker.Func("shout", func(ctx context.Context, me worker.Info, n int
 	return n, nil
 })
 
+// shoutAll is shout by as many at once as there are, with one told by itself in between; what cannot be sent is refused.
+var shoutAll = worker.Func("shout all", func(ctx context.Context, _ worker.Info, n int) (int, error) {
+	texts := make([]string, n)
+	for i := range texts {
+		texts[i] = fmt.Sprint(i)
+	}
+	err := errors.Join(worker.TellAll(ctx, "line", texts[:n/2]), worker.Tell(ctx, "line", texts[n/2]),
+		worker.TellAll(ctx, "line", texts[n/2+1:]), worker.TellAll(ctx, "line", []string(nil)))
+	if err != nil {
+		return 0, err
+	}
+	for _, refused := range []error{
+		worker.TellAll(ctx, "muster.x", texts), worker.TellAll(ctx, "line", []chan int{nil}),
+		worker.TellAll(ctx, "line", [][]byte{make([]byte, transport.MaxMail)}),
+	} {
+		if !errors.Is(refused, worker.ErrMessage) {
+			return 0, fmt.Errorf("it is %v", refused)
+		}
+	}
+	ended, end := context.WithCancel(ctx)
+	end()
+	if err := worker.TellAll(ended, "line", make([]string, 30_000)); !errors.Is(err, context.Canceled) {
+		return 0, fmt.Errorf("after its context has ended: %v", err)
+	}
+	return n, nil
+})
+
 // What ranks tell comes whole and in order, by far more than fits into the window.
 func TestMessagesToObserver(t *testing.T) {
+	t.Run("one by one", func(t *testing.T) { testMessagesToObserver(t, shout) })
+	t.Run("all at once", func(t *testing.T) { testMessagesToObserver(t, shoutAll) })
+}
+
+func testMessagesToObserver(t *testing.T, fn worker.Function[int, int]) {
+	t.Helper()
 	processtest.Check(t)
 	const n = 30_000 // 64 bytes each: twice the window
 	in := newInbox()
-	if _, err := supervisor.Map(t.Context(), supervisor.Spec{}, shout, []int{n, n}, supervisor.WithMessages(in.take)); err != nil {
+	if _, err := supervisor.Map(t.Context(), supervisor.Spec{}, fn, []int{n, n}, supervisor.WithMessages(in.take)); err != nil {
 		t.Fatal(err)
 	}
 	for rank := range 2 {

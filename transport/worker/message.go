@@ -101,6 +101,34 @@ func Tell(ctx context.Context, topic string, value any) error {
 	return o.send(ctx, mail)
 }
 
+// TellAll is Tell for many values, one message each, in order: they share what a message costs to send, which is most of what a small
+// one costs. When it returns an error, some of the first may have been sent.
+func TellAll[T any](ctx context.Context, topic string, values []T) error {
+	o := theOffice.Load()
+	if o == nil {
+		return ErrNoSupervisor
+	}
+	var some []transport.Message
+	for size, rest := 0, values; len(rest) > 0; rest = rest[1:] {
+		m, err := userMail(topic, rest[0])
+		if err != nil {
+			return err
+		}
+		some = append(some, m)
+		if size += m.Cost(); size < atOnce && len(rest) > 1 {
+			continue
+		}
+		if err := o.sendAll(ctx, some); err != nil {
+			return err
+		}
+		size, some = 0, some[:0]
+	}
+	return nil
+}
+
+// atOnce is how much TellAll sends in one write, in bytes.
+const atOnce = 64 << 10
+
 // Request is Tell that waits for an answer and decodes it into answer, a pointer, or nil where it does not matter. Errors are
 // those of Tell, and one that wraps [ErrRefused] for an answer that is an error.
 func Request(ctx context.Context, topic string, value, answer any) error {
@@ -178,6 +206,28 @@ func (o *office) pay(ctx context.Context, m *transport.Mail) error {
 		return err
 	}
 	return o.conn.Send(m)
+}
+
+// sendAll sends messages, as many at once as there is credit for.
+func (o *office) sendAll(ctx context.Context, all []transport.Message) error {
+	if err := o.cancel(ctx); err != nil {
+		return err
+	}
+	cost := func(m transport.Message) int { return m.(transport.Costly).Cost() }
+	for len(all) > 0 {
+		if err := o.credit.Await(ctx, cost(all[0])); err != nil {
+			return err
+		}
+		n := 1
+		for n < len(all) && o.credit.Spend(cost(all[n])) {
+			n++
+		}
+		if err := o.conn.SendAll(all[:n]...); err != nil {
+			return err
+		}
+		all = all[n:]
+	}
+	return nil
 }
 
 // request sends a message and waits for its answer.
