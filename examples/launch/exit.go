@@ -76,5 +76,6 @@ func oneLine(err error) string {
 }
 
 // ours are the words of an error that say nothing to who wrote a command line.
-var ours = strings.NewReplacer(supervisor.ErrSpec.Error()+": ", "", "supervisor: ", "", "process: ", "", "stage: ", "", "runs: ", "",
+var ours = strings.NewReplacer(supervisor.ErrSpec.Error()+": ", "", stage.ErrSettings.Error()+": ", "",
+	"supervisor: ", "", "process: ", "", "stage: ", "", "runs: ", "",
 	"Significant: ", "significant: ", "Success.Ranks: ", "success: ", "Success.Need is", "the quorum is", ": "+fs.ErrInvalid.Error(), "")

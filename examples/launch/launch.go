@@ -82,7 +82,7 @@ func (f *flags) runGroup(spec supervisor.Spec, what []string, stdout, stderr io.
 // warn says what is no error, and probably not what was meant.
 func warn(stderr io.Writer, spec supervisor.Spec) {
 	meminfo, _ := os.ReadFile("/proc/meminfo")
-	for _, line := range append(misspelt(), overcommitted(spec, string(meminfo))) {
+	for _, line := range append(misspelt(), overcommitted(spec, string(meminfo)), unheard(spec)) {
 		if line != "" {
 			fmt.Fprintln(stderr, "launch:", line)
 		}

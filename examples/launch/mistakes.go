@@ -3,11 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/agnivade/levenshtein"
 	"github.com/spf13/pflag"
 
+	"github.com/go-muster/muster/actors/process"
 	"github.com/go-muster/muster/supervisor"
 )
 
@@ -76,4 +78,13 @@ func overcommitted(s supervisor.Spec, meminfo string) string {
 	const gib = 1 << 30
 	return fmt.Sprintf("the ranks may use %.1f GiB of memory together (--memory), and this machine has %.1f GiB",
 		float64(bounds)/gib, float64(all)/gib)
+}
+
+// unheard says that liveness is to be watched of ranks that cannot tell; "" when one can.
+func unheard(s supervisor.Spec) string {
+	if s.Liveness == (supervisor.Liveness{}) || slices.ContainsFunc(s.Ranks, func(c process.Command) bool { return c.Speaks }) {
+		return ""
+	}
+	return "no rank can say that it is alive, or how far it is (Python can, and with --speaks who speaks): " +
+		"--heartbeat, --stall and --lag have no effect"
 }

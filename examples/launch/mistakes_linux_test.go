@@ -134,6 +134,24 @@ func TestMoreMemoryThanThereIs(t *testing.T) {
 	}
 }
 
+// Who watches ranks that cannot say how they are is told so; the run goes on.
+func TestHeartbeatOfNobody(t *testing.T) {
+	const says = "launch: no rank can say that it is alive, or how far it is (Python can, and with --speaks who speaks): " +
+		"--heartbeat, --stall and --lag have no effect\n"
+	for line, want := range map[string]bool{
+		"--heartbeat 1s true": true, "--stall 1s true": true, "--lag 3 --plain python3 -c pass": true,
+		"--heartbeat 1s python3 -c pass": false, "true": false,
+	} {
+		t.Run(line, func(t *testing.T) {
+			c := startUnder(t, nil, strings.Fields(line)...)
+			c.wants(0)
+			if got := strings.Contains(c.stderr.String(), says); got != want {
+				t.Errorf("%v, %s", got, c.stderr.String())
+			}
+		})
+	}
+}
+
 // A directory that is there and not ours to write in.
 func TestLogDirOfAnother(t *testing.T) {
 	if os.Geteuid() == 0 {
