@@ -232,7 +232,7 @@ func TestTorchrunVariables(t *testing.T) {
 	c.stdout.await(t, 1, `\[1\] flag 2 theirs\n`)
 }
 
-// Who has the port is named (T30). With an agent's store it has to be in use.
+// Who has the port is named (torch.md c, ports). With an agent's store it has to be in use.
 func TestMasterPortInUse(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -251,7 +251,7 @@ func TestMasterPortInUse(t *testing.T) {
 		sh: "echo $MASTER_PORT", says: port}.try)
 }
 
-// A port on which nobody listens is nobody's, whatever its table looks like (T30).
+// A port on which nobody listens is nobody's, whatever its table looks like.
 func TestPortHolder(t *testing.T) {
 	const table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n" +
 		"   0: 0100007F:733D 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 17 1\n" +
