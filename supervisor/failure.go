@@ -116,10 +116,11 @@ func (f *Failure) Error() string {
 	return text
 }
 
-// lastLine returns the last line that is not empty, as much of it as fits on one of a terminal.
+// lastLine returns the last line that is not empty, as it was left if it was written over, and as much of it as fits on one of a
+// terminal.
 func lastLine(text []byte) string {
 	text = bytes.TrimSpace(text)
-	line := bytes.TrimSpace(text[bytes.LastIndexByte(text, '\n')+1:])
+	line := bytes.TrimSpace(text[bytes.LastIndexAny(text, "\r\n")+1:])
 	return string(line[:min(len(line), 160)])
 }
 

@@ -48,7 +48,8 @@ func WithObserver(observe func(Event)) Option {
 	}
 }
 
-// WithOutput takes the ranks' output: whole lines of one stream of one rank, the last one possibly without its newline.
+// WithOutput takes the ranks' output: whole lines of one stream of one rank, the last one possibly without its newline. What is
+// written over, as progress is shown, comes in pieces that end in a carriage return.
 // It is called concurrently for different ranks and streams; a call that blocks holds back that stream only. Without it
 // the lines go to the standard output and error of this process; nil discards them.
 func WithOutput(output func(id process.ID, s process.Stream, lines []byte)) Option {

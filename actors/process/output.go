@@ -17,7 +17,7 @@ const (
 // chunks lends the read buffers: an idle stream holds none, so that a thousand quiet ranks cost no buffer at all.
 var chunks = sync.Pool{New: func() any { b := make([]byte, chunkSize); return &b }}
 
-// A pump reads one stream to its end and hands on whole lines.
+// A pump reads one stream to its end and hands on whole lines, and of a line that is written over what stands in it.
 type pump struct {
 	file  *os.File
 	emit  func([]byte)
@@ -55,9 +55,13 @@ func (p *pump) drain() {
 	}
 }
 
-// lines hands on what ends in a newline and keeps the rest.
+// lines hands on what is complete and keeps the rest.
 func (p *pump) lines(b []byte) {
-	end := bytes.LastIndexByte(b, '\n') + 1
+	if n := len(p.carry); n > 0 && p.carry[n-1] == '\r' && len(b) > 0 && b[0] != '\n' {
+		p.emit(p.carry)
+		p.carry = nil
+	}
+	end := complete(b)
 	switch {
 	case end == 0 && len(p.carry)+len(b) < maxLine:
 		p.carry = append(p.carry, b...)
@@ -75,6 +79,16 @@ func (p *pump) lines(b []byte) {
 	if end < len(b) {
 		p.carry = append(p.carry, b[end:]...)
 	}
+}
+
+// complete returns how much is complete: up to the last newline, or to a later carriage return. Who shows progress by writing
+// over a line ends it in minutes, or never. A carriage return at the very end may be half of a newline yet.
+func complete(b []byte) int {
+	end := bytes.LastIndexByte(b, '\n') + 1
+	if rest := b[end:]; len(rest) > 1 {
+		end += bytes.LastIndexByte(rest[:len(rest)-1], '\r') + 1
+	}
+	return end
 }
 
 // leftOut stands for what lies between the two ends of a text that is kept.

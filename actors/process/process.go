@@ -73,9 +73,10 @@ type Observer interface {
 	// Probed is called for a command with a Probe, never concurrently with itself: with why it is not ready, whenever that
 	// changes, and once, as the last, with nil when it is.
 	Probed(error)
-	// Output is called with one or more whole lines of a stream; only the last call of a stream may end without a newline
-	// (as does a line longer than 1 MiB, in pieces). The two streams are independent of each other. The bytes belong
-	// to the caller again when Output returns.
+	// Output is called with one or more whole lines of a stream. A line that is written over, as progress is shown, comes in
+	// pieces that end in a carriage return, and one longer than 1 MiB in pieces; of the others only the last call of a
+	// stream may end without a newline. The two streams are independent of each other. The bytes belong to the caller again
+	// when Output returns.
 	Output(Stream, []byte)
 	// Exited is called exactly once, after the last call of every other method.
 	Exited(Exit)

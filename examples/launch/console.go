@@ -26,6 +26,7 @@ type console struct {
 
 	mu   sync.Mutex
 	buf  []byte
+	bars bars
 	lost map[process.Stream]error // why a stream could not be written, the first of each
 }
 
@@ -61,6 +62,12 @@ func (c *console) write(id process.ID, s process.Stream, lines []byte) {
 		out = c.stderr
 	}
 	if len(c.prefix) > 0 {
+		if c.bars == nil {
+			c.bars = bars{}
+		}
+		if lines = c.bars.settle(id, s, lines, now()); len(lines) == 0 {
+			return
+		}
 		lines = c.prefixed(c.prefixOf(c.prefix, id, s), lines)
 	}
 	if _, err := out.Write(lines); err != nil {

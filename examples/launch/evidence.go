@@ -57,11 +57,14 @@ func lastWords(f *supervisor.Failure) string {
 	if tail = strings.Trim(tail, "\n"); strings.TrimSpace(tail) == "" {
 		return ""
 	}
-	lines := strings.SplitAfter(tail, "\n")
-	if len(lines) > most {
-		lines = append([]string{"…\n"}, lines[len(lines)-most:]...)
+	lines := strings.Split(tail, "\n")
+	for i, line := range lines {
+		lines[i] = string(lastState([]byte(line)))
 	}
-	return "the end of its standard error:\n" + strings.Join(lines, "")
+	if len(lines) > most {
+		lines = append([]string{"…"}, lines[len(lines)-most:]...)
+	}
+	return "the end of its standard error:\n" + strings.Join(lines, "\n")
 }
 
 // without leaves out of a tail what has been shown. A traceback that was made in a decorator, such as torch's @record, has not

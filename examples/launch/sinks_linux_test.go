@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/go-muster/muster/actors/process"
 	"github.com/go-muster/muster/actors/process/processtest"
 	"github.com/go-muster/muster/supervisor"
 )
@@ -121,6 +122,54 @@ func TestBytesIntact(t *testing.T) {
 	files := readTree(t, logs)
 	if files["generation_0/0/stdout.log"] != string(all) || files["generation_0/0/stderr.log"] != string(all) {
 		t.Errorf("%q", files)
+	}
+}
+
+// A bar that a rank writes over is shown while it grows, now and then, each time as a whole line, and as what it is in the end. The
+// files have it as it was written.
+func TestBars(t *testing.T) {
+	logs, gate := t.TempDir(), makeGate(t)
+	c := startUnder(t, []string{"env", "GATE=" + gate.Name()}, "-n", "2", "--log-dir", logs, "--", "sh", "-c",
+		`printf '\r10%%\r20%%'; printf '\r30%%' ; head -c 1 $GATE >/dev/null; printf '\r40%%'; printf '\r99%%'; echo; printf 'dos\r\n'; printf '\rleft'`)
+	c.stdout.await(t, 2, `\[\d\] [123]0%\n`) // the line has not ended
+	if _, err := gate.WriteString("12"); err != nil {
+		t.Fatal(err)
+	}
+	c.wants(0)
+	for _, rank := range []string{"0", "1"} {
+		if out := c.stdout.String(); !regexp.MustCompile(`(?s)\[`+rank+`\] [123]0%\n.*\[`+rank+`\] 99%\n.*\[`+rank+`\] dos\n.*\[`+rank+`\] left\n`).MatchString(out) ||
+			strings.Contains(out, "\r") || strings.Count(out, "["+rank+"]") != 4 {
+			t.Errorf("rank %s: %q", rank, out)
+		}
+		if got, want := readTree(t, logs)["generation_0/"+rank+"/stdout.log"], "\r10%\r20%\r30%\r40%\r99%\ndos\r\n\rleft"; got != want {
+			t.Errorf("rank %s: %q", rank, got)
+		}
+	}
+}
+
+// What is shown of bars, piece by piece.
+func TestSettle(t *testing.T) {
+	at, b := time.Unix(1000, 0), bars{}
+	for _, step := range []struct {
+		after time.Duration
+		rank  int
+		piece string
+		shows string
+	}{
+		{0, 0, "a line\nand another", "a line\nand another"},
+		{0, 0, "\r", ""},
+		{0, 0, "1%\r", "1%\n"},
+		{0, 0, "2%\r3%\r", ""},
+		{0, 1, "2%\r3%\r", "3%\n"},
+		{4900 * time.Millisecond, 0, "4%\r", ""},
+		{100 * time.Millisecond, 0, "5%\r", "5%\n"},
+		{0, 0, "done\r\n\n\r6%\r", "done\n\n"},
+		{0, 0, "7%\r8%", "8%"}, // the end of the stream
+	} {
+		at = at.Add(step.after)
+		if got := string(b.settle(process.ID{Rank: step.rank}, process.Stdout, []byte(step.piece), at)); got != step.shows {
+			t.Errorf("%q shows %q, want %q", step.piece, got, step.shows)
+		}
 	}
 }
 

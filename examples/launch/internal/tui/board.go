@@ -33,6 +33,7 @@ type row struct {
 	since, until          time.Time // of its life
 	progress, last        string
 	lines                 []string // at most keep
+	bar                   bool     // the last of them is being written over
 }
 
 const (
@@ -171,8 +172,15 @@ func (b *Board) Output(id process.ID, _ process.Stream, lines []byte) {
 	defer b.mu.Unlock()
 	r := b.row(id.Rank)
 	for line := range bytes.Lines(lines) {
-		r.last = clean(string(line[:min(len(line), longestLine)]))
-		r.lines = append(r.lines, r.last)
+		shown := bytes.TrimRight(line, "\r\n")
+		shown = shown[bytes.LastIndexByte(shown, '\r')+1:]
+		r.last = clean(string(shown[:min(len(shown), longestLine)]))
+		if r.bar {
+			r.lines[len(r.lines)-1] = r.last
+		} else {
+			r.lines = append(r.lines, r.last)
+		}
+		r.bar = line[len(line)-1] == '\r'
 	}
 	if over := len(r.lines) - b.keep; over > 0 {
 		r.lines = slices.Delete(r.lines, 0, over)
@@ -243,10 +251,9 @@ func brief(d time.Duration) string {
 	return d.Truncate(time.Second).String()
 }
 
-// clean is a line without what would move the cursor: of a line that was written over with carriage returns, its last state.
+// clean is a line without what would move the cursor.
 func clean(line string) string {
-	line = strings.TrimRight(ansi.Strip(line), "\r\n")
-	line = strings.ReplaceAll(line[strings.LastIndexByte(line, '\r')+1:], "\t", "    ")
+	line = strings.ReplaceAll(strings.TrimRight(ansi.Strip(line), "\r\n"), "\t", "    ")
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return -1

@@ -192,6 +192,20 @@ func TestFilter(t *testing.T) {
 	}
 }
 
+// A bar is one line, whatever is written over it.
+func TestBar(t *testing.T) {
+	b := newBench()
+	for _, piece := range []string{"\r1%\r", "2%\r3%\r", "4%\r"} {
+		b.board.Output(process.ID{Rank: 0}, process.Stderr, []byte(piece))
+	}
+	b.wants(t, "last of 0\n4%\n")
+	b.board.Output(process.ID{Rank: 0}, process.Stderr, []byte("done\r\nafter it\n"))
+	b.wants(t, "last of 0\ndone\nafter it\n")
+	if strings.Contains(b.text(), "%") {
+		t.Errorf("%s", b.text())
+	}
+}
+
 // Whatever ranks print, and however small the terminal is, a screen is as many rows as there are, and none is too wide.
 func TestScreenFits(t *testing.T) {
 	b := newBench()
