@@ -202,3 +202,26 @@ func TestRankList(t *testing.T) {
 		}
 	}
 }
+
+// However much an exception says, its account can be read; the report has all of it.
+func TestLongAccount(t *testing.T) {
+	report := tmp(t, "report.json")
+	c := start(t, "--output", "none", "--report", report, "--", "python3", "-c",
+		`raise ValueError("w" * 5000 + "".join(f"\nline {i}" for i in range(1000)) + "\n" + "é" * 5000)`)
+	c.wants(1)
+	account := c.stderr.String()
+	if n := strings.Count(account, "\n"); n > 120 || len(account) > 12_000 {
+		t.Errorf("%d lines, %d bytes", n, len(account))
+	}
+	for _, want := range []string{
+		`(?m)^launch: rank 0 failed first \(.*\): ValueError: w{300,400}…$`, `(?m)^    ValueError: w{300,400}…$`, `(?m)^    line 20$`,
+		`(?m)^    … \d{3} lines are left out: see traceback in --report$`, `(?m)^    line 999$`, `(?m)^    é{100,200}…$`,
+	} {
+		if !regexp.MustCompile(want).MatchString(account) {
+			t.Errorf("no %s in %s", want, account)
+		}
+	}
+	if f := readReport(t, report).Failures[0]; !strings.Contains(f.Exception.Traceback, "line 500") {
+		t.Error("the report has no line 500")
+	}
+}

@@ -30,13 +30,24 @@ func hintDumps(w io.Writer, r supervisor.Report) {
 // headline says in one line what a failure is.
 func headline(f *supervisor.Failure) string {
 	line, _, _ := strings.Cut(f.Error(), "\n")
-	return ours.Replace(strings.TrimPrefix(line, fmt.Sprintf("rank %v: ", f.ID())))
+	return cut(ours.Replace(strings.TrimPrefix(line, fmt.Sprintf("rank %v: ", f.ID()))), longest)
+}
+
+// longest is more than a line has that is to be read, in bytes: a message may be a megabyte.
+const longest = 400
+
+// cut leaves out the end of what is longer.
+func cut(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
 // evidence is the traceback, or the stacks of a rank that hung or crashed.
 func evidence(f *supervisor.Failure) string {
 	if text := tracebackOf(f); text != "" {
-		return text
+		return bothEnds(text, "traceback")
 	}
 	if f.Stacks != "" {
 		return "its stacks, as it hung:\n" + firstLines(f.Stacks, "stacks")
@@ -59,7 +70,7 @@ func lastWords(f *supervisor.Failure) string {
 	}
 	lines := strings.Split(tail, "\n")
 	for i, line := range lines {
-		lines[i] = string(lastState([]byte(line)))
+		lines[i] = cut(string(lastState([]byte(line))), longest)
 	}
 	if len(lines) > most {
 		lines = append([]string{"…"}, lines[len(lines)-most:]...)
@@ -87,6 +98,20 @@ func tracebackOf(f *supervisor.Failure) string {
 		return ""
 	}
 	return f.Exception.Traceback
+}
+
+// bothEnds is what can be read of a traceback: where it begins, and where it was raised. The report has all of it, under a key.
+func bothEnds(text, key string) string {
+	const first, last = 30, 50
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	if out := len(lines) - first - last; out > 1 {
+		left := fmt.Sprintf("… %d lines are left out: see %s in --report", out, key)
+		lines = slices.Concat(lines[:first], []string{left}, lines[len(lines)-last:])
+	}
+	for i, line := range lines {
+		lines[i] = cut(line, longest)
+	}
+	return strings.Join(lines, "\n")
 }
 
 // firstLines is what fits on a screen; the report has all of it, under a key.
