@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"net"
 	"os"
@@ -114,4 +115,59 @@ func freePort(t *testing.T) string {
 	}
 	t.Fatal("no free port")
 	return ""
+}
+
+// What torchrun itself gives a rank, launch gives it, with the same value: but for what is the run's own (torch.md a6).
+func TestContractOfTorchrunItself(t *testing.T) {
+	needTorch(t)
+	processtest.Check(t)
+	dir := t.TempDir()
+	script := file(t, "variables.py", `import json, os
+json.dump(dict(os.environ), open(os.path.join(os.environ["OUT"], os.environ["RANK"]), "w"))
+`, 0o644)
+	variables := func(sub string) (rank1 map[string]string) {
+		text := readText(t, dir+"/"+sub+"/1")
+		if err := json.Unmarshal([]byte(text), &rank1); err != nil {
+			t.Fatal(err)
+		}
+		return rank1
+	}
+	for _, sub := range []string{"torchrun", "launch"} {
+		if err := os.Mkdir(dir+"/"+sub, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	same := []string{"--nproc_per_node", "2", "--max_restarts", "3", "--role", "trainer", "--log_dir", dir + "/logs", "-r", "1", "-t", "1"}
+	theirs := exec.Command(withTorch(), append(append([]string{"-m", "torch.distributed.run", "--master_port", freePort(t)}, same...), script)...)
+	theirs.Env = append(os.Environ(), "OUT="+dir+"/torchrun")
+	if out, err := theirs.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	c := startUnder(t, []string{"env", "OUT=" + dir + "/launch"}, append(same, script)...)
+	c.wants(0)
+
+	ours, compared := variables("launch"), 0
+	for name, value := range variables("torchrun") {
+		if os.Getenv(name) == value || name == "OUT" {
+			continue
+		}
+		if name == "NCCL_ASYNC_ERROR_HANDLING" { // until PyTorch 2.2
+			name = "TORCH_NCCL_ASYNC_ERROR_HANDLING"
+		}
+		compared++
+		got, found := ours[name]
+		switch name {
+		case "MASTER_PORT", "TORCHELASTIC_RUN_ID", "TORCHELASTIC_ERROR_FILE", "TORCHELASTIC_USE_AGENT_STORE":
+			if !found || got == "" {
+				t.Errorf("no %s, which is %s under torchrun", name, value)
+			}
+		default:
+			if got != value {
+				t.Errorf("%s is %q, and %q under torchrun", name, got, value)
+			}
+		}
+	}
+	if compared < 15 {
+		t.Errorf("torchrun gave only %d variables", compared)
+	}
 }
