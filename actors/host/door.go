@@ -27,6 +27,7 @@ func (d *door) Receive(ctx actor.Context) {
 	if !ours {
 		return
 	}
+	d.pool.frames.Add(1)
 	h, body, err := parseFrame(m.GetValue())
 	switch {
 	case err != nil:
@@ -82,7 +83,7 @@ func (d *door) outside(ctx actor.Context, body []byte) {
 		d.refuse(agent, j, final, err)
 		return
 	}
-	d.welcome(d.open(ctx, agent, j))
+	d.open(ctx, agent, j)
 }
 
 // admit returns why an agent is not let in, and whether it is no use to ask again.
@@ -125,7 +126,7 @@ func (d *door) refuse(agent *actor.PID, j *join, final bool, err error) {
 }
 
 // open begins a session. From the moment of the answer the host has its lease.
-func (d *door) open(ctx actor.Context, agent *actor.PID, j *join) *link {
+func (d *door) open(ctx actor.Context, agent *actor.PID, j *join) {
 	l := &link{
 		pool: d.pool, agent: agent, joined: *j, session: newSession(newSessionID()), lives: map[uint64]*life{},
 		asks: map[uint64]chan<- error{}, done: make(chan struct{}),
@@ -137,8 +138,8 @@ func (d *door) open(ctx actor.Context, agent *actor.PID, j *join) *link {
 	if _, err := ctx.SpawnNamed(actor.PropsFromProducer(func() actor.Actor { return l }), name); err != nil {
 		panic(err) // a number among 2^64
 	}
+	d.welcome(l) // before anything that belongs to the session
 	d.pool.enter(l)
-	return l
 }
 
 func (d *door) welcome(l *link) {

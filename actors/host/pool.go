@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -75,6 +76,7 @@ type Pool struct {
 	system *actor.ActorSystem
 	engine *engine.Engine // nil where all agents live in our own system
 	door   *actor.PID
+	frames atomic.Uint64      // sent and received
 	stop   context.CancelFunc // of invitations
 	inside sync.WaitGroup
 
@@ -194,6 +196,7 @@ func (p *Pool) knows(addr string) bool {
 
 // send sends a frame. Whoever gets it may answer to the door.
 func (p *Pool) send(to *actor.PID, f []byte) {
+	p.frames.Add(1)
 	p.system.Root.RequestWithCustomSender(to, bytesValue(f), p.door)
 }
 
@@ -277,8 +280,11 @@ func (p *Pool) slots(l *link) int {
 // busy is how many ranks of other groups a host has. Called with mu held.
 func (p *Pool) busy(l *link, but *team) (n int) {
 	for _, t := range p.teams {
+		if t == but {
+			continue
+		}
 		for _, place := range t.places {
-			if t != but && place.Host == l.joined.Name {
+			if place.Host == l.joined.Name {
 				n++
 			}
 		}
@@ -357,9 +363,16 @@ func (p *Pool) Preflight(commands []process.Command) error {
 	links := slices.Clone(p.links)
 	p.mu.Unlock()
 	answers := make([]chan error, len(links))
+	different := distinct(commands)
 	for i, l := range links {
 		answers[i] = make(chan error, 1)
-		l.tell(&question{p.checkFor(l, commands), answers[i]})
+		c := check{Count: min(p.slots(l), len(commands))}
+		for _, d := range different {
+			if d.host == "" || d.host == l.joined.Name {
+				c.Commands = append(c.Commands, d.text)
+			}
+		}
+		l.tell(&question{c, answers[i]})
 	}
 	var errs []error
 	for i, l := range links {
@@ -374,21 +387,24 @@ func (p *Pool) Preflight(commands []process.Command) error {
 	return errors.Join(errs...)
 }
 
-// checkFor is what a host is asked: each different command that it may get, once, and for how many it needs room.
-func (p *Pool) checkFor(l *link, commands []process.Command) check {
+// An encoded command and the host that it is for, "" for any.
+type encoded struct {
+	host string
+	text []byte
+}
+
+// distinct returns each different command once. Ranks that differ in their variables alone are all represented by the first.
+func distinct(commands []process.Command) (all []encoded) {
 	seen := map[string]bool{}
-	var c check
-	for _, command := range commands {
-		if command.Host != "" && command.Host != l.joined.Name {
-			continue
-		}
-		if text := encodeCommand(command); !seen[string(text)] {
-			seen[string(text)] = true
-			c.Commands = append(c.Commands, text)
+	for _, c := range commands {
+		bare := c
+		bare.Env = nil
+		if key := c.Host + "\x00" + string(encodeCommand(bare)); !seen[key] {
+			seen[key] = true
+			all = append(all, encoded{c.Host, encodeCommand(c)})
 		}
 	}
-	c.Count = min(p.slots(l), len(commands))
-	return c
+	return all
 }
 
 // Launch starts a process on the host that the command names: see [process.Team], which groups use.
