@@ -15,7 +15,8 @@ import (
 
 // WithJournal writes a journal of the group: lines of JSON, the first about the run, then one for each event, as
 // docs/operations.md has them. Each line is one Write, made before what it tells of is done: of a supervisor that is
-// killed, the last line says what it was about to do. [ReadJournal] reads it, [Replay] asks another strategy about it.
+// killed, the last line says what it was about to do. [ReadJournal] reads it, [Replay] asks another strategy about it, and
+// [Journal.Resume] goes on with the group: the commands are in it, with the variables and arguments that they have of their own.
 //
 // Write is called on the supervisor's own goroutine, and must not block: a file does well, opened with os.O_APPEND. The
 // first error ends the journal with an [EventNotice], and the group goes on. A writer has the journal of one group only.
@@ -35,6 +36,8 @@ type journal struct {
 	host   string
 	begun  bool
 	placed bool // on several hosts
+	note   json.RawMessage
+	news   []commandRun // that were not written yet
 }
 
 func newJournal(w io.Writer, s Spec, start time.Time) *journal {
@@ -50,14 +53,6 @@ func (j *journal) place() {
 	if j != nil {
 		j.placed = true
 	}
-}
-
-// elastic is nil for one host, where it means nothing.
-func (j *journal) elastic() *Elastic {
-	if !j.placed {
-		return nil
-	}
-	return &j.spec.Elastic
 }
 
 // setRanks tells of other commands.
@@ -87,7 +82,12 @@ func (j *journal) begin() error {
 		return nil
 	}
 	j.begun = true
-	line, err := json.Marshal(headerOf(j))
+	h := headerOf(j)
+	line, err := json.Marshal(h)
+	if len(line) > journalLine {
+		h.Commands = unwritten(h.Commands)
+		line, err = json.Marshal(h)
+	}
 	if err != nil {
 		return err
 	}
@@ -127,10 +127,11 @@ type header struct {
 	Timeout      float64   `json:"timeout_s,omitempty"`
 	Lifetime     float64   `json:"lifetime_s,omitempty"`
 	Ordered      bool      `json:"ordered,omitempty"`
-	First        int       `json:"first_generation,omitempty"`
 	Placed       bool      `json:"placed,omitempty"` // on several hosts
-	Elastic      *Elastic  `json:"elastic,omitempty"`
 	termsDocument
+	Spec     *Spec           `json:"spec,omitempty"` // all that is data, without its ranks
+	Commands []commandRun    `json:"commands,omitempty"`
+	Note     json.RawMessage `json:"note,omitempty"`
 }
 
 type termsDocument struct {
@@ -150,12 +151,14 @@ func (t Terms) document() termsDocument {
 
 func headerOf(j *journal) header {
 	s := j.spec
+	rest := s
+	rest.Ranks = nil
 	return header{
 		Journal: journalVersion, Run: s.RunID, Name: s.Name, Host: j.host, PID: os.Getpid(), Time: j.start,
 		WorldSize: len(s.Ranks), MinRanks: s.MinRanks, MaxRanks: s.MaxRanks, Strategy: cut(Describe(s.Strategy)),
 		Grace: s.Grace.Seconds(), StartTimeout: s.StartTimeout.Seconds(), Timeout: s.Timeout.Seconds(),
-		Lifetime: s.Lifetime.Seconds(), Ordered: s.Ordered, First: s.FirstGeneration, Placed: j.placed, Elastic: j.elastic(),
-		termsDocument: Terms{s.RestartTypes, s.Success, s.Significant, s.AutoShutdown}.document(),
+		Lifetime: s.Lifetime.Seconds(), Ordered: s.Ordered, Placed: j.placed,
+		termsDocument: Terms{s.RestartTypes, s.Success, s.Significant, s.AutoShutdown}.document(), Spec: &rest, Commands: runsOf(s.Ranks), Note: j.note,
 	}
 }
 
@@ -186,6 +189,7 @@ type record struct {
 	Exit       *process.Exit    `json:"exit,omitempty"`
 	Terms      *termsDocument   `json:"terms,omitempty"` // of changed
 	Error      string           `json:"error,omitempty"`
+	Commands   []commandRun     `json:"commands,omitempty"` // from here on, that somebody gave the group
 }
 
 func (j *journal) record(e Event) record {
@@ -193,6 +197,7 @@ func (j *journal) record(e Event) record {
 		Seq: e.Seq, Time: e.At, At: e.At.Sub(j.start).Seconds(), Event: e.Kind, Generation: e.Generation, PID: e.PID, Host: e.Host,
 		Reason: e.Reason, Size: e.Size, Hosts: e.Hosts, Fit: e.Fit, After: e.After.Seconds(), Exit: e.Exit,
 	}
+	r.Commands, j.news = j.news, nil
 	if e.Rank >= 0 {
 		r.Rank = &e.Rank
 	}
@@ -241,6 +246,9 @@ func stopSignal(c process.Command) process.Signal {
 func (r *record) shorten() {
 	r.Reason, r.Error = cut(r.Reason), cut(r.Error)
 	r.Exit = withoutLeft(r.Exit)
+	if r.Commands != nil {
+		r.Commands = unwritten(r.Commands)
+	}
 	if d := r.Failure; d != nil {
 		d.StderrTail, d.Error, d.Exit = cut(d.StderrTail), cut(d.Error), withoutLeft(d.Exit)
 		if x := d.Exception; x != nil {

@@ -21,12 +21,16 @@ type Journal struct {
 	Strategy        string // for people
 	// Placed says that it ran on several hosts.
 	Placed bool
-	// Spec is the group's at its start, without its strategy, and with empty commands.
+	// Spec is the group's at its start, without its strategy; its commands are empty in a journal of an older version.
 	Spec Spec
+	// Note is what [WithJournalNote] gave; nil without.
+	Note json.RawMessage
 	// Events are all that happened, in order. Their failures are as they were known then, without stacks.
 	Events []Event
 	// Torn says that the last line, or the first, has been cut off: the supervisor was killed while it wrote it.
 	Torn bool
+
+	commands []process.Command // those that it had last
 }
 
 // ErrJournal is what a text that is no journal gives.
@@ -115,7 +119,10 @@ func (j *journalReader) readHeader(line []byte) error {
 	j.failures, j.size, j.present, j.most = map[int]*Failure{}, h.WorldSize, h.WorldSize, h.WorldSize
 	spec, err := h.spec()
 	j.journal = Journal{
-		Run: h.Run, Name: h.Name, Host: h.Host, PID: h.PID, Start: h.Time, Strategy: h.Strategy, Spec: spec, Placed: h.Placed,
+		Run: h.Run, Name: h.Name, Host: h.Host, PID: h.PID, Start: h.Time, Strategy: h.Strategy, Spec: spec, Placed: h.Placed, Note: h.Note,
+	}
+	if len(h.Commands) > 0 {
+		j.journal.commands = spec.Ranks
 	}
 	return err
 }
@@ -125,16 +132,20 @@ const journalRanks = 1 << 20
 
 func (h *header) spec() (s Spec, err error) {
 	t := h.termsDocument.terms()
+	s, wrong := h.data()
 	s = Spec{
+		Liveness: s.Liveness, GPUs: s.GPUs, MaxResult: s.MaxResult, Elastic: s.Elastic, FirstGeneration: s.FirstGeneration,
 		Name: h.Name, RunID: h.Run, Ranks: make([]process.Command, h.WorldSize), MinRanks: h.MinRanks, MaxRanks: h.MaxRanks,
 		Ordered: h.Ordered, RestartTypes: t.RestartTypes, Success: t.Success, Significant: t.Significant,
-		AutoShutdown: t.AutoShutdown, FirstGeneration: h.First,
+		AutoShutdown: t.AutoShutdown,
 	}
-	if h.Elastic != nil {
-		s.Elastic = *h.Elastic
+	if commands, bad := commandsOf(h.Commands); bad != nil || len(commands) > 0 && len(commands) != h.WorldSize {
+		wrong = errors.Join(wrong, bad, fmt.Errorf("commands of %d ranks, and world_size is %d", len(commands), h.WorldSize))
+	} else if len(commands) > 0 {
+		s.Ranks = commands
 	}
 	terms := t.terms()
-	return s, errors.Join(terms.check(h.WorldSize), s.bounds().check(h.WorldSize), setSeconds(&s.Grace, "grace_s", h.Grace),
+	return s, errors.Join(wrong, terms.check(h.WorldSize), s.bounds().check(h.WorldSize), setSeconds(&s.Grace, "grace_s", h.Grace),
 		setSeconds(&s.StartTimeout, "start_timeout_s", h.StartTimeout), setSeconds(&s.Timeout, "timeout_s", h.Timeout),
 		setSeconds(&s.Lifetime, "lifetime_s", h.Lifetime))
 }
@@ -174,6 +185,11 @@ func (j *journalReader) readRecord(line []byte) error {
 		return fmt.Errorf("seq is %d after %d", r.Seq, j.seq)
 	}
 	j.seq = r.Seq
+	if commands, err := commandsOf(r.Commands); err != nil {
+		return err
+	} else if commands != nil {
+		j.journal.commands = commands
+	}
 	if !r.Event.known() {
 		return nil
 	}

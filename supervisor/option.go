@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"log/slog"
 	"os"
@@ -23,6 +24,7 @@ type options struct {
 	output   func(process.ID, process.Stream, []byte)
 	logger   *slog.Logger
 	journal  io.Writer
+	note     json.RawMessage // for the journal
 	messages func(*Message)
 	listener *actor.PID
 	result   func(process.ID) (actors.ResultWriter, error)

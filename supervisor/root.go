@@ -60,7 +60,7 @@ func newRoot(g *Group, s Spec, o options) *root {
 	start := time.Now()
 	return &root{
 		spec: s, base: s.Ranks, options: o, group: g, start: start, ranks: map[int]*actor.PID{}, dumps: map[process.ID][]chan<- stacksOf{}, cast: newCast(),
-		journal: newJournal(o.journal, s, start), machine: newMachine(c),
+		journal: newJournal(o.journal, s, start).with(o.note), machine: newMachine(c),
 	}
 }
 
@@ -192,9 +192,11 @@ func (r *root) perform(ctx actor.Context, e effect) {
 		r.refusal = e.err
 	case efAdd:
 		r.base = slices.Concat(r.spec.Ranks, e.commands)
+		r.journal.newCommands(r.base)
 		r.setRanks(ctx, r.base)
 	case efResize:
 		r.base = e.commands
+		r.journal.newCommands(r.base)
 		r.renew(ctx, e.commands)
 	case efFit:
 		r.renew(ctx, cutOrRepeat(r.base, e.size))
