@@ -299,11 +299,11 @@ func (r *root) openMail(ctx actor.Context) {
 	}
 }
 
-// closeMail lets the user have what the ranks said before they ended: then the root stops. A function that does not return
-// keeps it, until somebody kills the group.
+// closeMail lets the user have what the ranks said before they ended: then the root stops, when it has answered what was asked
+// before that. A function that does not return keeps it, until somebody kills the group.
 func (r *root) closeMail(ctx actor.Context) {
 	if r.mail == nil {
-		ctx.Stop(ctx.Self())
+		ctx.Poison(ctx.Self())
 		return
 	}
 	ctx.Send(r.mail, &lastMail{}) // after all mail of the rank actors, who told of their exits later

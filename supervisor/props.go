@@ -50,7 +50,8 @@ type (
 	}
 	// SignalGroup sends a signal to every rank: see [Group.Signal].
 	SignalGroup struct{ Signal process.Signal }
-	// ReportRequest is answered with a *[Report].
+	// ReportRequest is answered with a *[Report]. A group that has ended answers no more, as the engine has it: Ended has the
+	// report then, and whoever asks does so with a timeout.
 	ReportRequest struct{}
 	// GroupRequest is answered with the *[Group], for all else that can be done with one: change its strategy or its ranks, talk
 	// to them, watch its events. It is that group until its end: one that its parent's strategy restarts is another.

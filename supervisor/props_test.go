@@ -230,6 +230,29 @@ func TestGroupGivenUpByItsParent(t *testing.T) {
 	}
 }
 
+// What was asked before the end is answered, whatever comes first (G-9).
+func TestGroupAnswersToItsEnd(t *testing.T) {
+	for _, plain := range []bool{false, true} { // with a mailroom and without
+		processtest.Check(t)
+		f, asked := newFamily(t), make(chan *actor.Future, 1)
+		pids := make(chan *actor.PID, 1)
+		s := spec(1)
+		s.Ranks[0].Plain = plain
+		group := f.spawn(s, supervisor.WithObserver(func(e supervisor.Event) {
+			if e.Kind == supervisor.EventDone {
+				asked <- f.system.Root.RequestFuture(<-pids, &supervisor.ReportRequest{}, time.Minute)
+			}
+		}))
+		pids <- group
+		f.rank(0, 0).Exit(process.Exit{})
+		answer, err := (<-asked).Result()
+		if r, is := answer.(*supervisor.Report); !is || r.Outcome != supervisor.Succeeded {
+			t.Errorf("plain %v: the report is %+v, %v", plain, answer, err)
+		}
+		f.ended(group)
+	}
+}
+
 func TestBadProps(t *testing.T) {
 	if _, err := supervisor.Props(supervisor.Spec{}); !errors.Is(err, supervisor.ErrSpec) {
 		t.Error(err)

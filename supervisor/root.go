@@ -90,7 +90,7 @@ func (r *root) Receive(ctx actor.Context) {
 	case *dumpRequest:
 		r.dump(ctx, m)
 	case *mailRead:
-		ctx.Stop(ctx.Self())
+		ctx.Poison(ctx.Self())
 	default:
 		if s, is := m.(*stop); is && s.kill && r.machine.phase == done {
 			ctx.Stop(ctx.Self())

@@ -57,46 +57,15 @@ func (s *script) run(d *bench.Command) string {
 	case "new": // a machine that was not started
 		*s = script{own: s.own, m: newMachine(s.config(d)), now: epoch}
 		return ""
+	case "next": // what the strategy "told" is going to answer
+		s.said = append(s.said, s.answer(d))
+		return ""
 	case "advance":
 		d, err := time.ParseDuration(strings.Join(words(d), ""))
 		if err != nil {
 			fail("%v", err)
 		}
 		return s.advance(d)
-	case "stop", "kill":
-		return s.tell(evStop{cause: stopped(strings.Join(words(d), " ")), kill: d.Cmd == "kill"})
-	case "signal": // to all ranks
-		sig, err := process.ParseSignal("SIG" + strings.Join(words(d), ""))
-		if err != nil {
-			fail("%v", err)
-		}
-		return s.tell(evSignal{sig})
-	case "notice": // of the launcher's guard
-		return s.tell(evNotice{value(d, "text")})
-	case "change":
-		var c scripted
-		for _, arg := range d.CmdArgs {
-			if arg.Key == "at" {
-				continue // look has seen it
-			}
-			if err := c.set(arg.Key, arg.Vals); err != nil {
-				fail("%v", err)
-			}
-		}
-		return s.tell(evChange{s.strategy(&c)})
-	case "terms":
-		return s.tell(s.terms(d))
-	case "next": // what the strategy "told" is going to answer
-		s.said = append(s.said, s.answer(d))
-		return ""
-	case "answer": // of a strategy that takes its time
-		return s.tell(s.answer(d))
-	case "restart": // from outside, all or some
-		return s.tell(evRestart{numbers(words(d)), value(d, "text")})
-	case "room": // that the hosts have
-		return s.tell(s.room(words(d), d))
-	case "add", "remove", "resize": // the ranks, from outside
-		return s.tell(changeOf(d))
 	case "report":
 		return summary(s.m.report())
 	case "results":
@@ -104,11 +73,57 @@ func (s *script) run(d *bench.Command) string {
 	case "timer": // one that fires although it was disarmed, or was set again
 		return s.stray(d)
 	}
+	if ev := s.outside(d); ev != nil {
+		return s.tell(ev)
+	}
 	var out []string
 	for _, id := range s.ids(d) {
 		out = append(out, s.tell(s.event(d, id)))
 	}
 	return strings.Join(out, "\n")
+}
+
+// outside is what somebody tells the group, or a strategy that takes its time; nil for what a rank tells.
+func (s *script) outside(d *bench.Command) event {
+	switch d.Cmd {
+	case "stop", "kill":
+		return evStop{cause: stopped(strings.Join(words(d), " ")), kill: d.Cmd == "kill"}
+	case "signal": // to all ranks
+		sig, err := process.ParseSignal("SIG" + strings.Join(words(d), ""))
+		if err != nil {
+			fail("%v", err)
+		}
+		return evSignal{sig}
+	case "notice": // of the launcher's guard
+		return evNotice{value(d, "text")}
+	case "change":
+		return s.change(d)
+	case "terms":
+		return s.terms(d)
+	case "answer":
+		return s.answer(d)
+	case "restart": // all or some
+		return evRestart{numbers(words(d)), value(d, "text")}
+	case "room": // that the hosts have
+		return s.room(words(d), d)
+	case "add", "remove", "resize": // the ranks
+		return changeOf(d)
+	}
+	return nil
+}
+
+// change reads another strategy.
+func (s *script) change(d *bench.Command) evChange {
+	var c scripted
+	for _, arg := range d.CmdArgs {
+		if arg.Key == "at" {
+			continue // look has seen it
+		}
+		if err := c.set(arg.Key, arg.Vals); err != nil {
+			fail("%v", err)
+		}
+	}
+	return evChange{s.strategy(&c)}
 }
 
 // look finds what cannot be read, and sets the clock to where "at" has it: that fires no timer.
@@ -469,54 +484,8 @@ func (s *script) config(d *bench.Command) config {
 	}
 	answer := scripted{}
 	for _, arg := range d.CmdArgs {
-		var err error
-		switch arg.Key {
-		case "ranks":
-			c.size, err = strconv.Atoi(arg.Vals[0])
-		case "min-ranks":
-			c.bounds.min, err = strconv.Atoi(arg.Vals[0])
-		case "max-ranks":
-			c.bounds.max, err = strconv.Atoi(arg.Vals[0])
-		case "grace":
-			c.grace, err = time.ParseDuration(arg.Vals[0])
-		case "lifetime":
-			c.lifetime, err = time.ParseDuration(arg.Vals[0])
-		case "heartbeat":
-			c.liveness.Heartbeat, err = time.ParseDuration(arg.Vals[0])
-		case "stall":
-			c.liveness.Stall, err = time.ParseDuration(arg.Vals[0])
-		case "lag":
-			c.liveness.Lag, err = strconv.ParseUint(arg.Vals[0], 10, 64)
-		case "start-timeout":
-			c.startTimeout, err = time.ParseDuration(arg.Vals[0])
-		case "kill-wait":
-			c.killWait, err = time.ParseDuration(arg.Vals[0])
-		case "seed": // of State.Random, which is 0.5 without
-			c.random = randomOf(arg.Vals[0])
-		case "ordered":
-			c.ordered = true
-		case "answer-time":
-			c.answerTime, err = time.ParseDuration(arg.Vals[0])
-		case "room": // that the hosts have at the start; none when they are not heard of yet
-			c.placed = true
-		case "hosts", "text": // of room
-		case "fit":
-			c.elastic.Fit = true
-		case "regrow":
-			c.elastic.Regrow = true
-		case "wait":
-			c.elastic.Wait, err = time.ParseDuration(arg.Vals[0])
-		case "settle":
-			c.elastic.Settle, err = time.ParseDuration(arg.Vals[0])
-		case "first": // generation
-			c.first, err = strconv.Atoi(arg.Vals[0])
-		case "history": // how much a report has at least
-			c.history, err = strconv.Atoi(arg.Vals[0])
-		case "timeout":
-			c.timeout, err = time.ParseDuration(arg.Vals[0])
-		case "types", "need", "count", "await", "significant", "shutdown":
-			setTerms(&c.terms, arg.Key, arg.Vals)
-		default:
+		err := c.set(arg)
+		if err == errNoKey {
 			err = answer.set(arg.Key, arg.Vals)
 		}
 		if err != nil {
@@ -530,6 +499,50 @@ func (s *script) config(d *bench.Command) config {
 		fail("%v", err)
 	}
 	return c
+}
+
+var errNoKey = errors.New("that is no argument of a group's")
+
+// set reads an argument of start that is not about its strategy.
+func (c *config) set(arg bench.Arg) (err error) {
+	times := map[string]*time.Duration{
+		"grace": &c.grace, "start-timeout": &c.startTimeout, "kill-wait": &c.killWait, "answer-time": &c.answerTime,
+		"timeout": &c.timeout, "lifetime": &c.lifetime, "heartbeat": &c.liveness.Heartbeat, "stall": &c.liveness.Stall,
+		"wait": &c.elastic.Wait, "settle": &c.elastic.Settle,
+	}
+	numbers := map[string]*int{
+		"ranks": &c.size, "min-ranks": &c.bounds.min, "max-ranks": &c.bounds.max,
+		"history": &c.history, // how much a report has at least
+		"first":   &c.first,   // generation
+	}
+	if d := times[arg.Key]; d != nil {
+		*d, err = time.ParseDuration(arg.Vals[0])
+		return err
+	}
+	if n := numbers[arg.Key]; n != nil {
+		*n, err = strconv.Atoi(arg.Vals[0])
+		return err
+	}
+	switch arg.Key {
+	case "lag":
+		c.liveness.Lag, err = strconv.ParseUint(arg.Vals[0], 10, 64)
+	case "seed": // of State.Random, which is 0.5 without
+		c.random = randomOf(arg.Vals[0])
+	case "ordered":
+		c.ordered = true
+	case "room": // that the hosts have at the start; none when they are not heard of yet
+		c.placed = true
+	case "hosts", "text": // of room
+	case "fit":
+		c.elastic.Fit = true
+	case "regrow":
+		c.elastic.Regrow = true
+	case "types", "need", "count", "await", "significant", "shutdown":
+		setTerms(&c.terms, arg.Key, arg.Vals)
+	default:
+		return errNoKey
+	}
+	return err
 }
 
 // terms reads other terms.

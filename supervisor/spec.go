@@ -97,7 +97,27 @@ func (s Spec) Check(l process.Launcher) error {
 	var errs []error
 	if len(s.Ranks) == 0 {
 		errs = append(errs, errors.New("there are no ranks: a group has at least one"))
+	} else {
+		errs = append(errs, s.bounds().check(len(s.Ranks)))
 	}
+	errs = append(errs, s.checkNumbers())
+	terms, strategy := s.terms(), checkStrategy(s.Strategy)
+	errs = append(errs, strategy, s.Liveness.check(), terms.check(len(s.Ranks)), s.checkGPUs(l), s.checkElastic(l), s.checkCommands(l, "rank"))
+	if strategy != nil {
+		s.Strategy = nil // it may not even say how many restarts there may be
+	}
+	if p, ok := l.(process.Preflighter); ok {
+		errs = append(errs, p.Preflight(s.asLaunched()))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("%w: %w", ErrSpec, err)
+	}
+	return nil
+}
+
+// checkNumbers reports numbers that make no sense.
+func (s *Spec) checkNumbers() error {
+	var errs []error
 	for _, d := range []struct {
 		name string
 		is   time.Duration
@@ -112,24 +132,7 @@ func (s Spec) Check(l process.Launcher) error {
 	if s.FirstGeneration < 0 {
 		errs = append(errs, fmt.Errorf("FirstGeneration is negative (%d)", s.FirstGeneration))
 	}
-	if len(s.Ranks) > 0 {
-		errs = append(errs, s.bounds().check(len(s.Ranks)))
-	}
-	terms := s.terms()
-	for _, err := range []error{checkStrategy(s.Strategy), s.Liveness.check(), terms.check(len(s.Ranks)), s.checkGPUs(l), s.checkElastic(l), s.checkCommands(l, "rank")} {
-		if err != nil {
-			errs = append(errs, err)
-		}
-	}
-	if p, ok := l.(process.Preflighter); ok {
-		if err := p.Preflight(s.asLaunched()); err != nil {
-			errs = append(errs, err)
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("%w: %w", ErrSpec, err)
-	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (s *Spec) bounds() bounds { return bounds{s.MinRanks, s.MaxRanks} }

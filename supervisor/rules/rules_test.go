@@ -280,6 +280,16 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// A pointer to no list is no strategy.
+func TestNoList(t *testing.T) {
+	_, err := supervisor.Start(t.Context(), supervisor.Spec{
+		Ranks: supervisor.Repeat(1, process.Command{Args: []string{"true"}}), Strategy: (*List)(nil),
+	})
+	if !errors.Is(err, supervisor.ErrSpec) || !strings.Contains(err.Error(), "the Check of the strategy (*rules.List) panicked") {
+		t.Error(err)
+	}
+}
+
 // TestPure: the same question gets the same answer, and the question is not changed.
 func TestPure(t *testing.T) {
 	l := list(t, `
