@@ -4,17 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/big"
-	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -27,6 +20,7 @@ import (
 	"time"
 
 	"github.com/go-muster/muster/actors/host"
+	"github.com/go-muster/muster/actors/host/certs"
 	"github.com/go-muster/muster/actors/host/internal/testnet"
 	"github.com/go-muster/muster/actors/process"
 	"github.com/go-muster/muster/actors/process/processtest"
@@ -93,7 +87,7 @@ func (s sayer) Handle(_ context.Context, r slog.Record) error {
 }
 
 func (d *deed) run(say func(word)) error {
-	tls, err := loadCerts(d.Certs)
+	tls, err := certs.Load(d.Certs)
 	if err != nil {
 		return err
 	}
@@ -132,7 +126,7 @@ func (d *deed) run(say func(word)) error {
 }
 
 var agentHelper = processtest.Helper("agent", func() {
-	tls, err := loadCerts(os.Args[1])
+	tls, err := certs.Load(os.Args[1])
 	if err == nil {
 		ctx, unhook := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 		defer unhook()
@@ -165,56 +159,17 @@ type program struct {
 	ended  chan struct{}
 }
 
-func createCerts(t *testing.T, dir string, hosts []string) {
-	key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	ca := &x509.Certificate{SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true, NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign}
-	root, err := x509.CreateCertificate(rand.Reader, ca, ca, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, h := range hosts {
-		name, addr, _ := strings.Cut(h, "=")
-		own, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		cert := &x509.Certificate{SerialNumber: big.NewInt(int64(2 + i)), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.ParseIP(addr)},
-			KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}}
-		leaf, err := x509.CreateCertificate(rand.Reader, cert, ca, own.Public(), key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, _ := x509.MarshalPKCS8PrivateKey(own)
-		os.MkdirAll(filepath.Join(dir, name), 0o700)
-		os.WriteFile(filepath.Join(dir, name, "ca"), root, 0o600)
-		os.WriteFile(filepath.Join(dir, name, "cert"), leaf, 0o600)
-		os.WriteFile(filepath.Join(dir, name, "key"), b, 0o600)
-	}
-}
-
-func loadCerts(dir string) (*tls.Config, error) {
-	root, _ := os.ReadFile(filepath.Join(dir, "ca"))
-	leaf, _ := os.ReadFile(filepath.Join(dir, "cert"))
-	b, _ := os.ReadFile(filepath.Join(dir, "key"))
-	key, err := x509.ParsePKCS8PrivateKey(b)
-	if err != nil {
-		return nil, err
-	}
-	ca, err := x509.ParseCertificate(root)
-	if err != nil {
-		return nil, err
-	}
-	pool := x509.NewCertPool()
-	pool.AddCert(ca)
-	return &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{{Certificate: [][]byte{leaf}, PrivateKey: key}}, RootCAs: pool, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert}, nil
-}
-
 func newCountry(t *testing.T, hosts ...string) *country {
 	processtest.Check(t)
 	names := append([]string{"root"}, hosts...)
 	c := &country{t: t, net: testnet.New(t, names...), certs: t.TempDir(), locks: t.TempDir(), agents: map[string]*program{}}
 	var who []string
 	for _, name := range names {
-		who = append(who, name+"="+c.net.Host(name).Addr())
+		who = append(who, name+","+c.net.Host(name).Addr())
 	}
-	createCerts(t, c.certs, who)
+	if _, err := certs.Create(c.certs, who, certs.Options{}); err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range hosts {
 		c.startAgent(name)
 	}
@@ -523,4 +478,37 @@ func TestDDP(t *testing.T) {
 	if done.Err != "" {
 		t.Errorf("error %s\n%s", done.Err, c.root.tell())
 	}
+}
+
+// TestElastic: a group that loses a host goes on with fewer ranks, and with more when the host is back, which uses no budget; the
+// reasons are recorded (actors §7 #20).
+func TestElastic(t *testing.T) {
+	c := newCountry(t, "a", "b", "c")
+	c.rule(deed{Hosts: 3, PerHost: 2, Lease: shortLease, Restarts: 1, Spec: supervisor.Spec{
+		Ranks: c.ranks(6), MinRanks: 4, Grace: time.Second, Elastic: supervisor.Elastic{Fit: true, Regrow: true, Settle: time.Second},
+	}})
+	c.up(0, 6)
+	victim := c.hostOf(5)
+	c.net.Host(victim).Cut()
+	c.await("fewer ranks", func(w word) bool {
+		return w.Event == "resized" && strings.Contains(w.Reason, "host "+victim+" is lost")
+	})
+	c.up(1, 4)
+	c.net.Host(victim).Heal()
+	c.await("more ranks", func(w word) bool {
+		return w.Event == "resized" && strings.Contains(w.Reason, "host "+victim+" has joined")
+	})
+	c.up(2, 6)
+}
+
+// TestRootCutOff: a root that is cut off from all its hosts loses them, waits, and goes on when they are back.
+func TestRootCutOff(t *testing.T) {
+	c := newCountry(t, "a", "b")
+	c.rule(deed{Hosts: 2, PerHost: 2, Lease: shortLease, Restarts: 3, Spec: supervisor.Spec{Ranks: c.ranks(4), Grace: time.Second}})
+	c.up(0, 4)
+	c.net.Host("root").Cut()
+	c.await("it waits for room", func(w word) bool { return w.Event == "waiting" && strings.Contains(w.Reason, "room") })
+	processtest.Eventually(t, "the ranks are ended", func() bool { return len(c.lives()) == 0 })
+	c.net.Host("root").Heal()
+	c.up(1, 4)
 }
