@@ -221,9 +221,7 @@ func (s *script) lose(id process.ID, d *bench.Command, x *process.Exit) {
 	lost := &process.HostLostError{Host: host, Why: "not heard of", Lives: []process.ID{id}}
 	for _, arg := range d.CmdArgs {
 		if arg.Key == "with" {
-			for _, id := range s.named(d.Cmd, arg.Vals) {
-				lost.Lives = append(lost.Lives, id)
-			}
+			lost.Lives = append(lost.Lives, s.named(d.Cmd, arg.Vals)...)
 		}
 	}
 	x.Code, x.Err = -1, lost
