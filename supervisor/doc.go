@@ -27,5 +27,6 @@
 // No rank of the next generation starts before the last process of the old one, and its process group, is gone.
 //
 // Inside, a root actor is the shell around a pure machine, and each rank actor owns one process: see docs/design.md,
-// and docs/states.md for the machine's table.
+// and docs/states.md for the machine's table. The machine begins in machine.go, the shell in root.go; what is called bench is the
+// virtual world in which both strategies and the machine are tried (package supervisortest), and nothing of it runs in a group.
 package supervisor

@@ -15,7 +15,7 @@ import (
 )
 
 // A world is a virtual machine room: a clock, processes with minds of their own, and messages that take their time. It
-// drives one machine from a seed and checks all that it does (see invariant_test.go). Everything a process tells may be
+// drives one machine from a seed and checks all that it does (see bench_invariant.go). Everything a process tells may be
 // late, out of order, told twice, or told again long after; only the exit is always the last first telling of a life, as
 // a rank actor guarantees.
 type world struct {
