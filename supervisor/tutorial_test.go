@@ -219,6 +219,14 @@ func ExampleGroup_Restart() {
 	_ = rehearse
 }
 
+func ExampleElastic() {
+	spec := supervisor.Spec{Ranks: supervisor.Repeat(16, process.Reexec("train"))}
+	spec.MinRanks, spec.MaxRanks = 8, 16
+	spec.Elastic = supervisor.Elastic{Fit: true, Regrow: true}
+	fmt.Println(spec.Check(process.Local())) // which has one host
+	// Output: supervisor: bad spec: Elastic is for a launcher with several hosts, and this one has one: leave it out
+}
+
 func Example_rules() {
 	file, err := os.ReadFile("rules.yaml")
 	if err != nil {

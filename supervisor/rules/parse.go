@@ -132,6 +132,7 @@ func (f *file) readWhen(n ast.Node, w *When) {
 		{Name: "uptime", Read: func(n ast.Node) { f.readUptime(n, &w.Uptime) }},
 		{Name: "phase", Read: f.Text("phase", into(&w.Phase, parsePhase))},
 		{Name: "start_timeout", Read: f.Text("start_timeout", into(&w.StartTimeout, parseTrue))},
+		{Name: "host_lost", Read: f.Text("host_lost", into(&w.HostLost, parseTrue))},
 	})
 	if why := w.never(); why != "" && f.Problems() == before {
 		f.Complain(yamlfile.Place(n), "when: nothing matches this: %s", why)

@@ -39,6 +39,8 @@ func raised(name, message string, bases ...string) *supervisor.Failure {
 var (
 	oom    = &supervisor.Failure{Exit: &process.Exit{Code: -1, Signal: syscall.SIGKILL, OOM: true}}
 	late   = &supervisor.Failure{Err: fmt.Errorf("%w (1m0s): rank 0", supervisor.ErrStartTimeout)}
+	away   = &supervisor.Failure{Exit: &process.Exit{Code: -1, Err: gone}, Err: gone}
+	gone   = &process.HostLostError{Host: "b", Why: "not heard of"}
 	ended  = &supervisor.Failure{Exit: &process.Exit{}, Err: supervisor.ErrEnded}
 	lost   = &supervisor.Failure{Exit: &process.Exit{Code: -1, Err: errors.New("the link broke")}}
 	torn   = raised("TornError", "shard 3 is torn", "builtins.OSError", "builtins.Exception")
@@ -72,6 +74,7 @@ func TestWhen(t *testing.T) {
 		`{signal: SIGSEGV}`:                      {failures{died(syscall.SIGSEGV)}, failures{died(9), code(11), torn, late}},
 		`{signal: 9}`:                            {failures{died(9), oom}, failures{died(11), code(9), code(137)}},
 		`{signal: [SIGHUP, 11]}`:                 {failures{died(1), died(11)}, failures{died(2)}},
+		`{host_lost: true}`:                      {failures{away}, failures{code(1), died(9), oom, late, lost, torn}},
 		`{oom: true}`:                            {failures{oom}, failures{died(9), code(137), torn, late}},
 		`{killed_by: stranger}`:                  {failures{died(9), died(15)}, failures{oom, died(11), code(143), torn}},
 		`{killed_by: oom}`:                       {failures{oom}, failures{died(9)}},

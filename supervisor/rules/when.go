@@ -32,6 +32,8 @@ type When struct {
 	Phase      Phase
 	// StartTimeout is for a rank that was not ready in time.
 	StartTimeout bool
+	// HostLost is for a rank whose host was lost, which is one failure with all ranks that it took along: see process.ErrHostLost.
+	HostLost bool
 }
 
 // Uptime is how long the process had lived: Min or longer, and shorter than Max unless that is 0.
@@ -52,7 +54,8 @@ func (w *When) Matches(s supervisor.State, f *supervisor.Failure) bool {
 		w.Rank.has(f.Rank) && w.Generation.has(f.Generation) &&
 		w.Uptime.Min <= f.Uptime && (w.Uptime.Max == 0 || f.Uptime < w.Uptime.Max) &&
 		(w.Phase == "" || w.Phase == phaseOf(s)) &&
-		(!w.StartTimeout || errors.Is(f.Err, supervisor.ErrStartTimeout))
+		(!w.StartTimeout || errors.Is(f.Err, supervisor.ErrStartTimeout)) &&
+		(!w.HostLost || errors.Is(f.Err, process.ErrHostLost))
 }
 
 // asksExit reports whether the rule wants to know how the process ended.
@@ -146,6 +149,8 @@ func (w *When) never() string {
 		return "a rank that raises has not ended yet: ask for its exception, or for an exit without one"
 	case w.StartTimeout && (w.asksExit() || w.Exception != nil):
 		return "a rank that is late has neither ended nor raised anything: ask for start_timeout alone"
+	case w.HostLost && (w.asksExit() || w.Exception != nil || w.StartTimeout):
+		return "of a rank whose host is lost nobody knows how it ended: ask for host_lost alone"
 	case w.StartTimeout && w.Phase == Running:
 		return "a group with a rank that is late is starting: leave phase out"
 	case w.Exit.asks() && (w.Signal != nil || w.OOM || w.KilledBy != nil):
