@@ -226,12 +226,16 @@ func (p *Pool) Hosts() (all []Host) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, l := range p.links {
-		all = append(all, Host{
-			l.joined.Name, l.joined.Addr, l.joined.Reach, l.joined.Capacity, p.slots(l), l.joined.Containment, l.joined.Muster,
-			l.joined.System,
-		})
+		all = append(all, p.host(l))
 	}
 	return all
+}
+
+func (p *Pool) host(l *link) Host {
+	return Host{
+		l.joined.Name, l.joined.Addr, l.joined.Reach, l.joined.Capacity, p.slots(l), l.joined.Containment, l.joined.Muster,
+		l.joined.System,
+	}
 }
 
 // Await waits until that many hosts have joined, and then, for as long as settle, for others to come, up to most (0: it does
@@ -329,7 +333,7 @@ func (p *Pool) enter(l *link) {
 	p.links = append(p.links, l)
 	p.sessions[l.session.id] = l
 	p.ports[l] = l.joined.Ports
-	p.change("host " + l.joined.Name + " has joined")
+	p.change("host "+l.joined.Name+" has joined", slog.Any("host", p.host(l)))
 }
 
 // lost takes a host out, before its ranks are told of.
@@ -343,8 +347,8 @@ func (p *Pool) lost(l *link, why string) {
 }
 
 // change tells everybody of hosts that came or went. Called with mu held.
-func (p *Pool) change(why string) {
-	p.log(why)
+func (p *Pool) change(why string, args ...any) {
+	p.log(why, args...)
 	close(p.changed)
 	p.changed = make(chan struct{})
 	for _, t := range p.teams {

@@ -27,6 +27,8 @@ type assembly struct {
 	ranks  []process.Command
 	runs   [][]string // what each rank runs, as it was given
 	what   []string   // for a dry run: each role in a line
+	where  hosts      // it runs on
+	fixed  bool       // somebody has said how many ranks there are
 	wrong  error      // what is wrong with the command line itself
 	blamed []string   // settings that are wrong, and left out
 	others error      // what is wrong with files that this one names
@@ -36,6 +38,7 @@ type assembly struct {
 // file is in one error.
 func (g *groupFile) assemble(given []setting) (*flags, supervisor.Spec, []string, error) {
 	a := &assembly{groupFile: g, given: given, run: newRunID()}
+	a.where = a.hosts()
 	var spec supervisor.Spec
 	f := new(flags)
 	if a.addRoles(); len(a.ranks) > 0 {
@@ -101,7 +104,8 @@ func (a *assembly) size(r *role) int {
 	case r.each && at == nil:
 		text = strconv.Itoa(len(r.commands))
 	}
-	n, err := countRanks(text, a.run)
+	a.fixed = given >= 0 || at != nil || a.named || r.each
+	n, err := a.countRanks(text, a.fixed)
 	switch {
 	case err != nil && at == nil && given >= 0:
 		a.wrong = err
@@ -113,11 +117,20 @@ func (a *assembly) size(r *role) int {
 	return n
 }
 
-// countRanks reads a number of ranks; where it is wrong there is one, so that the rest can be looked at.
-func countRanks(text, run string) (int, error) {
-	text, err := variables{"run_id": run}.expand(text)
-	if err != nil {
+// countRanks reads a number of ranks; where it is wrong there is one, so that the rest can be looked at. On many hosts there are as
+// many as they take, unless somebody has said how many.
+func (a *assembly) countRanks(text string, said bool) (int, error) {
+	text, err := variables{"run_id": a.run}.expand(text)
+	switch {
+	case err != nil:
 		return 1, fmt.Errorf("ranks: %w", err)
+	case !a.where.on() || a.named:
+	case said:
+		n, err := a.where.size(text)
+		return max(1, n), err
+	default:
+		n, _ := a.where.size("") // what is wrong is told of with the flags
+		return max(1, n), nil
 	}
 	n, err := worldSize(text, supervisor.GPUs{})
 	return max(1, n), err
@@ -147,6 +160,9 @@ func (a *assembly) addRank(r *role, settings []setting, rank, roleRank, size int
 	v := a.variables()
 	v["rank"], v["local_rank"], v["role"] = strconv.Itoa(rank), strconv.Itoa(rank), r.name
 	v["role_rank"], v["role_world_size"] = strconv.Itoa(roleRank), strconv.Itoa(size)
+	if a.where.on() {
+		delete(v, "local_rank") // it is known when a host has joined
+	}
 	w, args := a.words(r, roleRank, v)
 	var c process.Command
 	ofRank := func(s setting) bool { return slices.Contains(ofRanks, s.name) || s.name == "role" }
@@ -155,7 +171,7 @@ func (a *assembly) addRank(r *role, settings []setting, rank, roleRank, size int
 			if a.named {
 				c.Role = r.name
 			}
-			err = process.Local().Check(c)
+			err = f.checker().Check(c)
 		}
 		return err
 	})
@@ -243,7 +259,7 @@ func (a *assembly) set(f *flags, settings []setting, v variables) (good []settin
 	for _, s := range f.sections() {
 		set.AddFlagSet(s.FlagSet)
 	}
-	f.inline = a.inline
+	f.inline, f.away, f.fixed = a.inline, a.where.on(), a.fixed
 	for _, s := range settings {
 		text, err := s.text, error(nil)
 		if s.at != nil {
@@ -361,11 +377,7 @@ func (a *assembly) check(f *flags, spec *supervisor.Spec) {
 	if len(spec.Significant) > 0 && spec.AutoShutdown == supervisor.Never {
 		spec.AutoShutdown = supervisor.AnySignificant
 	}
-	launcher, err := f.launcher()
-	if err == nil {
-		err = spec.Check(launcher)
-	}
-	if err != nil && a.Problems() == 0 {
+	if err := spec.Check(f.checker()); err != nil && a.Problems() == 0 {
 		a.Complain(a.placeOf(err), "%s", plainText(err))
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/charmbracelet/x/term"
 
@@ -121,8 +122,39 @@ func (c *cockpit) watch(l process.Launcher) process.Launcher {
 	if c == nil {
 		return l
 	}
+	if p, ok := l.(process.Placer); ok {
+		return &watchedPlacer{watched{l, c.board}, p}
+	}
 	return &watched{l, c.board}
 }
+
+// A watchedPlacer is the same of a launcher with several hosts.
+type watchedPlacer struct {
+	watched
+	placer process.Placer
+}
+
+// Join joins.
+func (w *watchedPlacer) Join(report func(process.Room)) process.Team {
+	t := w.placer.Join(report)
+	return &watchedTeam{watched{t, w.board}, t}
+}
+
+type watchedTeam struct {
+	watched
+	team process.Team
+}
+
+// Place is the team's.
+func (w *watchedTeam) Place(size int, keep []string) (process.Plan, error) {
+	return w.team.Place(size, keep)
+}
+
+// Patience is the team's.
+func (w *watchedTeam) Patience() time.Duration { return w.team.Patience() }
+
+// Leave is the team's.
+func (w *watchedTeam) Leave() { w.team.Leave() }
 
 // A watched launcher is another one, whose messages of progress are heard here, too: the supervisor keeps them to itself.
 type watched struct {

@@ -17,6 +17,8 @@ var values = map[string][]cobra.Completion{
 	"bind":     {"none", "core", "numa"},
 	"success":  {"all", "any", "rank:", "role:", "quorum:"},
 	"without":  {"cgroup", "watchdog", "deathsig"},
+	"place":    {"pack", "spread"},
+	"slots":    {"auto", "cpu", "gpu"},
 	"ready":    {"tcp:127.0.0.1:", "http://127.0.0.1:", "line:", "fd"},
 	"limit":    {"core=0", "nofile=", "nproc=", "as=", "cpu=", "fsize=", "memlock=", "stack="},
 	"stop-signal": {
@@ -27,11 +29,11 @@ var values = map[string][]cobra.Completion{
 
 // extensions are those of a flag's file.
 var extensions = map[string][]cobra.Completion{
-	"rules": {"yaml", "yml", "json"}, "explain": {"json"}, "report": {"json"}, "journal": {"jsonl"},
+	"rules": {"yaml", "yml", "json"}, "explain": {"json"}, "report": {"json"}, "journal": {"jsonl"}, "tokens": {"json"},
 }
 
 // directories are the flags that want one.
-var directories = []string{"chdir", "log-dir"}
+var directories = []string{"chdir", "log-dir", "certs"}
 
 // complete says for the shell what a command's flags may be.
 func complete(cmd *cobra.Command) {

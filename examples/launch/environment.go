@@ -23,21 +23,26 @@ var acts = []string{"help", "help-all", "version"}
 // variables go on to the ranks, as they do there.
 func (f *flags) fromEnvironment(s *pflag.FlagSet) (err error) {
 	var ours []string
+	f.perNode(s, many(s))
 	s.VisitAll(func(flag *pflag.Flag) {
 		if slices.Contains(acts, flag.Name) || err != nil {
 			return
 		}
-		name := variable(flag.Name)
-		if _, set := os.LookupEnv(name); set {
-			ours = append(ours, name)
+		names := torchVariables(flag.Name)
+		if name := variable(flag.Name); flag.Name != perNode { // which is torchrun's only
+			names = append([]string{name}, names...)
+			if _, set := os.LookupEnv(name); set {
+				ours = append(ours, name)
+			}
 		}
-		for _, name := range append([]string{name}, torchVariables(flag.Name)...) {
+		for _, name := range names {
 			if text, set := os.LookupEnv(name); set && !flag.Changed && err == nil {
 				err = setFlag(s, flag, name, text)
 				f.variables = append(f.variables, [2]string{flag.Name, name})
 			}
 		}
 	})
+	f.perNode(s, many(s)) // from torchrun's variable
 	f.unset = append(f.unset, ours...)
 	return err
 }
@@ -53,7 +58,7 @@ func misspelt() (lines []string) {
 		name, _, _ := strings.Cut(kv, "=")
 		flag, ours := strings.CutPrefix(name, "LAUNCH_")
 		flag = strings.ToLower(strings.ReplaceAll(flag, "_", "-"))
-		if !ours || name == "LAUNCH_RUN_DIR" || all.Lookup(flag) != nil {
+		if !ours || name == "LAUNCH_RUN_DIR" || name == tokenVariable || flag != perNode && all.Lookup(flag) != nil {
 			continue
 		}
 		if near := nearest(all, flag); near != "" {

@@ -25,7 +25,13 @@ const (
 // exitOfStart is the status when nothing was started.
 func exitOfStart(err error) int {
 	var wrong *usageError
+	var late *lateError
+	var interrupted *interruptedError
 	switch {
+	case errors.As(err, &late):
+		return exitTimeout
+	case errors.As(err, &interrupted):
+		return exitSignal + int(interrupted.by)
 	case errors.As(err, &wrong):
 		return exitUsage
 	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -42,6 +43,9 @@ type flags struct {
 	backoff     string
 	terms       terms
 	torchrun    torchrun
+	hosts       hosts
+	away        bool // the ranks run on hosts that join
+	fixed       bool // somebody has said how many ranks there are
 
 	grace        time.Duration
 	timeout      time.Duration
@@ -98,6 +102,7 @@ func (f *flags) sections() []section {
 		{"What runs", f.what()}, {"When a rank fails", f.failure()}, {"When the group is done, and when a rank hangs", f.terms.flags()},
 		{"Time and signals", f.time()},
 		{"What each rank gets (Linux)", f.resources()}, {"Output", f.outputs()},
+		{"Many hosts (docs/launch.md)", f.hosts.flags()},
 		{"As torchrun has it (docs/torchrun.md)", f.torchrun.flags()}, {"The launcher itself", f.itself()},
 	}
 	for _, s := range all {
@@ -108,7 +113,7 @@ func (f *flags) sections() []section {
 
 func (f *flags) what() *pflag.FlagSet {
 	s := pflag.NewFlagSet("", pflag.ContinueOnError)
-	s.StringVarP(&f.ranks, "ranks", "n", "1", "world size: a number, cpu, gpu, or auto: GPUs, or CPUs where there are none")
+	s.StringVarP(&f.ranks, "ranks", "n", "", "world size: a `number`, cpu, gpu, or auto: GPUs, or CPUs where there are none (default 1)")
 	s.BoolVarP(&f.module, "module", "m", false, "the command is a Python module, as in python3 -m")
 	s.BoolVar(&f.plain, "plain", false, "run Python like any other command: no SDK, no socket")
 	s.BoolVar(&f.speaks, "speaks", false, "the command says by itself that it is ready, as in docs/protocol.md; Python needs no flag")
@@ -194,14 +199,18 @@ func (f *flags) itself() *pflag.FlagSet {
 // spec turns flags and arguments into what is to be run. Its errors are usage errors.
 func (f *flags) spec(args []string) (supervisor.Spec, error) {
 	var none supervisor.Spec
+	f.away, f.fixed = f.hosts.on(), f.ranks != ""
 	if err := f.torchrun.apply(f); err != nil {
+		return none, err
+	}
+	if err := f.hosts.check(); err != nil {
 		return none, err
 	}
 	gpus, err := f.devices()
 	if err != nil {
 		return none, err
 	}
-	n, err := worldSize(f.ranks, gpus)
+	n, err := f.size(f.ranks, gpus)
 	if err != nil {
 		return none, err
 	}
@@ -211,7 +220,9 @@ func (f *flags) spec(args []string) (supervisor.Spec, error) {
 	}
 	ranks := supervisor.Repeat(n, c)
 	for rank := range ranks {
-		ranks[rank].Args = withLocalRank(c.Args, rank)
+		if ranks[rank].Args = withLocalRank(c.Args, rank); f.away && !slices.Equal(ranks[rank].Args, c.Args) {
+			return none, usage("${local_rank}: the place of a rank is not known before its host has joined: read LOCAL_RANK in the program")
+		}
 	}
 	return f.group(ranks, nameOf(args))
 }
@@ -222,12 +233,18 @@ func (f *flags) group(ranks []process.Command, name string) (supervisor.Spec, er
 	if err := f.torchrun.apply(f); err != nil { // of a group file, or once more
 		return none, err
 	}
+	if err := f.hosts.check(); err != nil {
+		return none, err
+	}
 	strategy, err := f.decider()
 	if err != nil {
 		return none, err
 	}
 	gpus, err := f.devices()
 	if err != nil {
+		return none, err
+	}
+	if err := f.hostBound(); err != nil {
 		return none, err
 	}
 	if err := f.eachRank(ranks); err != nil {
@@ -245,6 +262,14 @@ func (f *flags) group(ranks []process.Command, name string) (supervisor.Spec, er
 
 // maxRanks is more than a host runs, and less than what a slip of the finger would cost.
 const maxRanks = 1 << 16
+
+// size is the world size, on one host or on many.
+func (f *flags) size(text string, gpus supervisor.GPUs) (int, error) {
+	if f.hosts.on() {
+		return f.hosts.size(text)
+	}
+	return worldSize(cmp.Or(text, "1"), gpus)
+}
 
 // worldSize reads --ranks. What torchrun calls auto is as many as there are GPUs, or else processors.
 func worldSize(text string, gpus supervisor.GPUs) (int, error) {
@@ -357,7 +382,7 @@ func (f *flags) command(args []string) (process.Command, error) {
 	if err != nil {
 		return process.Command{}, err
 	}
-	env, err := f.torchrun.environment(f.env)
+	env, err := f.torchrun.environment(f.env, f.away)
 	if err != nil {
 		return process.Command{}, err
 	}
@@ -368,14 +393,8 @@ func (f *flags) command(args []string) (process.Command, error) {
 	if err := f.setUp(&c); err != nil {
 		return c, err
 	}
-	if err := process.Local().Check(c); errors.Is(err, os.ErrDeadlineExceeded) {
-		return c, err // a look of our own would hang as well, and longer
-	}
-	if info, err := os.Stat(f.chdir); f.chdir != "" && (err != nil || !info.IsDir()) {
-		return c, usage("--chdir %s: there is no such directory", f.chdir)
-	}
-	if script := scriptOf(args); script != "" && missing(inDir(f.chdir, script)) {
-		return c, fmt.Errorf("%s: %w", script, os.ErrNotExist)
+	if err := f.lookFor(c, args); err != nil {
+		return c, err
 	}
 	if !f.plain && !strings.HasSuffix(args[0], ".py") {
 		c.Args, c.Speaks = python.Inject(args)
@@ -383,6 +402,23 @@ func (f *flags) command(args []string) (process.Command, error) {
 	c.Speaks = c.Speaks || f.speaks
 	c.Dumps = c.Speaks // launch dump asks for stacks
 	return c, nil
+}
+
+// lookFor looks for what a command needs on this machine. Other hosts look for themselves.
+func (f *flags) lookFor(c process.Command, args []string) error {
+	if f.away {
+		return nil
+	}
+	if err := process.Local().Check(c); errors.Is(err, os.ErrDeadlineExceeded) {
+		return err // a look of our own would hang as well, and longer
+	}
+	if info, err := os.Stat(f.chdir); f.chdir != "" && (err != nil || !info.IsDir()) {
+		return usage("--chdir %s: there is no such directory", f.chdir)
+	}
+	if script := scriptOf(args); script != "" && missing(inDir(f.chdir, script)) {
+		return fmt.Errorf("%s: %w", script, os.ErrNotExist)
+	}
+	return nil
 }
 
 // scriptOf returns the Python script that a command line names, "" for none. One that is not there is better said once

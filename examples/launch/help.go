@@ -17,6 +17,7 @@ Ranks find RANK, WORLD_SIZE and the rest of torchrun's environment.`
 const usageLines = `Usage:
   launch [flags] [--] command [args…]
   launch up GROUPFILE | replay JOURNAL | completion SHELL | version | help flags
+  launch agent --join HOST:PORT
   launch ps | status | logs [-f] | stop | restart | dump  [RUN] [RANK…]`
 
 const examples = `  launch -n 4 -- python3 train.py --lr 0.1
@@ -40,6 +41,7 @@ and started again while there are restarts left.
 
   launch [flags] [--] command [args…]
   launch up GROUPFILE | replay JOURNAL | completion SHELL | version | help flags
+  launch agent --join HOST:PORT
   launch ps | status | logs [-f] | stop | restart | dump  [RUN] [RANK…]
 
   launch -n 4 -- python3 train.py --lr 0.1

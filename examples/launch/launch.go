@@ -43,10 +43,13 @@ func (f *flags) runGroup(spec supervisor.Spec, what []string, stdout, stderr io.
 	if err != nil {
 		return 0, err
 	}
+	if f.away {
+		launcher = elsewhere{}
+	}
 	if err := spec.Check(launcher); err != nil {
 		return 0, err
 	}
-	warn(stderr, spec)
+	warn(stderr, spec, launcher)
 	if f.dryRun {
 		dryRun(stdout, spec, launcher, what)
 		return 0, nil
@@ -59,6 +62,14 @@ func (f *flags) runGroup(spec supervisor.Spec, what []string, stdout, stderr io.
 	sinks.alone = f.alone(spec)
 	signals := watchSignals(sinks.urgent(stderr))
 	defer signals.stop()
+	if f.away {
+		root, err := f.gather(sinks, signals)
+		if err != nil {
+			return 0, err
+		}
+		defer root.close()
+		launcher = root
+	}
 	if sinks.reach, err = openReach(spec, f.programs[0], sinks.logs, sinks.show.say); err != nil {
 		return 0, err
 	}
@@ -80,8 +91,11 @@ func (f *flags) runGroup(spec supervisor.Spec, what []string, stdout, stderr io.
 }
 
 // warn says what is no error, and probably not what was meant.
-func warn(stderr io.Writer, spec supervisor.Spec) {
+func warn(stderr io.Writer, spec supervisor.Spec, launcher process.Launcher) {
 	meminfo, _ := os.ReadFile("/proc/meminfo")
+	if _, away := launcher.(process.Placer); away {
+		meminfo = nil // the ranks run on others
+	}
 	for _, line := range append(misspelt(), overcommitted(spec, string(meminfo)), unheard(spec)) {
 		if line != "" {
 			fmt.Fprintln(stderr, "launch:", line)
@@ -100,11 +114,21 @@ func dryRun(w io.Writer, s supervisor.Spec, launcher process.Launcher, what []st
 	fmt.Fprintf(w, "strategy     %s\n", supervisor.Describe(s.Strategy))
 	fmt.Fprintf(w, "grace        %v\n", s.Grace)
 	fmt.Fprintf(w, "containment  %s\n", launcher.Containment())
+	_, away := launcher.(process.Placer)
 	for rank, c := range s.Ranks {
 		fmt.Fprintln(w, strings.TrimRight(fmt.Sprintf("%-12s %s", fmt.Sprintf("rank %d", rank), strings.Join(s.Conditions(rank), "; ")), " "))
-		for _, kv := range append(s.Environment(rank), c.Env...) {
+		env := s.Environment(rank)
+		if away {
+			env = portable(env)
+		}
+		for _, kv := range append(env, c.Env...) {
 			fmt.Fprintf(w, "    %s\n", kv)
 		}
+	}
+	if away {
+		fmt.Fprintln(w, "nothing was started; places are chosen when the hosts have joined: LOCAL_RANK, LOCAL_WORLD_SIZE, NODE_RANK, "+
+			"GROUP_RANK, GROUP_WORLD_SIZE, MASTER_ADDR, MASTER_PORT")
+		return
 	}
 	fmt.Fprintln(w, "nothing was started; MASTER_PORT is chosen at the start")
 }

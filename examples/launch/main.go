@@ -40,7 +40,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	code := 0
 	cmd := command(&code, stdout, stderr)
 	subcommands := append(runsCommands(&code, stdout, stderr),
-		upCommand(&code, stdout, stderr), replayCommand(stdout, stderr), versionCommand(stdout), completionCommand(stdout))
+		agentCommand(&code, stderr), upCommand(&code, stdout, stderr), replayCommand(stdout, stderr), versionCommand(stdout), completionCommand(stdout))
 	if len(args) > 0 && isWord(args[0], subcommands) {
 		addWords(cmd, subcommands)
 	}
@@ -123,7 +123,7 @@ func normalize(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 			b[i] = '-'
 		}
 	}
-	if ours, ok := aliases[string(b)]; ok {
+	if ours, ok := aliases[string(b)]; ok && string(b) != perNode { // what that is depends on other flags
 		return pflag.NormalizedName(ours)
 	}
 	return pflag.NormalizedName(b)

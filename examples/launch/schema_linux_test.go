@@ -48,6 +48,7 @@ func keySchemas() object {
 		"shutdown":    with(object{"enum": []string{"any", "all"}}, "whether the end of one significant rank ends the group, or that of the last"),
 		"strategy":    oneOf(strategyNames...),
 		"output":      oneOf("prefix", "raw", "none"),
+		"place":       oneOf("pack", "spread"),
 	}
 }
 

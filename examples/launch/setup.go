@@ -234,7 +234,7 @@ func (f *flags) giveStdin(ranks []process.Command) error {
 	if err != nil {
 		return err
 	}
-	if info, err := os.Stat(path); err != nil || info.IsDir() {
+	if info, err := os.Stat(path); !f.away && (err != nil || info.IsDir()) {
 		return usage("--stdin %q: there is no such file: write none, a rank, or a file", f.stdin)
 	}
 	for rank := range ranks {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -57,6 +58,41 @@ func (s *signals) forward(g *supervisor.Group) {
 		}
 	}()
 }
+
+// during is a context that a signal ends, for the time before there is a group. Done gives the signals back.
+func (s *signals) during(ctx context.Context) (_ context.Context, done func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var over sync.WaitGroup
+	over.Go(func() {
+		for {
+			select {
+			case sig := <-s.c:
+				switch sig := sig.(syscall.Signal); {
+				case isStop(sig):
+					s.stopSelf()
+				case isForwarded(sig), isContinue(sig): // there is nobody yet whom it is for
+				case s.note(sig) > 2:
+					s.leave()
+					os.Exit(exitSignal + int(sig))
+				default:
+					cancel(&interruptedError{sig})
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return ctx, func() {
+		cancel(nil)
+		over.Wait()
+	}
+}
+
+// An interruptedError is of a launch that was told to end before it had a group.
+type interruptedError struct{ by syscall.Signal }
+
+// Error names the signal.
+func (e *interruptedError) Error() string { return e.by.String() }
 
 func (s *signals) handle(g *supervisor.Group, sig syscall.Signal) {
 	switch {

@@ -34,7 +34,6 @@ type torchrun struct {
 	numa            string
 
 	standalone bool
-	nnodes     string
 	nodeRank   int
 	localAddr  string
 	backend    string
@@ -66,7 +65,6 @@ func (t *torchrun) flags() *pflag.FlagSet {
 	s.StringVar(&t.shutdownTimeout, "shutdown-timeout", "", "")
 	s.StringVar(&t.numa, "numa-binding", "", "")
 	s.BoolVar(&t.standalone, "standalone", false, "")
-	s.StringVar(&t.nnodes, "nnodes", "1", "")
 	s.IntVar(&t.nodeRank, "node-rank", 0, "")
 	s.StringVar(&t.localAddr, "local-addr", "", "")
 	s.StringVar(&t.backend, "rdzv-backend", "static", "")
@@ -93,11 +91,9 @@ func sorted(s *pflag.FlagSet) (all []*pflag.Flag) {
 
 // check refuses what cannot be done on one host, and what makes no sense on any.
 func (t *torchrun) check() error {
-	if err := checkHosts(t.nnodes); err != nil {
-		return err
-	}
 	if t.nodeRank != 0 {
-		return usage("--node-rank %d: launch runs a group on one host, whose node rank is 0: leave it out", t.nodeRank)
+		return usage("--node-rank %d: one launch runs the whole group: on its other hosts run launch agent --join HOST:PORT, "+
+			"and they are numbered as they join", t.nodeRank)
 	}
 	if t.masterPort < 0 || t.masterPort > math.MaxUint16 {
 		return usage("--master-port %d: give a port from 1 to 65535, or leave it out: launch finds a free one", t.masterPort)
@@ -128,23 +124,6 @@ func (t *torchrun) check() error {
 		}
 	}
 	return checkSignals(t.signals)
-}
-
-// checkHosts reads N or MIN:MAX.
-func checkHosts(text string) error {
-	low, high, two := strings.Cut(text, ":")
-	if !two {
-		high = low
-	}
-	least, err1 := strconv.Atoi(low)
-	most, err2 := strconv.Atoi(high)
-	switch {
-	case err1 != nil || err2 != nil || least < 1 || most < least:
-		return usage("--nnodes %q: write a number of hosts, which is 1", text)
-	case most > 1:
-		return usage("--nnodes %s: launch runs a group on one host so far: leave it out, or stay with torchrun for this one", text)
-	}
-	return nil
 }
 
 // checkSignals refuses signals that launch would not do with what torchrun does.
@@ -204,14 +183,14 @@ func (t *torchrun) prefix(role string) string {
 	})
 }
 
-// environment is what the ranks find otherwise than launch would have it. own is what --env gives them.
-func (t *torchrun) environment(own []string) (env []string, err error) {
+// environment is what the ranks find otherwise than launch would have it. own is what --env gives them. Away is on other hosts.
+func (t *torchrun) environment(own []string, away bool) (env []string, err error) {
 	address, port, err := t.meeting()
 	if err != nil {
 		return nil, err
 	}
 	// With an agent's store somebody else listens there, on whatever host.
-	if !slices.Contains(own, "TORCHELASTIC_USE_AGENT_STORE=True") {
+	if !away && !slices.Contains(own, "TORCHELASTIC_USE_AGENT_STORE=True") {
 		if err := checkMeeting(address, port); err != nil {
 			return nil, err
 		}
@@ -334,7 +313,7 @@ var ofTorchrun = []string{
 
 // aliases are torchrun's names of flags that we have under another.
 var aliases = map[string]string{
-	"nproc-per-node": "ranks", "local-ranks-filter": "ranks-filter", "events": "journal",
+	"nproc-per-node": "ranks", "nnodes": "hosts", "local-ranks-filter": "ranks-filter", "events": "journal",
 }
 
 // otherVariables are torchrun's own names of what some flags say.
@@ -347,7 +326,7 @@ var otherVariables = map[string]string{
 // torchVariables are the names under which torchrun has a flag in the environment.
 func torchVariables(flag string) (names []string) {
 	for _, name := range ofTorchrun {
-		if name == flag || aliases[name] == flag {
+		if name == flag || aliases[name] == flag && name != perNode {
 			names = append(names, "PET_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
 		}
 	}

@@ -33,9 +33,10 @@ var torchrunRows = map[string][]torchCase{
 	},
 	"--nnodes": {
 		{args: "--nnodes 1:1", sh: "echo $GROUP_WORLD_SIZE", says: "1"},
-		{args: "--nnodes=2", code: 2, says: "--nnodes 2: launch runs a group on one host so far: leave it out, or stay with torchrun for this one"},
-		{env: "PET_NNODES=1:4", code: 2, says: "PET_NNODES: --nnodes 1:4: launch runs a group on one host so far: leave it out, or stay with torchrun for this one"},
-		{args: "--nnodes x:1", code: 2, says: `--nnodes "x:1": write a number of hosts, which is 1`},
+		{args: "--nnodes=2", code: 2, says: "--hosts 2: say with --listen HOST:PORT where the hosts join this launch, such as --listen 10.0.0.1:7070, and run launch agent --join 10.0.0.1:7070 on each of them"},
+		{env: "PET_NNODES=1:4", code: 2, says: "PET_NNODES: --hosts 1:4: say with --listen HOST:PORT where the hosts join this launch, such as --listen 10.0.0.1:7070, and run launch agent --join 10.0.0.1:7070 on each of them"},
+		{args: "--nnodes x:1", code: 2, says: `--hosts "x:1": write a number of hosts, or MIN:MAX, such as 2:4`},
+		{args: "--nnodes 1 --listen 127.0.0.1:0 --self --nproc-per-node 2", sh: "echo $WORLD_SIZE $LOCAL_WORLD_SIZE", says: "2 2"},
 	},
 	"--nproc-per-node": {
 		{args: "--nproc_per_node=2", sh: "echo $WORLD_SIZE", says: "2"},
@@ -101,7 +102,7 @@ var torchrunRows = map[string][]torchCase{
 		{env: "TORCHELASTIC_LOG_LINE_PREFIX_TEMPLATE=<${rank}>", sh: "echo x", says: "^<0>x\n$"},
 	},
 	"--node-rank": {{args: "--node_rank=0", sh: "echo $NODE_RANK", says: "0"}, {args: "--node-rank 1", code: 2,
-		says: "--node-rank 1: launch runs a group on one host, whose node rank is 0: leave it out"}},
+		says: "--node-rank 1: one launch runs the whole group: on its other hosts run launch agent --join HOST:PORT, and they are numbered as they join"}},
 	"--master-addr": {
 		{args: "--master_addr localhost", sh: "echo $MASTER_ADDR", says: "localhost"},
 		{args: "--master-addr 192.0.2.1", code: 2, says: "--master-addr 192.0.2.1: it is no address of this host, where rank 0 is to listen: " +

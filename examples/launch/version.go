@@ -54,3 +54,18 @@ func orUnknown(text string) string {
 	}
 	return text
 }
+
+// musterVersion is what root and agents tell each other of themselves.
+func musterVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	text := orUnknown(info.Main.Version)
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && text == "(devel)" {
+			text += " " + s.Value[:min(len(s.Value), 12)]
+		}
+	}
+	return text
+}
