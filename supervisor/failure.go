@@ -77,7 +77,7 @@ var (
 // A GaveUpError is the error of a group that failed for good after it had been restarted. It wraps the failure that ended
 // it, so that errors.As finds a *Failure, its exception and its exit.
 type GaveUpError struct {
-	// History holds the failures that were decided upon, oldest first; the last one ended the group.
+	// History holds the failures that were decided upon, oldest first, the latest 1000 at least; the last one ended the group.
 	History []*Failure
 	// Restarts is how many generations took the place of an earlier one: not those in which ranks were added.
 	Restarts int

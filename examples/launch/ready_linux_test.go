@@ -52,7 +52,7 @@ func TestReady(t *testing.T) {
 			})
 			c.signal(unix.SIGINT)
 			c.wants(130)
-			if n := strings.Count(readText(t, events), `"ready"`); n != 2 {
+			if n := strings.Count(readText(t, events), `"event":"ready"`); n != 2 {
 				t.Errorf("%d ranks were ready:\n%s", n, readText(t, events))
 			}
 		})
@@ -103,7 +103,7 @@ func TestSpeaks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			events := tmp(t, "events")
 			start(t, "--speaks", "--events", events, "sh", "-c", tt.script).wants(0)
-			if n := strings.Count(readText(t, events), `"ready"`); n != tt.ready {
+			if n := strings.Count(readText(t, events), `"event":"ready"`); n != tt.ready {
 				t.Errorf("%d ranks were ready:\n%s", n, readText(t, events))
 			}
 		})
