@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,7 +33,8 @@ type AgentConfig struct {
 	TLS *tls.Config
 	// Token is a join token, if the root wants one.
 	Token string
-	// Name names the host, among all hosts of the root; empty means the system's host name.
+	// Name names the host, among all hosts of the root. Empty means the name in the certificate of TLS, which a root with TLS wants
+	// it to be, or without TLS the system's host name.
 	Name string
 	// Reach is the address, without a port, at which ranks of other hosts reach ranks of this one: MASTER_ADDR. Empty means that of
 	// Advertise, or Listen.
@@ -101,6 +103,9 @@ func (c *AgentConfig) complete() (err error) {
 		}
 	}
 	if c.Name == "" {
+		c.Name = certified(c.TLS)
+	}
+	if c.Name == "" {
 		if c.Name, err = os.Hostname(); err != nil {
 			return fmt.Errorf("this host has no name (%w): set Name", err)
 		}
@@ -111,6 +116,28 @@ func (c *AgentConfig) complete() (err error) {
 		c.Launcher = process.Local()
 	}
 	return nil
+}
+
+// certified returns the name of the certificate that we show, "" where there is none.
+func certified(c *tls.Config) string {
+	if c == nil {
+		return ""
+	}
+	var own *tls.Certificate
+	switch {
+	case c.GetClientCertificate != nil:
+		own, _ = c.GetClientCertificate(&tls.CertificateRequestInfo{})
+	case len(c.Certificates) > 0:
+		own = &c.Certificates[0]
+	}
+	if own == nil || len(own.Certificate) == 0 {
+		return ""
+	}
+	leaf, err := x509.ParseCertificate(own.Certificate[0])
+	if err != nil {
+		return ""
+	}
+	return leaf.Subject.CommonName
 }
 
 // towards returns an address of this host from which another one is reached, with any port. Nothing is sent.

@@ -6,6 +6,8 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/go-muster/muster/actors/host/internal/engine"
 )
 
 // The names of the two actors that anybody with a certificate may send to.
@@ -45,7 +47,9 @@ func (d *door) pass(ctx actor.Context, h header, body []byte) {
 	l := d.pool.sessions[h.session]
 	d.pool.mu.Unlock()
 	if l != nil {
-		l.tell(&frame{h, body})
+		if l.peer == engine.Peer(ctx) {
+			l.tell(&frame{h, body})
+		}
 		return
 	}
 	if ctx.Sender() != nil {
@@ -70,16 +74,16 @@ func (d *door) outside(ctx actor.Context, body []byte) {
 	}
 	d.pool.mu.Unlock()
 	switch {
-	case same != nil && same.joined.Life == j.Life: // our answer was lost
+	case same != nil && same.joined.Nonce == j.Nonce: // our answer was lost
 		d.welcome(same)
 		return
-	case same != nil && same.joined.Life > j.Life: // of the past
+	case same != nil && (same.joined.Life >= j.Life || same.peer != engine.Peer(ctx)): // of the past, or of a stranger
 		return
 	case same != nil:
 		same.tell(&loss{"its agent has lost us, ended all and come back"})
 		<-same.done
 	}
-	if final, err := d.admit(j); err != nil {
+	if final, err := d.admit(j, engine.Peer(ctx)); err != nil {
 		d.refuse(agent, j, final, err)
 		return
 	}
@@ -87,7 +91,7 @@ func (d *door) outside(ctx actor.Context, body []byte) {
 }
 
 // admit returns why an agent is not let in, and whether it is no use to ask again.
-func (d *door) admit(j *join) (final bool, err error) {
+func (d *door) admit(j *join, peer string) (final bool, err error) {
 	if j.Min > maxVersion || j.Max < minVersion {
 		return true, fmt.Errorf("it speaks versions %d to %d, this root %d to %d: use the same release of Muster on both (%s there)",
 			j.Min, j.Max, minVersion, maxVersion, j.Muster)
@@ -95,8 +99,11 @@ func (d *door) admit(j *join) (final bool, err error) {
 	if j.Name == "" || len(j.Name) > maxName || j.Addr == "" || j.Reach == "" || j.Capacity.Slots <= 0 || len(j.Ports) > sparePorts {
 		return true, fmt.Errorf("it says too little of itself: name %q, address %q, %d slots", j.Name, j.Addr, j.Capacity.Slots)
 	}
+	if peer != "" && peer != j.Name {
+		return true, fmt.Errorf("it says that it is %s, and its certificate that it is %s: give each host a certificate of its own, and that name", j.Name, peer)
+	}
 	if d.pool.Admit != nil {
-		if err := d.pool.Admit(j.Agent, j.Token); err != nil {
+		if err := d.pool.Admit(j.Name, j.Token); err != nil {
 			return true, err
 		}
 	}
@@ -122,7 +129,7 @@ func (d *door) refuse(agent *actor.PID, j *join, final bool, err error) {
 	if !told {
 		d.pool.log(text)
 	}
-	d.pool.send(agent, outside(codeRefused, &refused{j.Life, err.Error(), final}))
+	d.pool.send(agent, outside(codeRefused, &refused{j.Nonce, err.Error(), final}))
 }
 
 // open begins a session. From the moment of the answer the host has its lease.
@@ -130,7 +137,7 @@ func (d *door) open(ctx actor.Context, agent *actor.PID, j *join) {
 	l := &link{
 		pool: d.pool, agent: agent, joined: *j, session: newSession(newSessionID()), lives: map[uint64]*life{},
 		asks: map[uint64]chan<- error{}, done: make(chan struct{}),
-		until: time.Now().Add(d.pool.lease + fence(d.pool.lease)),
+		until: time.Now().Add(d.pool.lease + fence(d.pool.lease)), peer: engine.Peer(ctx),
 	}
 	l.joined.Token = ""
 	name := fmt.Sprintf("%x", l.session.id)
@@ -144,6 +151,6 @@ func (d *door) open(ctx actor.Context, agent *actor.PID, j *join) {
 
 func (d *door) welcome(l *link) {
 	d.pool.send(l.agent, outside(codeWelcome, &welcome{
-		Version: min(l.joined.Max, maxVersion), Session: l.session.id, Life: l.joined.Life, Lease: d.pool.lease, Root: d.pool.id,
+		Version: min(l.joined.Max, maxVersion), Session: l.session.id, Nonce: l.joined.Nonce, Lease: d.pool.lease, Root: d.pool.id,
 	}))
 }

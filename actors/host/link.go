@@ -17,6 +17,7 @@ type link struct {
 	pool    *Pool
 	self    *actor.PID
 	agent   *actor.PID
+	peer    string // whose certificate it has; "" without
 	joined  join
 	session *session
 	until   time.Time // when the host is lost, unless it is heard of

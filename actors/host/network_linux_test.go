@@ -523,3 +523,17 @@ func TestAgentLeaves(t *testing.T) {
 	c.log("host " + victim + " is lost: its agent was stopped")
 	c.up(1, 4)
 }
+
+// TestAnotherName: a host is who its certificate says.
+func TestAnotherName(t *testing.T) {
+	c := newCountry(t, "a")
+	c.rule(deed{Hosts: 2, PerHost: 1, Spec: supervisor.Spec{Ranks: c.ranks(2)}})
+	c.log("host a has joined")
+	b := c.start("a", agentHelper, filepath.Join(c.certs, "a"), c.rootAddr(), "b")
+	c.log("host b (")
+	<-b.ended
+	if text := b.stderr.String(); !strings.Contains(text, "it says that it is b, and its certificate that it is a") {
+		t.Errorf("the agent says:\n%s", text)
+	}
+	_ = c.root.Process.Kill() // it waits for a second host
+}

@@ -30,8 +30,9 @@ type Config struct {
 	Advertise string
 	// TLS is for both directions: see package certs. It must be set unless Listen is on the loopback interface.
 	TLS *tls.Config
-	// Admit decides about an agent's join token; nil lets everybody in whom TLS has let in. Its error is what the agent is told.
-	Admit func(agent, token string) error
+	// Admit decides about the join token of a host, by its name, such as certs.Tokens does; nil lets everybody in whom TLS has let
+	// in. With TLS the name is that of the host's certificate. Its error is what the agent is told.
+	Admit func(name, token string) error
 	// PerHost is how many ranks a host takes at the most; 0 leaves it to the agents' slots.
 	PerHost int
 	// MaxHosts is how many hosts a group uses at the most: those beyond are spares. 0 means no bound.

@@ -30,6 +30,7 @@ type agent struct {
 
 	state      state
 	life       int       // of the Join that was sent last
+	nonce      uint64    // of it
 	asked      time.Time // when
 	tries      int
 	session    *session // nil without a root
@@ -143,6 +144,7 @@ func (a *agent) look(now time.Time) {
 	}
 	if a.root != "" {
 		a.life++
+		a.nonce = newSessionID()
 		a.asked = now
 		a.send(actor.NewPID(a.root, doorName), outside(codeJoin, a.join()))
 	}
@@ -162,7 +164,7 @@ func (a *agent) sought() string {
 
 func (a *agent) join() *join {
 	j := &join{
-		Min: minVersion, Max: maxVersion, Agent: a.id, Life: a.life, Name: a.Name, Addr: a.addr, Actor: a.actor, Reach: a.Reach,
+		Min: minVersion, Max: maxVersion, Agent: a.id, Life: a.life, Nonce: a.nonce, Name: a.Name, Addr: a.addr, Actor: a.actor, Reach: a.Reach,
 		Token: a.Token, Capacity: capacity(a.Slots), Containment: a.Launcher.Containment(), Muster: a.Muster,
 		System: runtime.GOOS + "/" + runtime.GOARCH,
 	}
@@ -241,7 +243,7 @@ func (a *agent) find(root string) {
 }
 
 func (a *agent) refused(m *refused) {
-	if a.state != looking || m.Life != a.life {
+	if a.state != looking || m.Nonce != a.nonce {
 		return
 	}
 	a.log("the root refuses this host", "reason", m.Reason)
@@ -252,7 +254,7 @@ func (a *agent) refused(m *refused) {
 
 // enter begins to serve. The lease counts from when this was asked for.
 func (a *agent) enter(m *welcome) {
-	if a.state != looking || m.Life != a.life || m.Version != maxVersion || m.Lease < MinLease || m.Lease > MaxLease {
+	if a.state != looking || m.Nonce != a.nonce || m.Version != maxVersion || m.Lease < MinLease || m.Lease > MaxLease {
 		return
 	}
 	a.state, a.tries, a.done = serving, 0, false

@@ -65,6 +65,7 @@ type (
 		Max         int      `msgpack:"max"`
 		Agent       string   `msgpack:"agent"` // random: one agent process
 		Life        int      `msgpack:"life"`  // how often it has joined: nothing of the lives before is alive
+		Nonce       uint64   `msgpack:"nonce"` // random: who answers it, has been asked
 		Name        string   `msgpack:"name"`
 		Addr        string   `msgpack:"addr"`  // of its engine, host:port
 		Actor       string   `msgpack:"actor"` // the name of its actor there
@@ -79,12 +80,12 @@ type (
 	welcome struct {
 		Version int           `msgpack:"version"`
 		Session uint64        `msgpack:"session"`
-		Life    int           `msgpack:"life"`
+		Nonce   uint64        `msgpack:"nonce"`
 		Lease   time.Duration `msgpack:"lease"`
 		Root    string        `msgpack:"root"` // random: one root process
 	}
 	refused struct {
-		Life   int    `msgpack:"life"`
+		Nonce  uint64 `msgpack:"nonce"`
 		Reason string `msgpack:"reason"`
 		Final  bool   `msgpack:"final,omitempty"` // it is no use to ask again
 	}

@@ -111,11 +111,18 @@ func (g *guard) orders() watchdog.Orders {
 }
 
 // lease has the watchdog end everything at a time, unless it is told otherwise before. It holds for whatever is up, now or later.
+// When the last lease is over, the watchdog may be at work because of that: nobody is started before it is done.
 func (g *guard) lease(until time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.until = until; g.dog != nil {
-		_ = g.dog.Tell(g.orders())
+	over := !g.until.IsZero() && !time.Now().Before(g.until)
+	g.until = until
+	if g.dog == nil {
+		return
+	}
+	err := g.dog.Tell(g.orders())
+	if over && errors.Join(err, g.dog.Settle(dismissTime)) != nil {
+		g.dog.Stop() // and mind posts another one
 	}
 }
 

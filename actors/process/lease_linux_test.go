@@ -25,8 +25,8 @@ func TestLease(t *testing.T) {
 			if exit := first.awaitExit(); exit.Signal != 9 || exit.Stopped {
 				t.Errorf("exit %+v, want a SIGKILL that was not ours", exit)
 			}
+			lease.Lease(time.Time{}) // when it returns, the watchdog is done
 			gone(t, first.stdout())
-			lease.Lease(time.Time{})
 			if _, exit := run(t, shell(`exit 4`)); exit.Code != 4 {
 				t.Errorf("exit %+v after the lease, want 4", exit)
 			}

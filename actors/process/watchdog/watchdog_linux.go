@@ -63,6 +63,10 @@ func guard(lines *bufio.Scanner) {
 				orders.Execute()
 				return
 			}
+			if word == sync {
+				_, _ = unix.Write(lifelineFD, []byte{'\n'})
+				continue
+			}
 			orders.hear(word)
 			if orders.Lease > 0 {
 				lease.Reset(max(0, orders.Lease-monotonic()))
@@ -77,6 +81,9 @@ func guard(lines *bufio.Scanner) {
 }
 
 const never = 1<<63 - 1
+
+// sync is the word that is answered, with a newline: what came before it has been done.
+const sync = "sync"
 
 // hear takes one word of the lifeline's.
 func (o *Orders) hear(word string) {
@@ -144,6 +151,18 @@ func start() (w impl, err error) {
 		w.pidfd = os.NewFile(uintptr(pidfd), "pidfd of the watchdog")
 	}
 	return w, nil
+}
+
+// Settle waits until the watchdog is done with what it has begun because a lease was over: whoever is started after that is not
+// meant. It returns the error of the lifeline when the watchdog is gone, or has not answered in that time.
+func (w *Watchdog) Settle(patience time.Duration) error {
+	_ = w.lifeline.SetDeadline(time.Now().Add(patience))
+	defer w.lifeline.SetDeadline(time.Time{})
+	if _, err := fmt.Fprintln(w.lifeline, sync); err != nil {
+		return err
+	}
+	_, err := w.lifeline.Read(make([]byte, 1))
+	return err
 }
 
 // PID returns the watchdog's process id.

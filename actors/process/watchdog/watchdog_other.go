@@ -5,6 +5,7 @@ package watchdog
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 type impl struct{}
@@ -18,6 +19,9 @@ func (*Watchdog) PID() int { return 0 }
 
 // Tell does nothing.
 func (*Watchdog) Tell(Orders) error { return errors.ErrUnsupported }
+
+// Settle does nothing.
+func (*Watchdog) Settle(time.Duration) error { return errors.ErrUnsupported }
 
 // Wait returns at once.
 func (*Watchdog) Wait() {}
