@@ -61,21 +61,27 @@ static void put_int(struct body *b, int64_t n) {
 	else put_number(b, (uint8_t)(0xd0 + step), (uint64_t)n, 1 << step);
 }
 
-static void put_str(struct body *b, const char *text) {
-	size_t n = strlen(text);
+static void put_text(struct body *b, const char *text, size_t n) {
 	if (n < 32) put_number(b, (uint8_t)(0xa0 | n), 0, 0);
 	else put_sized(b, 0xd9, n);
 	put(b, text, n);
 }
+
+static void put_str(struct body *b, const char *text) { put_text(b, text, strlen(text)); }
 
 static void put_bin(struct body *b, const struct body *value) {
 	put_sized(b, 0xc4, value->size);
 	put(b, value->data, value->size);
 }
 
-/* put_map and put_array begin a map or an array: its entries follow. Ours have less than sixteen. */
-static void put_map(struct body *b, int n) { put_number(b, (uint8_t)(0x80 | n), 0, 0); }
-static void put_array(struct body *b, int n) { put_number(b, (uint8_t)(0x90 | n), 0, 0); }
+static void put_count(struct body *b, uint8_t small, uint8_t large, int n) {
+	if (n < 16) put_number(b, (uint8_t)(small | n), 0, 0);
+	else put_number(b, (uint8_t)(large + (n > UINT16_MAX)), (uint64_t)n, n > UINT16_MAX ? 4 : 2);
+}
+
+/* put_map and put_array begin a map or an array: its entries follow. */
+static void put_map(struct body *b, int n) { put_count(b, 0x80, 0xde, n); }
+static void put_array(struct body *b, int n) { put_count(b, 0x90, 0xdc, n); }
 
 /* A cursor is a place in a message that is being read. Past the end everything is 0. */
 struct cursor { const uint8_t *at, *end; };
