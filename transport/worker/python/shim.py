@@ -66,6 +66,7 @@ LIST = ((0xDC, 2), (0xDD, 4))
 MAP = ((0xDE, 2), (0xDF, 4))
 FLOAT = ((0xCA, 4), (0xCB, 8))
 CODES = {code: (form, width) for form in (UINT, INT, STR, BIN, LIST, MAP, FLOAT) for code, width in form}
+EXTENSIONS = {0xC7: (1, 0), 0xC8: (2, 0), 0xC9: (4, 0), **{0xD4 + n: (0, 1 << n) for n in range(5)}}  # width, or size
 
 
 def pack(value):
@@ -98,8 +99,12 @@ def pack_negative(value):
     return bytes((code,)) + value.to_bytes(width, "big", signed=True)
 
 
-def unpack(data, at=0, depth=NESTED):
-    """Return the msgpack value at a place in data, and the place after it. LookupError: it is cut short, or nested too deep."""
+def unpack(data, at=0, depth=NESTED, message=False):
+    """Return the msgpack value at a place in data, and the place after it. LookupError: it is cut short, or nested too deep.
+
+    In a message, keys that we do not know may have any value: an extension counts as nil there, a key that is no text is passed
+    over, and text that is no UTF-8 is replaced.
+    """
     code, at = data[at], at + 1
     if code < 0x80 or code >= 0xE0:
         return code if code < 0x80 else code - 256, at
@@ -107,29 +112,36 @@ def unpack(data, at=0, depth=NESTED):
         return {0xC0: None, 0xC2: False, 0xC3: True}[code], at
     if code < 0xC0:
         form, size = (MAP, code & 15) if code < 0x90 else (LIST, code & 15) if code < 0xA0 else (STR, code & 31)
-        return unpack_sized(data, at, form, size, depth)
+        return unpack_sized(data, at, form, size, depth, message)
+    if message and code in EXTENSIONS:
+        width, size = EXTENSIONS[code]
+        size += int.from_bytes(part(data, at, width), "big") + 1  # and its type
+        part(data, at + width, size)
+        return None, at + width + size
     form, width = CODES[code]
     head = part(data, at, width)
     if form is FLOAT:
         import struct
 
         return struct.unpack(">f" if width == 4 else ">d", head)[0], at + width
-    return unpack_sized(data, at + width, form, int.from_bytes(head, "big", signed=form is INT), depth)
+    return unpack_sized(data, at + width, form, int.from_bytes(head, "big", signed=form is INT), depth, message)
 
 
-def unpack_sized(data, at, form, size, depth):
+def unpack_sized(data, at, form, size, depth, message):
     if form is UINT or form is INT:
         return size, at
     if form is STR or form is BIN:
         piece = part(data, at, size)
-        return piece.decode() if form is STR else piece, at + size
+        return piece.decode("utf-8", "replace" if message else "strict") if form is STR else piece, at + size
     if not depth:
         raise IndexError("nested deeper than %d" % NESTED)
     values = []
     for _ in range(size if form is LIST else 2 * size):
-        value, at = unpack(data, at, depth - 1)
+        value, at = unpack(data, at, depth - 1, message)
         values.append(value)
-    return values if form is LIST else dict(zip(values[::2], values[1::2])), at
+    if form is LIST:
+        return values, at
+    return {k: v for k, v in zip(values[::2], values[1::2]) if not message or isinstance(k, str)}, at
 
 
 def part(data, at, size):
@@ -264,7 +276,7 @@ class Link(_socket.socket):
         try:
             for kind, body in messages(self.read):
                 if kind == WELCOME:
-                    return dict(unpack(body)[0])
+                    return dict(unpack(body, message=True)[0])
                 self.stopping = self.stopping or kind == STOP
         except Exception:
             return {}
@@ -1169,7 +1181,7 @@ class Office:
     def receive(self, kind, body):
         """Take what came, in the thread that reads. What is not as it should be is dropped."""
         try:
-            body = unpack(body)[0]
+            body = unpack(body, message=True)[0]
             if kind == WELCOME or kind == CREDIT:
                 self.grant(body.get("bytes", body.get("credit", 0)))
             elif kind == MAIL:

@@ -69,7 +69,7 @@ class Golden(unittest.TestCase):
                 wire = b"".join(shim.frames(entry["kind"], shim.pack(value(entry["body"]))))
             with self.subTest(entry["name"]):
                 body = first(entry["kind"], wire)
-                got, end = shim.unpack(body)
+                got, end = shim.unpack(body, message=True)
                 self.assertEqual(end, len(body))
                 want = value(entry["body"])
                 self.assertEqual({k: v for k, v in got.items() if k != "later"}, {k: v for k, v in want.items() if k != "later"})
@@ -86,6 +86,22 @@ class Wire(unittest.TestCase):
     def test_a_short_message_is_refused(self):
         with self.assertRaises(LookupError):
             shim.unpack(b"\x81\xa1x")
+
+    def test_an_unknown_key_has_any_value(self):
+        for strange in (
+            "d4ff00", "d5ff0000", "d6ff00000000", "d7ff" + "00" * 8, "d801" + "00" * 16, "c70001", "c70301aabbcc", "c8000201aabb",
+            "c90000000101aa", "9281d6ff00000000c001", "8190c0", "81d40100c3", "a1ff", "ca3e800000", "81a178d40100",
+        ):
+            with self.subTest(strange):
+                wire = bytes.fromhex("83a26e77" + strange + "a5746f706963a26c72a56c61746572" + strange)
+                body, end = shim.unpack(wire, message=True)
+                self.assertEqual((body["topic"], end), ("lr", len(wire)))
+                for cut in range(len(wire)):
+                    with self.assertRaises(LookupError):
+                        shim.unpack(wire[:cut], message=True)
+
+    def test_text_in_a_message_is_replaced(self):
+        self.assertEqual(shim.unpack(b"\x81\xa5topic\xa2a\xff", message=True)[0], {"topic": "a\ufffd"})
 
     def test_chunks_of_two_kinds_interleave(self):
         body = shim.pack("x" * (2 * shim.FRAME))
