@@ -90,11 +90,11 @@ func Serve(ctx context.Context, c AgentConfig) error {
 // complete fills in what is obvious.
 func (c *AgentConfig) complete() (err error) {
 	if c.Slots < 0 || c.Patience < 0 {
-		return fmt.Errorf("Slots is %d and Patience %v: use 0 for the default", c.Slots, c.Patience)
+		return fmt.Errorf("the Slots are %d and the Patience %v: use 0 for the default", c.Slots, c.Patience)
 	}
 	if c.Join != "" {
 		if _, _, err := net.SplitHostPort(c.Join); err != nil {
-			return fmt.Errorf("Join is %q: write host:port of the root", c.Join)
+			return fmt.Errorf("the address to Join is %q: write host:port of the root", c.Join)
 		}
 	}
 	if c.Listen == "" {
@@ -143,7 +143,7 @@ func certified(c *tls.Config) string {
 // towards returns an address of this host from which another one is reached, with any port. Nothing is sent.
 func towards(root string) (string, error) {
 	if root == "" {
-		return "", errors.New("Listen is empty, and there is no Join to tell on which network: write host:port")
+		return "", errors.New("there is no Join that would tell on which network to Listen: write host:port")
 	}
 	conn, err := net.Dial("udp", root)
 	if err != nil {

@@ -54,13 +54,13 @@ var ErrConfig = errors.New("host: bad configuration")
 func (c *Config) check() error {
 	var errs []error
 	if c.Listen == "" {
-		errs = append(errs, errors.New("Listen is empty: write host:port, such as 127.0.0.1:7070"))
+		errs = append(errs, errors.New("there is no address to Listen at: write host:port, such as 127.0.0.1:7070"))
 	}
 	if c.PerHost < 0 || c.MaxHosts < 0 {
-		errs = append(errs, fmt.Errorf("PerHost is %d and MaxHosts %d: use 0 for no bound", c.PerHost, c.MaxHosts))
+		errs = append(errs, fmt.Errorf("the bounds PerHost and MaxHosts are %d and %d: use 0 for no bound", c.PerHost, c.MaxHosts))
 	}
 	if c.Lease != 0 && (c.Lease < MinLease || c.Lease > MaxLease) {
-		errs = append(errs, fmt.Errorf("Lease is %v: it is from %v to %v", c.Lease, MinLease, MaxLease))
+		errs = append(errs, fmt.Errorf("the Lease is %v: it may be from %v to %v", c.Lease, MinLease, MaxLease))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)

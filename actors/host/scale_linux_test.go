@@ -28,7 +28,6 @@ type figment struct {
 	pid      int
 	observer process.Observer
 	once     sync.Once
-	beats    *time.Ticker
 	over     chan struct{}
 }
 

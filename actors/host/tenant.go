@@ -27,7 +27,6 @@ type tenant struct {
 	started bool // its launch was begun
 	process process.Process
 	orders  []func(process.Process) // that came before there was one
-	stopped bool                    // before it was launched: it never is
 	exit    *process.Exit           // that came before its process
 }
 

@@ -15,13 +15,13 @@ import (
 func (c Config) check() error {
 	host, port, err := net.SplitHostPort(c.Listen)
 	if err != nil {
-		return fmt.Errorf("Listen is %q, want host:port", c.Listen)
+		return fmt.Errorf("the address to listen at is %q, want host:port", c.Listen)
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return fmt.Errorf("the port of Listen is %q, want 0 (any) to 65535", port)
 	}
 	if c.Advertise == "" && wildcard(host) {
-		return fmt.Errorf("Listen is %q, all addresses of this host: Advertise has to say which of them peers use", c.Listen)
+		return fmt.Errorf("the address to listen at is %q, all addresses of this host: Advertise has to say which of them peers use", c.Listen)
 	}
 	if c.TLS == nil {
 		return loopback(context.Background(), c.Listen)
@@ -36,7 +36,7 @@ func (c Config) check() error {
 func covers(c *tls.Config, address string) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
-		return fmt.Errorf("Advertise is %q, want host or host:port", address)
+		return fmt.Errorf("the address to advertise is %q, want host or host:port", address)
 	}
 	var own *tls.Certificate
 	if c.GetCertificate != nil {
