@@ -20,23 +20,19 @@ func openErrorFile() (f *os.File, path string, err error) {
 	if !reachable() {
 		return nil, "", nil
 	}
-	r, w, err := pipe()
-	if err != nil {
+	if err := fault(seamPipe); err != nil {
 		return nil, "", err
 	}
-	defer r.Close()
-	defer w.Close()
-	conn, err := r.SyscallConn()
-	if err != nil {
-		return nil, "", err
+	var ends [2]int
+	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
+		return nil, "", os.NewSyscallError("pipe2", err)
 	}
-	fd := -1
-	cerr := conn.Control(func(n uintptr) {
-		_, _ = unix.FcntlInt(n, unix.F_SETPIPE_SZ, os.Getpagesize()) // of the user's quota it takes one page, not sixteen
-		fd, err = unix.Open(fmt.Sprintf("/proc/self/fd/%d", n), unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	})
+	defer unix.Close(ends[0])
+	defer unix.Close(ends[1])
+	_, _ = unix.FcntlInt(uintptr(ends[0]), unix.F_SETPIPE_SZ, os.Getpagesize()) // of the user's quota it takes one page, not sixteen
+	fd, err := unix.Open("/proc/self/fd/"+strconv.Itoa(ends[0]), unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	switch {
-	case err == unix.EMFILE || err == unix.ENFILE || cerr != nil:
+	case err == unix.EMFILE || err == unix.ENFILE:
 		return nil, "", os.NewSyscallError("open", err)
 	case err != nil:
 		return nil, "", nil

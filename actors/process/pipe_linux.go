@@ -7,6 +7,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// newPipe is os.Pipe for an end that is handed on: the writing end blocks, as a process expects, and is never registered with
+// the poller, which os.Pipe does only for us to undo it.
+func newPipe() (r, w *os.File, err error) {
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+		return nil, nil, os.NewSyscallError("pipe2", err)
+	}
+	if err := unix.SetNonblock(fds[0], true); err != nil {
+		unix.Close(fds[0])
+		unix.Close(fds[1])
+		return nil, nil, os.NewSyscallError("setnonblock", err)
+	}
+	return os.NewFile(uintptr(fds[0]), "|0"), os.NewFile(uintptr(fds[1]), "|1"), nil
+}
+
 // fullPipe is what a pipe holds, in bytes, as long as its user has not used up fs.pipe-user-pages-soft.
 const fullPipe = 64 << 10
 

@@ -50,11 +50,12 @@ func faultRead(s seam, b []byte) ([]byte, error) {
 	return b, err
 }
 
+// pipe returns a pipe whose reading end waits without a thread, and whose writing end is for a process: see newPipe.
 func pipe() (r, w *os.File, err error) {
 	if err := fault(seamPipe); err != nil {
 		return nil, nil, err
 	}
-	return os.Pipe()
+	return newPipe()
 }
 
 func pair() (ours, theirs *os.File, err error) {

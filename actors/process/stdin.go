@@ -6,7 +6,7 @@ import "os"
 func openStdin(path string) (*os.File, error) {
 	switch {
 	case path == "":
-		path = os.DevNull
+		return openNull()
 	case path == "/dev/stdin":
 		return duplicate(os.Stdin)
 	}

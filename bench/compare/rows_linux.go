@@ -161,7 +161,7 @@ var rows = []row{
 		contenders: []contender{
 			{name: "launch", argv: launchWith("--plain")},
 			{name: "launch --output raw", argv: launchWith("--plain", "--output", "raw")},
-			{name: "torchrun --tee", needs: []string{"torch"}, slow: true, argv: torchrun("-t", "3")},
+			{name: "torchrun --tee", needs: []string{"torch"}, slow: true, argv: torchrun("-t", "1")},
 			{name: "Hydra -prepend-rank (tears lines)", needs: []string{"mpich"}, tears: true, argv: hydra("-prepend-rank")},
 			{name: "GNU parallel --line-buffer", needs: []string{"parallel"}, slow: true, argv: parallel("--line-buffer")},
 			{name: "cat (limit, tears lines)", tears: true, argv: cats},

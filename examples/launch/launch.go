@@ -54,6 +54,7 @@ func (f *flags) runGroup(spec supervisor.Spec, what []string, stdout, stderr io.
 		dryRun(stdout, spec, launcher, what)
 		return 0, nil
 	}
+	running := putOffCollection()
 	sinks, err := openSinks(f, spec, stdout, stderr)
 	if err != nil {
 		return 0, err
@@ -75,7 +76,8 @@ func (f *flags) runGroup(spec supervisor.Spec, what []string, stdout, stderr io.
 	}
 	defer sinks.reach.server.Close()
 	signals.stopSelf, signals.leave = sinks.stopSelf, sinks.leave
-	group, err := supervisor.Start(context.Background(), spec, append(sinks.options(), supervisor.WithLauncher(sinks.cockpit.watch(launcher)))...)
+	group, err := supervisor.Start(context.Background(), spec,
+		append(sinks.options(), supervisor.WithObserver(running), supervisor.WithLauncher(sinks.cockpit.watch(launcher)))...)
 	sinks.reach.begin(group, signals)
 	if err != nil {
 		return 0, err
