@@ -4,10 +4,8 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -21,52 +19,6 @@ import (
 	"github.com/go-muster/muster/actors/host/internal/engine"
 	"github.com/go-muster/muster/actors/process"
 )
-
-// Config says how a root meets its hosts. Listen is the one field that must be set.
-type Config struct {
-	// Listen is the host:port at which agents reach the root; port 0 takes any.
-	Listen string
-	// Advertise is the host:port that agents are told, where it is another: behind a wildcard address or in a container.
-	Advertise string
-	// TLS is for both directions: see package certs. It must be set unless Listen is on the loopback interface.
-	TLS *tls.Config
-	// Admit decides about the join token of a host, by its name, such as certs.Tokens does; nil lets everybody in whom TLS has let
-	// in. With TLS the name is that of the host's certificate. Its error is what the agent is told.
-	Admit func(name, token string) error
-	// PerHost is how many ranks a host takes at the most; 0 leaves it to the agents' slots.
-	PerHost int
-	// MaxHosts is how many hosts a group uses at the most: those beyond are spares. 0 means no bound.
-	MaxHosts int
-	// Spread puts ranks evenly on all hosts; otherwise each host is filled before the next.
-	Spread bool
-	// Lease is how long an agent may let its ranks live without word from the root, from 500 ms to 10 min; 0 means 10 s. A host
-	// that is not heard of is lost after a lease and a fence, which is a fourth of that, but 1 to 5 seconds.
-	Lease time.Duration
-	// Agents are addresses, host:port, of agents that wait to be invited.
-	Agents []string
-	// Logger tells of hosts that come and go, and of what is dropped. Nil is silent.
-	Logger *slog.Logger
-}
-
-// ErrConfig is the condition of a Config, or an AgentConfig, that makes no sense.
-var ErrConfig = errors.New("host: bad configuration")
-
-func (c *Config) check() error {
-	var errs []error
-	if c.Listen == "" {
-		errs = append(errs, errors.New("there is no address to Listen at: write host:port, such as 127.0.0.1:7070"))
-	}
-	if c.PerHost < 0 || c.MaxHosts < 0 {
-		errs = append(errs, fmt.Errorf("the bounds PerHost and MaxHosts are %d and %d: use 0 for no bound", c.PerHost, c.MaxHosts))
-	}
-	if c.Lease != 0 && (c.Lease < MinLease || c.Lease > MaxLease) {
-		errs = append(errs, fmt.Errorf("the Lease is %v: it may be from %v to %v", c.Lease, MinLease, MaxLease))
-	}
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("%w: %w", ErrConfig, err)
-	}
-	return nil
-}
 
 // A Pool is the root's side of all its hosts, and the process.Placer of the groups that run on them. Its methods may be called
 // from any goroutine.
@@ -355,61 +307,6 @@ func (p *Pool) change(why string, args ...any) {
 	for _, t := range p.teams {
 		t.tell(why)
 	}
-}
-
-// Check finds nothing wrong with a command: whether it can be run is for its host to say, see Preflight.
-func (p *Pool) Check(process.Command) error { return nil }
-
-// Preflight asks every host that has joined whether it can run the commands, and whether it has room for as many as it takes.
-// It waits for the answers, and for hosts that do not answer until they are lost. Its error names each host that cannot, and
-// wraps what that host says.
-func (p *Pool) Preflight(commands []process.Command) error {
-	p.mu.Lock()
-	links := slices.Clone(p.links)
-	p.mu.Unlock()
-	answers := make([]chan error, len(links))
-	different := distinct(commands)
-	for i, l := range links {
-		answers[i] = make(chan error, 1)
-		c := check{Count: min(p.slots(l), len(commands))}
-		for _, d := range different {
-			if d.host == "" || d.host == l.joined.Name {
-				c.Commands = append(c.Commands, d.text)
-			}
-		}
-		l.tell(&question{c, answers[i]})
-	}
-	var errs []error
-	for i, l := range links {
-		select {
-		case err := <-answers[i]:
-			if err != nil {
-				errs = append(errs, fmt.Errorf("host %s: %w", l.joined.Name, err))
-			}
-		case <-l.done:
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// An encoded command and the host that it is for, "" for any.
-type encoded struct {
-	host string
-	text []byte
-}
-
-// distinct returns each different command once. Ranks that differ in their variables alone are all represented by the first.
-func distinct(commands []process.Command) (all []encoded) {
-	seen := map[string]bool{}
-	for _, c := range commands {
-		bare := c
-		bare.Env = nil
-		if key := c.Host + "\x00" + string(encodeCommand(bare)); !seen[key] {
-			seen[key] = true
-			all = append(all, encoded{c.Host, encodeCommand(c)})
-		}
-	}
-	return all
 }
 
 // Launch starts a process on the host that the command names: see [process.Team], which groups use.
