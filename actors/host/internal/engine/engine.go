@@ -40,6 +40,7 @@ type Engine struct {
 	server  *grpc.Server
 	served  chan struct{} // closed when the server has ended
 	peers   *peers
+	entry   *admission
 	dropped atomic.Uint64 // messages of peers
 }
 
@@ -66,11 +67,12 @@ func Start(system *actor.ActorSystem, c Config) (*Engine, error) {
 	if c.TLS != nil {
 		creds = credentials.NewTLS(hardened(c.TLS))
 	}
+	e.entry = newAdmission(creds, c.Logger)
 	e.peers = newPeers(c, creds.Clone(), hello(system.ID, e.address))
 	system.ProcessRegistry.Address = e.address
 	system.ProcessRegistry.RegisterAddressResolver(func(*actor.PID) (actor.Process, bool) { return (*far)(e), true })
 	g := &gate{Engine: e, open: c.Open}
-	e.server = grpc.NewServer(serverOptions(creds, g)...)
+	e.server = grpc.NewServer(serverOptions(e.entry, g)...)
 	remote.RegisterRemotingServer(e.server, g)
 	go e.serve(l)
 	return e, nil
@@ -105,6 +107,9 @@ func (e *Engine) Address() string { return e.address }
 // Unreachable has f called with the address of each peer that the connection to is lost, or that could not be connected to for
 // a while. It is a hint: the peer may be well, and what was on its way may have arrived or not. F must not block.
 func (e *Engine) Unreachable(f func(address string)) { e.peers.lost.Store(&f) }
+
+// TurnedAway has f called with the host of each peer whose connection was refused, and why, each time. F must not block.
+func (e *Engine) TurnedAway(f func(host string, why *Refusal)) { e.entry.away.Store(&f) }
 
 // Stop ends all connections and what was started for them. Messages that were not sent yet are lost, as are all from now on. The
 // actors of the system live on. It may be called more than once.
