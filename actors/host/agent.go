@@ -54,9 +54,10 @@ type AgentConfig struct {
 }
 
 var (
-	// ErrRefused is the condition of an agent that its root does not want: the error has the root's reason.
+	// ErrRefused is the condition of an agent and a root of which one does not want the other: the error has the root's reason, or
+	// says whose certificate is not trusted.
 	ErrRefused = errors.New("host: the root refuses this host")
-	// ErrNoRoot is the condition of an agent that has found no root in its Patience.
+	// ErrNoRoot is the condition of an agent that has found no root in its Patience: the error says what was in the way.
 	ErrNoRoot = errors.New("host: no root was found")
 )
 
@@ -70,7 +71,7 @@ func Serve(ctx context.Context, c AgentConfig) error {
 	}
 	system := newSystem()
 	e, err := engine.Start(system, engine.Config{
-		Listen: c.Listen, Advertise: c.Advertise, TLS: c.TLS, Open: []string{agentName}, Logger: c.Logger,
+		Listen: c.Listen, Advertise: c.Advertise, TLS: c.TLS, Open: []string{agentName}, Logger: orSilent(c.Logger),
 	})
 	if err != nil {
 		system.Shutdown()
@@ -81,6 +82,7 @@ func Serve(ctx context.Context, c AgentConfig) error {
 	host, _, _ := net.SplitHostPort(e.Address())
 	c.Reach = cmp.Or(c.Reach, host)
 	a := newAgent(system, c, e.Address())
+	a.scout = newScout(c.TLS)
 	if err := a.open(agentName); err != nil {
 		return err
 	}

@@ -53,7 +53,7 @@ func Open(c Config) (*Pool, error) {
 	}
 	system := newSystem()
 	e, err := engine.Start(system, engine.Config{
-		Listen: c.Listen, Advertise: c.Advertise, TLS: c.TLS, Open: []string{doorName}, Logger: c.Logger,
+		Listen: c.Listen, Advertise: c.Advertise, TLS: c.TLS, Open: []string{doorName}, Logger: orSilent(c.Logger),
 	})
 	if err != nil {
 		system.Shutdown()
@@ -66,6 +66,7 @@ func Open(c Config) (*Pool, error) {
 		return nil, err
 	}
 	p.engine = e
+	e.TurnedAway(p.turnedAway)
 	p.invite()
 	return p, nil
 }
@@ -85,10 +86,25 @@ func newPool(system *actor.ActorSystem, c Config) (*Pool, error) {
 	return p, nil
 }
 
-// newSystem is an actor system of its own: a remote has to be there before the first actor.
+// newSystem is an actor system of its own: a remote has to be there before the first actor. Nothing that peers say gets into a log
+// through its dead letters.
 func newSystem() *actor.ActorSystem {
 	silent := func(*actor.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) }
-	return actor.NewActorSystem(actor.WithLoggerFactory(silent))
+	return actor.NewActorSystem(actor.WithLoggerFactory(silent), actor.WithDeadLetterThrottleCount(0))
+}
+
+func orSilent(l *slog.Logger) *slog.Logger {
+	if l == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return l
+}
+
+// turnedAway notes whose connection was refused, for Await.
+func (p *Pool) turnedAway(host string, why *engine.Refusal) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refused = fmt.Sprintf("%s was turned away: %v", host, why)
 }
 
 func newName() string {

@@ -47,6 +47,9 @@ type agent struct {
 	spare      []*process.Port
 	ports      map[int]*process.Port // that somebody meets at
 	heartbeats heartbeats
+	scout      *scout // nil without a network
+	answered   bool   // the last Join: with no
+	hindrance  string // what does, "" when that is not known
 }
 
 // A state is what an agent is about.
@@ -79,6 +82,9 @@ func (a *agent) Receive(ctx actor.Context) {
 		a.timer.Stop()
 		a.releasePorts()
 		a.unguard()
+		if a.scout != nil {
+			a.scout.end()
+		}
 	case *wrapperspb.BytesValue:
 		if !a.deaf {
 			a.take(m.GetValue())
@@ -89,6 +95,8 @@ func (a *agent) Receive(ctx actor.Context) {
 		a.pulse(time.Now())
 	case *found:
 		a.find(m.root)
+	case *verdict:
+		a.judge(m)
 	case *depart:
 		a.leaves = true
 		a.conclude("its agent was stopped")
@@ -147,20 +155,18 @@ func (a *agent) look(now time.Time) {
 		a.nonce = newSessionID()
 		a.asked = now
 		a.send(actor.NewPID(a.root, doorName), outside(codeJoin, a.join()))
+		a.explore()
 	}
 	a.tries++
 	wait := min(joinEvery<<min(a.tries, 4), 16*joinEvery)
-	a.timer.Reset(wait/2 + rand.N(wait))
+	next := wait/2 + rand.N(wait)
+	if a.Patience > 0 {
+		next = min(next, a.began.Add(a.Patience+1).Sub(now))
+	}
+	a.timer.Reset(next)
 }
 
 const joinEvery = 250 * time.Millisecond
-
-func (a *agent) sought() string {
-	if a.root == "" {
-		return "nobody has invited it, or told of one"
-	}
-	return "it was sought at " + a.root
-}
 
 func (a *agent) join() *join {
 	j := &join{
@@ -237,7 +243,7 @@ func (a *agent) handle(m any) {
 
 func (a *agent) find(root string) {
 	if a.root = root; a.state == looking {
-		a.tries = 0
+		a.tries, a.hindrance = 0, ""
 		a.timer.Reset(0)
 	}
 }
@@ -246,7 +252,8 @@ func (a *agent) refused(m *refused) {
 	if a.state != looking || m.Nonce != a.nonce {
 		return
 	}
-	a.log("the root refuses this host", "reason", m.Reason)
+	a.answered = true
+	a.hinder("it refuses this host: " + m.Reason)
 	if m.Final {
 		a.finish(fmt.Errorf("%w: %s", ErrRefused, m.Reason))
 	}
@@ -257,7 +264,7 @@ func (a *agent) enter(m *welcome) {
 	if a.state != looking || m.Nonce != a.nonce || m.Version != maxVersion || m.Lease < MinLease || m.Lease > MaxLease {
 		return
 	}
-	a.state, a.tries, a.done = serving, 0, false
+	a.state, a.tries, a.done, a.hindrance = serving, 0, false, ""
 	a.session, a.tenure = newSession(m.Session), newTenure(m.Lease, a.asked)
 	a.door = actor.NewPID(a.root, doorName)
 	a.log("joined", "root", a.root, "lease", m.Lease)

@@ -101,7 +101,7 @@ func (t *teller) Handle(_ context.Context, r slog.Record) error {
 var phrases = map[string]string{
 	"joined":                           "joined the launch",
 	"the root is left":                 "the launch is left, and what ran for it is killed",
-	"the root refuses this host":       "the launch refuses this host",
+	"the root cannot be joined yet":    "no launch can be joined yet",
 	"the connection to a peer is lost": "a connection is lost",
 }
 

@@ -208,7 +208,7 @@ func (p *peer) connect(ctx context.Context, cancel func(), conn *grpc.ClientConn
 func (p *peer) giveUp(why string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if n := len(p.waiting); n > 0 {
+	if n := len(p.waiting); n > 0 && p.ctx.Err() == nil { // whoever stops the engine knows
 		p.drop(why, p.waiting[0].target, n)
 	}
 	p.waiting, p.bytes = nil, 0

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"reflect"
+	"slices"
 	"syscall"
 )
 
@@ -76,7 +77,7 @@ func notAccepted(err error) *Refusal {
 		return refusal(Stranger, err, "what listens there is something else: is this its port?")
 	case alerted && alert == alertExpired:
 		return refusal(Unwanted, err, "it says that our certificate has expired: %s", renew)
-	case alerted:
+	case alerted && slices.Contains(alertsOfCertificates, alert):
 		return refusal(Unwanted, err, "it does not trust our certificate (%v): %s", alert, oneCA)
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return refusal(Silent, err, "it takes connections and says nothing: is it stopped, or something else?")
@@ -128,6 +129,9 @@ const (
 	alertExpired    tls.AlertError = 45
 	alertNoProtocol tls.AlertError = 120
 )
+
+// alertsOfCertificates are those from bad_certificate to certificate_unknown, unknown_ca, access_denied and certificate_required.
+var alertsOfCertificates = []tls.AlertError{42, 43, 44, 45, 46, 48, 49, 116}
 
 // alertOf returns the alert that the other side has sent. Outside of QUIC crypto/tls does not export its type, which is a number.
 func alertOf(err error) (tls.AlertError, bool) {
