@@ -42,13 +42,16 @@ func (c *Conn) Close() error { return c.rwc.Close() }
 // Send writes one message; it blocks while the other side does not read. A message larger than a frame travels in
 // chunks, between which messages of other kinds may be sent. Errors: the encoder's, [ErrTooLarge], the stream's.
 func (c *Conn) Send(m Message) error {
+	if value := large(m); value != nil {
+		return c.sendLarge(m.Kind(), value)
+	}
 	var out batch
 	defer out.free()
 	if err := out.add(m); err != nil {
 		return err
 	}
 	k, frame := m.Kind(), out.bytes()
-	turn := &c.kinds[int(k)%len(c.kinds)]
+	turn := c.turn(k)
 	turn.Lock()
 	defer turn.Unlock()
 	for len(frame) > headerLen+MaxFrame {
@@ -60,6 +63,49 @@ func (c *Conn) Send(m Message) error {
 	}
 	putHeader(frame, len(frame)-headerLen, k, 0)
 	return c.put(frame)
+}
+
+func (c *Conn) turn(k Kind) *sync.Mutex { return &c.kinds[int(k)%len(c.kinds)] }
+
+// large returns the value of a message that has no other key, and takes several frames; nil for any other message.
+func large(m Message) []byte {
+	var value []byte
+	switch m := m.(type) {
+	case *Argument:
+		value = m.Value
+	case *Result:
+		value = m.Value
+	}
+	if len(value) < MaxFrame {
+		return nil
+	}
+	return value
+}
+
+// sendLarge is Send for what is all value: it takes the memory of one frame, however large the value and slow the reader, so
+// that the arguments of many workers can be on their way at once.
+func (c *Conn) sendLarge(k Kind, value []byte) error {
+	frame := make([]byte, headerLen, headerLen+MaxFrame)
+	frame = appendSize(append(frame, "\x81\xa5value"...), 0xc4, len(value))
+	if n := len(frame) - headerLen + len(value); n > MaxMessage {
+		return fmt.Errorf("%w: %v of %d bytes", ErrTooLarge, k, n)
+	}
+	turn := c.turn(k)
+	turn.Lock()
+	defer turn.Unlock()
+	for {
+		n := min(cap(frame)-len(frame), len(value))
+		frame, value = append(frame, value[:n]...), value[n:]
+		var flags byte
+		if len(value) > 0 {
+			flags = flagMore
+		}
+		putHeader(frame, len(frame)-headerLen, k, flags)
+		if err := c.put(frame); err != nil || len(value) == 0 {
+			return err
+		}
+		frame = frame[:headerLen]
+	}
 }
 
 // SendAll writes messages, none of which is larger than a frame, in one call. Errors are those of Send; none of them is sent when

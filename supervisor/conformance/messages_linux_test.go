@@ -486,6 +486,12 @@ func heap() uint64 {
 
 func (p *peak) watch(w supervisor.ResultWriter) supervisor.ResultWriter { return &watched{w, p, 0} }
 
+func (p *peak) look() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.top = max(p.top, heap())
+}
+
 func (p *peak) grown() uint64 { return max(p.top, p.before) - p.before }
 
 type watched struct {
@@ -496,9 +502,7 @@ type watched struct {
 
 func (w *watched) Write(b []byte) (int, error) {
 	if w.calls++; w.calls%16 == 0 {
-		w.peak.mu.Lock()
-		w.peak.top = max(w.peak.top, heap())
-		w.peak.mu.Unlock()
+		w.peak.look()
 	}
 	return w.ResultWriter.Write(b)
 }
