@@ -178,10 +178,15 @@ func (a *agent) open(name string) error {
 
 // serve waits for the end.
 func (a *agent) serve(ctx context.Context) error {
+	roots := a.Roots
 	for {
 		select {
-		case root := <-a.Roots:
-			a.tell(&found{root})
+		case root, open := <-roots:
+			if !open {
+				roots = nil // nobody looks for one any more
+			} else {
+				a.tell(&found{root})
+			}
 			continue
 		case <-ctx.Done():
 			a.tell(&depart{})

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/go-muster/muster/actors/host"
+	"github.com/go-muster/muster/actors/host/discovery"
 )
 
 const agentHelp = `Make this machine a host of a group that a launch on another one runs: launch --hosts … --listen ….
@@ -98,6 +99,9 @@ func (a *agentFlags) check() error {
 		return usage("--etcd %s: say with --cluster NAME which launch this host is for", strings.Join(a.etcd, ","))
 	case len(a.etcd) == 0 && a.cluster != "":
 		return usage("--cluster %s: say with --etcd where it is found", a.cluster)
+	case len(a.etcd) > 0 && a.listen == "":
+		return usage("--etcd %s: say with --listen HOST:PORT where the launch reaches this agent: there is no --join to tell on which network",
+			strings.Join(a.etcd, ","))
 	case a.patience < 0:
 		return usage("--patience %v: a time cannot be negative", a.patience)
 	}
@@ -143,12 +147,45 @@ func (a *agentFlags) serve(stderr io.Writer) (int, error) {
 	defer tells.end()
 	ctx, done := untilTold(tells)
 	defer done()
-	tells.say("this host has %s, %s; it looks for a launch at %s", count(slots, "slot"), launcher.Containment(), a.join)
+	secure, _, err := (&hosts{certs: a.certs}).trust()
+	if err != nil {
+		return 0, err
+	}
+	roots, found, err := a.find(ctx, tells)
+	if err != nil {
+		return 0, err
+	}
+	tells.say("this host has %s, %s; it %s", count(slots, "slot"), launcher.Containment(), a.looks())
 	err = host.Serve(ctx, host.AgentConfig{
 		Join: a.join, Listen: a.listen, Advertise: a.advertise, Token: a.token, Name: a.name, Slots: slots, Stay: a.stay, Patience: a.patience,
-		Launcher: launcher, Muster: musterVersion(), Logger: slog.New(tells),
+		Launcher: launcher, Muster: musterVersion(), Logger: slog.New(tells), TLS: secure, Roots: roots,
 	})
+	if sought := found(); sought != nil && err == nil {
+		err = sought
+	}
 	return a.ended(ctx, tells, err)
+}
+
+// looks says where it looks for a launch.
+func (a *agentFlags) looks() string {
+	switch {
+	case a.join != "":
+		return "looks for a launch at " + a.join
+	case len(a.etcd) > 0:
+		return fmt.Sprintf("looks for the launch %s in %s", a.cluster, strings.Join(a.etcd, ","))
+	}
+	return "waits at " + a.listen + " for a launch that invites it (--agents)"
+}
+
+// find watches for launches in etcd. Wait ends that, and returns what went wrong with it.
+func (a *agentFlags) find(ctx context.Context, tells *teller) (_ <-chan string, wait func() error, _ error) {
+	at, err := store(a.etcd, a.cluster, tells.reach)
+	if at == nil || err != nil {
+		return nil, func() error { return nil }, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	roots, failed := discovery.Latest(ctx, at, discovery.Root)
+	return roots, func() error { cancel(); return failed() }, nil
 }
 
 // ended says how it ended, and returns the exit status.

@@ -37,7 +37,7 @@ type assembly struct {
 // assemble returns the spec of a file's group, and the flags that say how it is shown. Everything that is wrong with the
 // file is in one error.
 func (g *groupFile) assemble(given []setting) (*flags, supervisor.Spec, []string, error) {
-	a := &assembly{groupFile: g, given: given, run: newRunID()}
+	a := &assembly{groupFile: g, given: given, run: cmp.Or(g.run, newRunID())}
 	a.where = a.hosts()
 	var spec supervisor.Spec
 	f := new(flags)

@@ -54,6 +54,8 @@ func exitStatus(r supervisor.Report, err error, interrupted syscall.Signal) int 
 		return exitTimeout
 	case r.Outcome == supervisor.Interrupted && interrupted != 0:
 		return exitSignal + int(interrupted)
+	case errors.Is(err, supervisor.ErrNoRoom):
+		return exitTimeout
 	case errors.As(err, &failure):
 		return exitOfFailure(failure)
 	}

@@ -45,6 +45,8 @@ type flags struct {
 	torchrun    torchrun
 	hosts       hosts
 	away        bool // the ranks run on hosts that join
+	origin      *origin
+	continued   continued
 	fixed       bool // somebody has said how many ranks there are
 
 	grace        time.Duration
@@ -257,6 +259,7 @@ func (f *flags) group(ranks []process.Command, name string) (supervisor.Spec, er
 		Name: name, Ranks: ranks, Strategy: strategy, GPUs: gpus,
 		Grace: max(f.grace, time.Nanosecond), StartTimeout: f.startTimeout, Timeout: f.timeout,
 	}
+	f.fit(&spec)
 	return spec, f.terms.apply(&spec)
 }
 

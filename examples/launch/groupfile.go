@@ -21,6 +21,7 @@ import (
 type groupFile struct {
 	*yamlfile.File
 	path     string
+	run      string // the name of the run that is gone on with, "" for a new one
 	lines    []string
 	settings []setting // of the group, and of all ranks
 	roles    []*role   // without the key roles one, whose name is empty

@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-muster/muster/actors/host"
 	"github.com/go-muster/muster/actors/process"
+	"github.com/go-muster/muster/supervisor"
 )
 
 // hosts are the flags of a group on many hosts, which join this launch: see agent.go for the other side.
@@ -257,16 +258,24 @@ func (h *hosts) size(text string) (int, error) {
 	return n, nil
 }
 
-// elastic reports whether the world size is what the hosts have room for.
-func (h *hosts) elastic(ranks string) bool {
-	least, most, _ := h.bounds()
-	return least < most && ranks == ""
+// fit has a group on many hosts wait for room, and where MAX is more than MIN have as many ranks as there is room for.
+func (f *flags) fit(s *supervisor.Spec) {
+	if !f.away {
+		return
+	}
+	s.Elastic = supervisor.Elastic{Wait: max(f.hosts.waitHosts, time.Nanosecond)}
+	if least, most, _ := f.hosts.bounds(); least < most && !f.fixed {
+		s.Elastic.Fit, s.Elastic.Regrow, s.Elastic.Settle = true, f.hosts.regrow, max(f.hosts.settle, time.Nanosecond)
+		s.MinRanks, s.MaxRanks = least*max(1, f.hosts.perHost), len(s.Ranks)
+	}
 }
 
 // hostBound refuses flags that are about this machine, for a group that does not run on it.
 func (f *flags) hostBound() error {
 	switch {
 	case !f.away:
+	case f.hosts.regrow && f.fixed:
+		return usage("--regrow: the number of ranks is fixed: leave --ranks out, and it is hosts × --per-host")
 	case f.bind != "none" && f.bind != "":
 		return usage("--bind %s: it is about the processors of this machine, and the ranks run on others: bind them in the command, "+
 			"by LOCAL_RANK", f.bind)

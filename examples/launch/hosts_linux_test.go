@@ -2,9 +2,12 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/go-muster/muster/actors/process/processtest"
 )
@@ -64,6 +67,241 @@ func TestInterruptedBeforeHosts(t *testing.T) {
 	root.signal(syscall.SIGINT)
 	root.wants(130)
 	if want := "launch: interrupt: hosts are waited for no longer\n"; !strings.HasSuffix(root.stderr.String(), want) {
+		t.Errorf("no %q", want)
+	}
+}
+
+// ended waits until the processes have ended.
+func (all handles) ended(t *testing.T) {
+	t.Helper()
+	for i, fd := range all {
+		wait := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		if n, err := unix.Poll(wait, int(patience.Milliseconds())); n != 1 {
+			t.Errorf("process %d of %d is there: %v", i, len(all), err)
+		}
+	}
+}
+
+// makeCertificates has launch make a CA with certificates of three hosts on the loopback interface, and tokens, which it returns.
+func makeCertificates(t *testing.T, dir string) (tokens []string) {
+	t.Helper()
+	code, stdout, stderr := here(t, "certs", dir, "root,127.0.0.1", "a,127.0.0.1", "b,127.0.0.1", "--tokens", dir+"/tokens")
+	for line := range strings.Lines(stdout) {
+		if word, token, _ := strings.Cut(strings.TrimSpace(line), " "); word == "token" {
+			tokens = append(tokens, strings.TrimSpace(token))
+		}
+	}
+	if code != 0 || len(tokens) != 3 {
+		t.Fatalf("exit status %d, %q, %q", code, stdout, stderr)
+	}
+	return tokens
+}
+
+// TestCertificates: with certificates and tokens everybody is who he says he is; others are refused, with the reason.
+func TestCertificates(t *testing.T) {
+	processtest.Check(t)
+	dir := t.TempDir()
+	tokens := makeCertificates(t, dir)
+	makeCertificates(t, dir+"/other")
+	root, addr := startRoot(t, "--hosts", "2", "--certs", dir+"/root", "--tokens", dir+"/tokens", "--", "sh", "-c", "echo on $NODE_RANK")
+	none := startAgent(t, addr, "none", "--certs", dir+"/a")
+	none.wants(1)
+	if want := "launch: host: the root refuses this host: it has no join token: give it one with LAUNCH_TOKEN; launch certs makes them (--tokens)\n"; !strings.HasSuffix(none.stderr.String(), want) {
+		t.Errorf("no %q", want)
+	}
+	bad := startAgent(t, addr, "bad", "--certs", dir+"/a", "--token", "bad")
+	bad.wants(1)
+	for agent, args := range map[string][]string{"another CA": {"--certs", dir + "/other/a"}, "no certificate": nil} {
+		stranger := startAgent(t, addr, "stranger", append([]string{"--patience", "2s", "--token", tokens[2]}, args...)...)
+		stranger.wants(1)
+		if !strings.Contains(stranger.stderr.String(), "no root was found in 2s") {
+			t.Errorf("%s: no reason", agent)
+		}
+	}
+	a := startAgent(t, addr, "a", "--certs", dir+"/a", "--token", tokens[1])
+	root.stderr.await(t, 1, "host a has joined")
+	stolen := startAgent(t, addr, "b", "--certs", dir+"/b", "--token", tokens[1])
+	stolen.wants(1)
+	if !strings.Contains(stolen.stderr.String(), "the join token was used by another agent") {
+		t.Error("a stolen token")
+	}
+	b := startAgent(t, addr, "b", "--certs", dir+"/b", "--token", tokens[2])
+	root.wants(0)
+	a.wants(0)
+	b.wants(0)
+	if strings.Contains(root.stderr.String()+a.stderr.String(), tokens[1]) {
+		t.Error("the token is told")
+	}
+}
+
+// TestLostHost: a group of two hosts goes on with one when the other is killed, and the loss is one failure.
+func TestLostHost(t *testing.T) {
+	processtest.Check(t)
+	report := tmp(t, "report.json")
+	root, addr := startRoot(t, "--hosts", "1:2", "--per-host", "2", "--lease", "1s", "--settle", "10s", "--max-restarts", "1",
+		"--report", report, "--", "sh", "-c", "echo gen $MUSTER_GENERATION of $WORLD_SIZE; [ $MUSTER_GENERATION = 1 ] || exec sleep 1000")
+	a := startAgent(t, addr, "a")
+	root.stderr.await(t, 1, "host a has joined")
+	b := startAgent(t, addr, "b")
+	root.stdout.await(t, 4, `\] gen 0 of 4`)
+	b.signal(syscall.SIGKILL)
+	_ = b.end()
+	root.wants(0)
+	a.wants(0)
+	root.stdout.await(t, 2, `\] gen 1 of 2`)
+	root.stderr.await(t, 1, `launch: rank 2 failed \(generation 0\): host b is lost: .* \(with ranks 2-3\); restart 1 of 1`)
+	r := readReport(t, report)
+	if r.Restarts != 1 || r.WorldSize != 2 || r.Failures[0].Host != "b" {
+		t.Errorf("report %+v", r)
+	}
+}
+
+// TestResume: when the root is killed, agents end its ranks, and launch resume goes on with them at the next generation.
+func TestResume(t *testing.T) {
+	processtest.Check(t)
+	journal := tmp(t, "run.jsonl")
+	// The ranks of generation 1 end; those of 0 never.
+	args := []string{"--hosts", "2", "--per-host", "2", "--lease", "1s", "--settle", "0s", "--max-restarts", "3", "--journal", journal, "--", "sh", "-c",
+		"echo gen $MUSTER_GENERATION on $NODE_RANK pid $$; [ $MUSTER_GENERATION -ge 1 ] || exec sleep 1000"}
+	root, addr := startRoot(t, args...)
+	a := startAgent(t, addr, "a", "--stay")
+	root.stderr.await(t, 1, "host a has joined")
+	b := startAgent(t, addr, "b", "--stay")
+	ranks := hold(t, root.stdout.await(t, 4, `\] gen 0 on \d pid (\d+)`))
+	root.signal(syscall.SIGKILL)
+	_ = root.end()
+	again := startUnder(t, nil, "resume", journal, "--listen", addr)
+	again.wants(0)
+	ranks.gone(t) // before their hosts joined again
+	again.stdout.await(t, 4, `\] gen [1-9] on \d`)
+	for _, want := range []string{`launch: generation 0: ranks 0, 1 on a; ranks 2, 3 on b`, `launch: goes on as generation 1, with its journal in .*run\.from-1\.jsonl`} {
+		again.stderr.await(t, 1, want)
+	}
+	for _, agent := range []*cli{a, b} {
+		agent.signal(syscall.SIGINT)
+		agent.wants(0)
+	}
+	code, _, stderr := here(t, "resume", tmp(t, "none.jsonl"))
+	if code != 2 || !strings.Contains(stderr, "cannot be read") {
+		t.Errorf("%d, %q", code, stderr)
+	}
+}
+
+// TestResumeOfOneMachine: a group without hosts goes on as well.
+func TestResumeOfOneMachine(t *testing.T) {
+	processtest.Check(t)
+	journal := tmp(t, "run.jsonl")
+	c := startUnder(t, nil, "-n", "2", "--journal", journal, "--", "sh", "-c",
+		"echo gen $MUSTER_GENERATION pid $$; [ $MUSTER_GENERATION = 1 ] || exec sleep 1000")
+	ranks := hold(t, c.stdout.await(t, 2, `\] gen 0 pid (\d+)`))
+	if code, _, stderr := here(t, "resume", journal); code != 2 || !strings.Contains(stderr, "its group is still running, see launch ps") {
+		t.Errorf("%d, %q", code, stderr)
+	}
+	c.signal(syscall.SIGKILL)
+	_ = c.end()
+	ranks.ended(t) // by the watchdog
+	again := startUnder(t, nil, "resume", journal)
+	again.wants(0)
+	again.stdout.await(t, 2, `\] gen 1 pid`)
+	if code, _, stderr := here(t, "resume", strings.TrimSuffix(journal, ".jsonl")+".from-1.jsonl"); code != 2 || !strings.Contains(stderr, "has ended well") {
+		t.Errorf("%d, %q", code, stderr)
+	}
+}
+
+// TestLeaving: an agent that is told to leave does so at once; a root that is, takes all along.
+func TestLeaving(t *testing.T) {
+	processtest.Check(t)
+	root, addr := startRoot(t, "--hosts", "2", "--max-restarts", "1", "--", "sh", "-c", "echo pid $$; exec sleep 1000")
+	a := startAgent(t, addr, "a")
+	root.stderr.await(t, 1, "host a has joined")
+	b := startAgent(t, addr, "b")
+	spare := startAgent(t, addr, "spare")
+	first := hold(t, root.stdout.await(t, 2, `pid (\d+)`))
+	root.stderr.await(t, 1, "host spare has joined")
+	a.signal(syscall.SIGINT)
+	a.wants(0)
+	if want := "launch: interrupt: this host has left\n"; !strings.HasSuffix(a.stderr.String(), want) {
+		t.Errorf("no %q", want)
+	}
+	second := hold(t, root.stdout.await(t, 4, `pid (\d+)`)[2:])
+	first.gone(t)
+	root.signal(syscall.SIGTERM)
+	root.wants(143)
+	b.wants(0)
+	spare.wants(0)
+	second.gone(t)
+}
+
+// TestSelf: the machine of the root is a host, too.
+func TestSelf(t *testing.T) {
+	processtest.Check(t)
+	root, _ := startRoot(t, "--hosts", "1", "--per-host", "2", "--self", "--", "sh", "-c", "echo $RANK of $WORLD_SIZE")
+	root.wants(0)
+	root.stdout.await(t, 1, `\[1\] 1 of 2`)
+}
+
+// TestMistakesOfHosts: what cannot be is told before anything starts, with what to do about it.
+func TestMistakesOfHosts(t *testing.T) {
+	processtest.Check(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	taken := listener.Addr().String()
+	for args, want := range map[string]string{
+		"--hosts 2 true":                                        "--hosts 2: say with --listen HOST:PORT where the hosts join this launch",
+		"--hosts 4:2 --listen 127.0.0.1:0 true":                 "--hosts 4:2: MAX is less than MIN: write 2:4",
+		"--hosts x --listen 127.0.0.1:0 true":                   `--hosts "x": write a number of hosts, or MIN:MAX, such as 2:4`,
+		"--per-host 4 true":                                     "--per-host 4: say with --listen HOST:PORT where hosts join this launch; on one machine, write -n 4",
+		"--self true":                                           "--self: it is about hosts that join this launch",
+		"-n 5 --hosts 2 --per-host 2 --listen 127.0.0.1:0 true": "--ranks 5: 2 hosts with 2 ranks each have room for 4",
+		"--listen 10.1.2.3:7070 true":                           "--listen 10.1.2.3:7070: a group that others can reach wants certificates: launch certs",
+		"--listen 0.0.0.0:7070 true":                            "--listen 0.0.0.0:7070: those are all addresses of this machine: say with --advertise",
+		"--listen here true":                                    `--listen "here": write HOST:PORT`,
+		"--listen " + taken + " true":                           "listens there: end that one, or choose another port",
+		"--listen 127.0.0.1:0 --certs /nosuch true":             "--certs /nosuch: certs: open /nosuch/ca.pem: no such file or directory",
+		"--listen 127.0.0.1:0 --tokens f true":                  "--tokens f: without --certs a token could be read on its way",
+		"--listen 127.0.0.1:0 --place here true":                `--place "here": choose pack or spread`,
+		"--listen 127.0.0.1:0 --lease 1ms true":                 "--lease 1ms: give from 500ms to 10m0s",
+		"--listen 127.0.0.1:0 --regrow true":                    "--regrow: a group on 1 hosts never grows: write --hosts MIN:MAX",
+		"--listen 127.0.0.1:0 --bind core true":                 "--bind core: it is about the processors of this machine",
+		"--listen 127.0.0.1:0 --stdin 0 true":                   "--stdin 0: no rank of another machine reads",
+		"--listen 127.0.0.1:0 --without cgroup true":            "--without cgroup: each host protects its own ranks",
+		"--listen 127.0.0.1:0 --etcd 127.0.0.1:1 true":          "--etcd 127.0.0.1:1: say with --cluster NAME",
+		"agent":                      "agent: say with --join HOST:PORT which launch this host is for",
+		"agent --join here":          `--join "here": write HOST:PORT of the launch`,
+		"agent --join 10.1.2.3:7070": "--join 10.1.2.3:7070: a launch on another machine wants certificates",
+		"agent --join 127.0.0.1:7070 --slots many":      `--slots "many": give the number of ranks that this host takes`,
+		"agent --join 127.0.0.1:7070 true":              `agent: "true": it takes no command`,
+		"agent --etcd 127.0.0.1:1 --cluster c":          "--etcd 127.0.0.1:1: say with --listen HOST:PORT where the launch reaches this agent",
+		"agent --join 127.0.0.1:7070 --listen " + taken: "listens there: end that one, or choose another port",
+		"certs dir": "certs: give a directory and the hosts",
+		"resume":    "resume: give one journal",
+	} {
+		code, _, stderr := here(t, strings.Fields(args)...)
+		if code != 2 || !strings.HasPrefix(stderr, "launch: ") || !strings.Contains(stderr, want) {
+			t.Errorf("%s: exit status %d, %q, want %q", args, code, stderr, want)
+		}
+	}
+}
+
+// TestNameTaken: a second host of a name waits until the first is gone, and says so; one with too few slots is told.
+func TestNameTaken(t *testing.T) {
+	processtest.Check(t)
+	root, addr := startRoot(t, "--hosts", "1:2", "--per-host", "3", "--settle", "1000s", "--", "true")
+	a := startAgent(t, addr, "a")
+	root.stderr.await(t, 1, "host a has joined")
+	twin := startAgent(t, addr, "a", "--patience", "2s")
+	twin.wants(1)
+	if !strings.Contains(twin.stderr.String(), "the launch refuses this host: there is a host a already") {
+		t.Error("no reason")
+	}
+	b := startAgent(t, addr, "b")
+	root.wants(2)
+	a.wants(0)
+	b.wants(0)
+	if want := "host a: it has 2 slots, 3 are wanted: give its agent more (--slots), or take fewer ranks of each host"; !strings.Contains(root.stderr.String(), want) {
 		t.Errorf("no %q", want)
 	}
 }

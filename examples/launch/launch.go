@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -20,7 +21,7 @@ func launch(f *flags, args []string, stdout, stderr io.Writer) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	spec.RunID = newRunID()
+	spec.RunID, spec.FirstGeneration = cmp.Or(f.continued.run, newRunID()), f.continued.first
 	if program, err := f.program(args); err == nil {
 		args = program
 	}
@@ -77,7 +78,8 @@ func (f *flags) runGroup(spec supervisor.Spec, what []string, stdout, stderr io.
 	defer sinks.reach.server.Close()
 	signals.stopSelf, signals.leave = sinks.stopSelf, sinks.leave
 	group, err := supervisor.Start(context.Background(), spec,
-		append(sinks.options(), supervisor.WithObserver(running), supervisor.WithLauncher(sinks.cockpit.watch(launcher)))...)
+		append(sinks.options(), supervisor.WithObserver(running), supervisor.WithLauncher(sinks.cockpit.watch(launcher)),
+			supervisor.WithJournalNote(f.origin.note()))...)
 	sinks.reach.begin(group, signals)
 	if err != nil {
 		return 0, err

@@ -40,7 +40,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	code := 0
 	cmd := command(&code, stdout, stderr)
 	subcommands := append(runsCommands(&code, stdout, stderr),
-		agentCommand(&code, stderr), upCommand(&code, stdout, stderr), replayCommand(stdout, stderr), versionCommand(stdout), completionCommand(stdout))
+		agentCommand(&code, stderr), certsCommand(stdout), resumeCommand(&code, stdout, stderr), upCommand(&code, stdout, stderr), replayCommand(stdout, stderr), versionCommand(stdout), completionCommand(stdout))
 	if len(args) > 0 && isWord(args[0], subcommands) {
 		addWords(cmd, subcommands)
 	}
@@ -96,6 +96,7 @@ func command(code *int, stdout, stderr io.Writer) *cobra.Command {
 			case f.version:
 				return printVersion(stdout)
 			}
+			f.origin = newOrigin("", given(&f, cmd.Flags()), args)
 			*code, err = launch(&f, args, stdout, stderr)
 			return f.traced(err)
 		},

@@ -228,7 +228,7 @@ type document struct {
 	ExitCode             int `json:"exit_code"`
 	Failures             []struct {
 		Seq, Generation, Rank, PID int
-		Kind                       string
+		Kind, Host                 string
 		Exception                  *exception
 		StderrTail                 string `json:"stderr_tail"`
 		Dump                       string

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +13,9 @@ import (
 	"syscall"
 
 	"github.com/go-muster/muster/actors/host"
+	"github.com/go-muster/muster/actors/host/certs"
+	"github.com/go-muster/muster/actors/host/discovery"
+	"github.com/go-muster/muster/actors/host/discovery/etcd"
 	"github.com/go-muster/muster/actors/process"
 )
 
@@ -29,10 +34,19 @@ func openRoot(f *flags, say func(format string, args ...any)) (*root, error) {
 	if err != nil {
 		return nil, err
 	}
+	secure, admit, err := f.hosts.trust()
+	if err != nil {
+		return nil, err
+	}
 	tells := newTeller(say)
+	meeting, err := store(f.hosts.etcd, f.hosts.cluster, tells.reach)
+	if err != nil {
+		tells.end()
+		return nil, err
+	}
 	pool, err := host.Open(host.Config{
 		Listen: f.hosts.listen, Advertise: f.hosts.advertise, PerHost: f.hosts.perHost, MaxHosts: most, Spread: f.hosts.place == "spread",
-		Lease: f.hosts.lease, Agents: f.hosts.agents, Logger: slog.New(tells),
+		Lease: f.hosts.lease, Agents: f.hosts.agents, TLS: secure, Admit: admit, Logger: slog.New(tells),
 	})
 	if err != nil {
 		tells.end()
@@ -41,7 +55,10 @@ func openRoot(f *flags, say func(format string, args ...any)) (*root, error) {
 	ctx, leave := context.WithCancel(context.Background())
 	r := &root{Pool: pool, flags: f, tells: tells, leave: leave}
 	if f.hosts.self {
-		r.joinSelf(ctx)
+		r.joinSelf(ctx, secure)
+	}
+	if meeting != nil {
+		r.register(ctx, meeting)
 	}
 	return r, nil
 }
@@ -65,14 +82,61 @@ func portHolderOr(port, otherwise string) string {
 	return otherwise
 }
 
+// trust is whom this launch lets in: everybody on the loopback interface, or who has a certificate, and a token where there are some.
+func (h *hosts) trust() (*tls.Config, func(agent, token string) error, error) {
+	if h.certs == "" {
+		return nil, nil, nil
+	}
+	secure, err := certs.Load(h.certs)
+	if err != nil {
+		return nil, nil, usage("--certs %s: %w", h.certs, err)
+	}
+	if h.tokens == "" {
+		return secure, nil, nil
+	}
+	tokens, err := certs.OpenTokens(h.tokens)
+	if err != nil {
+		return nil, nil, usage("--tokens %s: %w", h.tokens, err)
+	}
+	return secure, func(agent, token string) error {
+		if token == "" {
+			return errors.New("it has no join token: give it one with LAUNCH_TOKEN; launch certs makes them (--tokens)")
+		}
+		return tokens.Admit(token, agent)
+	}, nil
+}
+
+// store is the etcd where agents and launches meet, nil for none.
+func store(endpoints []string, cluster string, report func(error)) (discovery.Provider, error) {
+	if len(endpoints) == 0 {
+		return nil, nil
+	}
+	p, err := etcd.New(etcd.Config{Endpoints: endpoints, Cluster: cluster, Report: report})
+	if err != nil {
+		return nil, usage("--etcd %s: %w", strings.Join(endpoints, ","), err)
+	}
+	return p, nil
+}
+
+// register makes this launch known to agents that look for it.
+func (r *root) register(ctx context.Context, at discovery.Provider) {
+	r.inside.Go(func() {
+		me := discovery.Member{Role: discovery.Root, Name: r.flags.hosts.cluster, Addr: r.Addr(), ID: rand.Text()}
+		if err := at.Register(ctx, me); err != nil {
+			r.tells.say("--etcd: agents do not find this launch: %v", err)
+		}
+	})
+}
+
 // joinSelf makes this machine one of the hosts, by an agent in this program.
-func (r *root) joinSelf(ctx context.Context) {
+func (r *root) joinSelf(ctx context.Context, secure *tls.Config) {
 	launcher, err := r.flags.launcher()
 	if err != nil {
 		launcher = process.Local() // it was told of before
 	}
 	r.inside.Go(func() {
-		err := host.Serve(ctx, host.AgentConfig{Join: r.Addr(), Slots: r.flags.hosts.perHost, Launcher: launcher, Muster: musterVersion()})
+		err := host.Serve(ctx, host.AgentConfig{Join: r.Addr(), Slots: r.flags.hosts.perHost, Launcher: launcher, TLS: secure,
+			Muster: musterVersion()})
 		if err != nil {
 			r.tells.say("--self: this machine is no host: %v", err)
 		}

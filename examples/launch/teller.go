@@ -46,6 +46,15 @@ func (t *teller) say(format string, args ...any) {
 	}
 }
 
+// reach says that the store where launches and agents meet does not answer, or does again.
+func (t *teller) reach(err error) {
+	if err == nil {
+		t.say("etcd answers again")
+		return
+	}
+	t.say("--etcd: %s: it is waited for", oneLine(err))
+}
+
 // hush keeps back whatever comes from now on: that of an end that was told of.
 func (t *teller) hush() {
 	t.mu.Lock()

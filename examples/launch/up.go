@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io"
+	"path/filepath"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -70,10 +71,15 @@ func (f *flags) up(path string, given []setting, stdout, stderr io.Writer) (int,
 	if err != nil {
 		return 0, err
 	}
+	g.run = f.continued.run
 	whole, spec, what, err := g.assemble(given)
 	if err != nil {
 		return 0, err
 	}
+	if path, err = filepath.Abs(path); err == nil {
+		whole.origin = newOrigin(path, given, nil)
+	}
+	spec.FirstGeneration = f.continued.first
 	whole.dryRun = f.dryRun
 	code, err := whole.runGroup(spec, what, stdout, stderr)
 	return code, g.placed(err)

@@ -180,7 +180,7 @@ func TestHelpOf(t *testing.T) {
 			t.Errorf("%s: exit status %d, no %q in %q", args, code, want, stdout)
 		}
 	}
-	if code, _, stderr := here(t, "help", "me"); code != 2 || !strings.Contains(stderr, "replay, restart, status, stop, up, version") {
+	if code, _, stderr := here(t, "help", "me"); code != 2 || !strings.Contains(stderr, "replay, restart, resume, status, stop, up, version") {
 		t.Errorf("%d, %s", code, stderr)
 	}
 }
