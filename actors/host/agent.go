@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"runtime"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -39,7 +38,8 @@ type AgentConfig struct {
 	// Reach is the address, without a port, at which ranks of other hosts reach ranks of this one: MASTER_ADDR. Empty means that of
 	// Advertise, or Listen.
 	Reach string
-	// Slots is how many ranks the host takes; 0 means one for each processor.
+	// Slots is how many ranks the host takes at the most; 0 means as many as the root wants, and one for each processor where that
+	// does not say.
 	Slots int
 	// Stay lets the agent look for a root again when its root was done; otherwise Serve returns then.
 	Stay bool
@@ -112,7 +112,6 @@ func (c *AgentConfig) complete() (err error) {
 			return fmt.Errorf("this host has no name (%w): set Name", err)
 		}
 	}
-	c.Slots = cmp.Or(c.Slots, runtime.NumCPU())
 	c.Muster = cmp.Or(c.Muster, "unknown")
 	if c.Launcher == nil {
 		c.Launcher = process.Local()

@@ -182,3 +182,17 @@ func TestPreflightOverHosts(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// TestSlots: an agent that bounds its slots is no place for more, which is told before anything starts.
+func TestSlots(t *testing.T) {
+	processtest.Check(t)
+	pool := open(t, host.Config{PerHost: 3}, "a", "b") // of two slots each
+	err := supervisor.Run(t.Context(), supervisor.Spec{Ranks: supervisor.Repeat(6, process.Command{Args: []string{"/bin/true"}})},
+		supervisor.WithLauncher(pool))
+	if !errors.Is(err, supervisor.ErrSpec) || !strings.Contains(fmt.Sprint(err), "host a: it has 2 slots, 3 are wanted: give its agent more (--slots)") {
+		t.Errorf("error %v", err)
+	}
+	if hosts := pool.Hosts(); hosts[0].Places != 2 || !hosts[0].Capacity.Bound {
+		t.Errorf("hosts %+v", hosts)
+	}
+}

@@ -245,7 +245,10 @@ func (p *Pool) Await(ctx context.Context, least, most int, settle time.Duration)
 // slots is how many ranks a host takes.
 func (p *Pool) slots(l *link) int {
 	if p.PerHost > 0 {
-		return min(p.PerHost, max(l.joined.Capacity.Slots, p.PerHost))
+		if l.joined.Capacity.Bound {
+			return min(p.PerHost, l.joined.Capacity.Slots)
+		}
+		return p.PerHost
 	}
 	return l.joined.Capacity.Slots
 }

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -22,7 +23,7 @@ func (p *Pool) Preflight(commands []process.Command) error {
 	different := distinct(commands)
 	for i, l := range links {
 		answers[i] = make(chan error, 1)
-		c := check{Count: min(p.slots(l), len(commands))}
+		c := check{Count: min(cmp.Or(p.PerHost, p.slots(l)), len(commands))}
 		for _, d := range different {
 			if d.host == "" || d.host == l.joined.Name {
 				c.Commands = append(c.Commands, d.text)

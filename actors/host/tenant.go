@@ -270,7 +270,7 @@ func (a *agent) preflight(m *check) error {
 			errs = append(errs, err)
 		}
 	}
-	if m.Count > a.Slots {
+	if a.Slots > 0 && m.Count > a.Slots {
 		errs = append(errs, fmt.Errorf("it has %d slots, %d are wanted: give its agent more (--slots), or take fewer ranks of each host", a.Slots, m.Count))
 	}
 	if p, ok := a.Launcher.(process.Preflighter); ok && len(errs) == 0 && len(commands) > 0 {

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -198,14 +199,15 @@ type (
 
 // A Capacity is what a host has.
 type Capacity struct {
-	Slots  int    `msgpack:"slots" json:"slots"`         // ranks it takes
-	CPUs   int    `msgpack:"cpus" json:"cpus"`           // that its ranks may use
-	Memory uint64 `msgpack:"memory" json:"memory"`       // bytes; 0 where that is not known
-	GPUs   int    `msgpack:"gpus,omitempty" json:"gpus"` // devices of NVIDIA's that it sees
+	Slots  int    `msgpack:"slots" json:"slots"`           // ranks it takes
+	Bound  bool   `msgpack:"bound,omitempty" json:"bound"` // and no more, whatever the root takes of each host
+	CPUs   int    `msgpack:"cpus" json:"cpus"`             // that its ranks may use
+	Memory uint64 `msgpack:"memory" json:"memory"`         // bytes; 0 where that is not known
+	GPUs   int    `msgpack:"gpus,omitempty" json:"gpus"`   // devices of NVIDIA's that it sees
 }
 
 func capacity(slots int) Capacity {
-	return Capacity{Slots: slots, CPUs: runtime.NumCPU(), Memory: memory(), GPUs: gpus()}
+	return Capacity{Slots: cmp.Or(slots, runtime.NumCPU()), Bound: slots > 0, CPUs: runtime.NumCPU(), Memory: memory(), GPUs: gpus()}
 }
 
 var codes = map[code]func() any{
