@@ -41,5 +41,5 @@ func dial(ctx context.Context, address string, plain bool) (net.Conn, error) {
 			return nil, err
 		}
 	}
-	return (&net.Dialer{Timeout: connectTimeout}).DialContext(ctx, "tcp", address)
+	return (&net.Dialer{Timeout: connectTimeout, Control: eager}).DialContext(ctx, "tcp", address)
 }

@@ -36,6 +36,7 @@ type peers struct {
 	hello   *remote.RemoteMessage
 	ctx     context.Context
 	cancel  context.CancelFunc
+	reach   time.Duration // how long a peer that cannot be reached is tried
 	lost    atomic.Pointer[func(string)]
 	dropped atomic.Uint64 // messages
 
@@ -46,7 +47,7 @@ type peers struct {
 }
 
 func newPeers(c Config, creds credentials.TransportCredentials, hello *remote.RemoteMessage) *peers {
-	p := &peers{logger: c.Logger, options: dialOptions(creds, c.TLS == nil), hello: hello, by: map[string]*peer{}}
+	p := &peers{logger: c.Logger, options: dialOptions(creds, c.TLS == nil), hello: hello, reach: reachTimeout, by: map[string]*peer{}}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p
 }
@@ -185,7 +186,7 @@ func (p *peer) connection(conn *grpc.ClientConn) error {
 
 // connect opens the stream and greets. It waits for a peer that is not there, but not for ever.
 func (p *peer) connect(ctx context.Context, cancel func(), conn *grpc.ClientConn) (remote.Remoting_ReceiveClient, error) {
-	late := time.AfterFunc(reachTimeout, cancel)
+	late := time.AfterFunc(p.reach, cancel)
 	defer late.Stop()
 	s, err := remote.NewRemotingClient(conn).Receive(ctx)
 	if err != nil {
