@@ -76,7 +76,7 @@ func agentCommand(code *int, stderr io.Writer) *cobra.Command {
 
 func (a *agentFlags) register(s *pflag.FlagSet) {
 	s.StringVar(&a.join, "join", "", "`HOST:PORT` of the launch, as its --listen")
-	s.StringVar(&a.name, "name", "", "`NAME` of this host, among all of the group (default: its host name)")
+	s.StringVar(&a.name, "name", "", "`NAME` of this host, among all of the group (default: that in its certificate, or its host name)")
 	s.StringVar(&a.slots, "slots", "auto", "`N` ranks that this host takes; cpu, gpu, or auto: GPUs, or CPUs where there are none")
 	s.StringVar(&a.listen, "listen", "", "`HOST:PORT` at which the launch reaches this agent (default: any port of the address towards it)")
 	s.StringVar(&a.advertise, "advertise", "", "`HOST:PORT` that the launch uses, where it is another: behind 0.0.0.0, or in a container")

@@ -104,21 +104,29 @@ func TestCertificates(t *testing.T) {
 	tokens := makeCertificates(t, dir)
 	makeCertificates(t, dir+"/other")
 	root, addr := startRoot(t, "--hosts", "2", "--certs", dir+"/root", "--tokens", dir+"/tokens", "--", "sh", "-c", "echo on $NODE_RANK")
-	none := startAgent(t, addr, "none", "--certs", dir+"/a")
+	none := startAgent(t, addr, "b", "--certs", dir+"/b")
 	none.wants(1)
 	if want := "launch: host: the root refuses this host: it has no join token: give it one with LAUNCH_TOKEN; launch certs makes them (--tokens)\n"; !strings.HasSuffix(none.stderr.String(), want) {
 		t.Errorf("no %q", want)
 	}
-	bad := startAgent(t, addr, "bad", "--certs", dir+"/a", "--token", "bad")
+	bad := startAgent(t, addr, "b", "--certs", dir+"/b", "--token", "bad")
 	bad.wants(1)
-	for agent, args := range map[string][]string{"another CA": {"--certs", dir + "/other/a"}, "no certificate": nil} {
-		stranger := startAgent(t, addr, "stranger", append([]string{"--patience", "2s", "--token", tokens[2]}, args...)...)
+	other := startAgent(t, addr, "a", "--certs", dir+"/b", "--token", tokens[2])
+	other.wants(1)
+	if want := "it says that it is a, and its certificate that it is b"; !strings.Contains(other.stderr.String(), want) {
+		t.Errorf("no %q", want)
+	}
+	for want, args := range map[string][]string{
+		"was issued by another CA than ours":          {"--certs", dir + "/other/a"},
+		"it speaks TLS, and we have no certificate: ": nil,
+	} {
+		stranger := startAgent(t, addr, "a", append([]string{"--patience", "2s", "--token", tokens[2]}, args...)...)
 		stranger.wants(1)
-		if !strings.Contains(stranger.stderr.String(), "no root was found in 2s") {
-			t.Errorf("%s: no reason", agent)
+		if !strings.Contains(stranger.stderr.String(), want) {
+			t.Errorf("no %q", want)
 		}
 	}
-	a := startAgent(t, addr, "a", "--certs", dir+"/a", "--token", tokens[1])
+	a := startUnder(t, nil, "agent", "--join", addr, "--certs", dir+"/a", "--token", tokens[1]) // its name is in its certificate
 	root.stderr.await(t, 1, "host a has joined")
 	stolen := startAgent(t, addr, "b", "--certs", dir+"/b", "--token", tokens[1])
 	stolen.wants(1)
