@@ -66,12 +66,7 @@ func (d *door) outside(ctx actor.Context, body []byte) {
 	}
 	agent := actor.NewPID(j.Addr, j.Actor)
 	d.pool.mu.Lock()
-	var same *link
-	for _, l := range d.pool.links {
-		if l.joined.Agent == j.Agent {
-			same = l
-		}
-	}
+	same := d.pool.agents[j.Agent]
 	d.pool.mu.Unlock()
 	switch {
 	case same != nil && same.joined.Nonce == j.Nonce: // our answer was lost
@@ -132,7 +127,8 @@ func (d *door) refuse(agent *actor.PID, j *join, final bool, err error) {
 	d.pool.send(agent, outside(codeRefused, &refused{j.Nonce, err.Error(), final}))
 }
 
-// open begins a session. From the moment of the answer the host has its lease.
+// open begins a session. From the moment of the answer the host has its lease; but it is one of ours only when it has asked for the
+// next one: after a partition all the joins come at once that an agent has sent meanwhile, and it means the last.
 func (d *door) open(ctx actor.Context, agent *actor.PID, j *join) {
 	l := &link{
 		pool: d.pool, agent: agent, joined: *j, session: newSession(newSessionID()), lives: map[uint64]*life{},
@@ -145,8 +141,10 @@ func (d *door) open(ctx actor.Context, agent *actor.PID, j *join) {
 	if _, err := ctx.SpawnNamed(actor.PropsFromProducer(func() actor.Actor { return l }), name); err != nil {
 		panic(err) // a number among 2^64
 	}
-	d.welcome(l) // before anything that belongs to the session
-	d.pool.enter(l)
+	d.pool.mu.Lock()
+	d.pool.sessions[l.session.id], d.pool.agents[j.Agent] = l, l
+	d.pool.mu.Unlock()
+	d.welcome(l)
 }
 
 func (d *door) welcome(l *link) {

@@ -17,6 +17,7 @@ type link struct {
 	pool    *Pool
 	self    *actor.PID
 	agent   *actor.PID
+	entered bool   // it has been heard of since it was let in
 	peer    string // whose certificate it has; "" without
 	joined  join
 	session *session
@@ -114,7 +115,7 @@ func (l *link) take(ctx actor.Context, f *frame) {
 func (l *link) handle(ctx actor.Context, m any) {
 	switch m := m.(type) {
 	case *tick:
-		l.renew(m)
+		l.renew(ctx, m)
 	case *launched:
 		if life := l.lives[m.Life]; life != nil {
 			life.begin(m.PID, m.Err.error())
@@ -174,7 +175,14 @@ func (l *link) pass(m any) {
 }
 
 // renew answers a tick: the agent may go on for a lease from when it asked, and is lost a lease and a fence from now.
-func (l *link) renew(m *tick) {
+func (l *link) renew(ctx actor.Context, m *tick) {
+	if !l.entered && !l.pool.enter(l) {
+		l.session.aside(encode(codeGone, &gone{}))
+		l.flush()
+		l.lose(ctx, "it is not wanted")
+		return
+	}
+	l.entered = true
 	l.until = time.Now().Add(l.pool.lease + fence(l.pool.lease))
 	l.session.tick()
 	l.session.aside(encode(codeTock, &tock{m.N}))

@@ -153,10 +153,28 @@ type country struct {
 // A program is a root or an agent that runs.
 type program struct {
 	*exec.Cmd
-	stderr bytes.Buffer
+	stderr buffer
 	words  chan word
 	past   []word
 	ended  chan struct{}
+}
+
+// A buffer may be read while it is written.
+type buffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *buffer) Write(text []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(text)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
 
 func newCountry(t *testing.T, hosts ...string) *country {
@@ -366,15 +384,16 @@ func TestHostFailures(t *testing.T) {
 	}
 }
 
-// hostOf returns the host on which a rank was started last.
+// hostOf returns the host on which a rank was started last, or is about to be told of.
 func (c *country) hostOf(rank int) string {
+	c.t.Helper()
+	is := func(w word) bool { return w.Event == "started" && w.Rank == rank }
 	for _, w := range slices.Backward(c.root.past) {
-		if w.Event == "started" && w.Rank == rank {
+		if is(w) {
 			return w.Host
 		}
 	}
-	c.t.Fatalf("rank %d was never started", rank)
-	return ""
+	return c.await(fmt.Sprintf("rank %d is started", rank), is).Host
 }
 
 // TestShortPartition: a host that is cut off for less than its lease is not lost, and nothing that its ranks said meanwhile.

@@ -36,6 +36,7 @@ type Pool struct {
 	mu       sync.Mutex
 	links    []*link // in the order in which they joined
 	sessions map[uint64]*link
+	agents   map[string]*link // by what an agent calls itself: those, too, that have not entered yet
 	teams    []*team
 	numbers  uint64
 	ports    map[*link][]int // that agents hold for us
@@ -75,7 +76,8 @@ func Open(c Config) (*Pool, error) {
 func newPool(system *actor.ActorSystem, c Config) (*Pool, error) {
 	p := &Pool{
 		Config: c, lease: cmp.Or(c.Lease, DefaultLease), id: newName(), system: system, sessions: map[uint64]*link{},
-		ports: map[*link][]int{}, reports: map[int]func(string){}, changed: make(chan struct{}), stop: func() {},
+		agents: map[string]*link{},
+		ports:  map[*link][]int{}, reports: map[int]func(string){}, changed: make(chan struct{}), stop: func() {},
 	}
 	props := actor.PropsFromProducer(func() actor.Actor { return &door{p} })
 	pid, err := system.Root.SpawnNamed(props, doorName)
@@ -298,24 +300,32 @@ func (p *Pool) offer(l *link, number int) {
 	}
 }
 
-// enter makes a host one of ours.
-func (p *Pool) enter(l *link) {
+// enter makes a host one of ours, unless there is another one of that name.
+func (p *Pool) enter(l *link) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.closed || p.named(l.joined.Name) != nil {
+		return false
+	}
 	p.links = append(p.links, l)
-	p.sessions[l.session.id] = l
 	p.ports[l] = l.joined.Ports
 	p.change("host "+l.joined.Name+" has joined", slog.Any("host", p.host(l)))
+	return true
 }
 
 // lost takes a host out, before its ranks are told of.
 func (p *Pool) lost(l *link, why string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.links = slices.DeleteFunc(p.links, func(other *link) bool { return other == l })
 	delete(p.sessions, l.session.id)
-	delete(p.ports, l)
-	p.change(fmt.Sprintf("host %s is lost: %s", l.joined.Name, why))
+	if p.agents[l.joined.Agent] == l {
+		delete(p.agents, l.joined.Agent)
+	}
+	if i := slices.Index(p.links, l); i >= 0 {
+		p.links = slices.Delete(p.links, i, i+1)
+		delete(p.ports, l)
+		p.change(fmt.Sprintf("host %s is lost: %s", l.joined.Name, why))
+	}
 }
 
 // change tells everybody of hosts that came or went. Called with mu held.
