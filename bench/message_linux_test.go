@@ -108,7 +108,7 @@ var peer = processtest.Helper("peer", func() {
 })
 
 // startPeer starts it and returns our end, which waits as the supervisor's does.
-func startPeer(b *testing.B, how string, n int) *os.File {
+func startPeer(b testing.TB, how string, n int) *os.File {
 	b.Helper()
 	ours, theirs, err := transport.Pair()
 	if err != nil {
@@ -126,6 +126,18 @@ func startPeer(b *testing.B, how string, n int) *os.File {
 		_ = cmd.Wait()
 	})
 	return ours
+}
+
+// TestPeer: the peer does what the comparison with it supposes: it answers bytes with the same.
+func TestPeer(t *testing.T) {
+	socket := startPeer(t, "bytes", 5)
+	answer := make([]byte, 5)
+	if _, err := socket.Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(socket, answer); err != nil || string(answer) != "hello" {
+		t.Errorf("answer %q, %v", answer, err)
+	}
 }
 
 var sizes = []int{64, 64 << 10}
