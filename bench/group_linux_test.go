@@ -76,11 +76,17 @@ func newGate(b *testing.B) *os.File {
 func ranksOf(b *testing.B, n int, t task) []process.Command {
 	b.Helper()
 	c := process.Reexec("work")
-	var err error
-	if c.Argument, err = transport.Marshal(t); err != nil {
+	c.Argument = encoded(b, t)
+	return supervisor.Repeat(n, c)
+}
+
+func encoded(b *testing.B, v any) []byte {
+	b.Helper()
+	argument, err := transport.Marshal(v)
+	if err != nil {
 		b.Fatal(err)
 	}
-	return supervisor.Repeat(n, c)
+	return argument
 }
 
 // quiet discards what the ranks write.
