@@ -1,7 +1,6 @@
 package actors
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -21,7 +20,8 @@ var (
 )
 
 // A ResultWriter takes the result of one life of one rank, as it comes. CloseWithError(nil) says that it was all; any
-// other error, that there will be no more and what came is worth nothing. *io.PipeWriter is one.
+// other error, that there will be no more and what came is worth nothing. *io.PipeWriter is one. As with any io.Writer, the bytes
+// are lent for the call to Write.
 type ResultWriter interface {
 	io.Writer
 	CloseWithError(error) error
@@ -31,11 +31,11 @@ type ResultWriter interface {
 // goroutine of its own, which the actor feeds and never waits for; the worker's credit bounds what waits.
 type result struct {
 	size   int
-	pieces [][]byte // that are kept, or not yet written
-	cost   int      // of those that are not yet written
-	ended  bool     // by Result, or by the end of the process
-	lost   error    // why it is worth nothing
-	busy   *writing // of the writer's goroutine, while it is at work
+	pieces []*transport.Part // that are kept, or not yet written
+	cost   int               // of those that are not yet written
+	ended  bool              // by Result, or by the end of the process
+	lost   error             // why it is worth nothing
+	busy   *writing          // of the writer's goroutine, while it is at work
 	writer ResultWriter
 	closed bool
 	exit   *exit // waits for the writer
@@ -64,7 +64,7 @@ type wrote struct {
 // belongs to none.
 func (r *rank) part(ctx actor.Context, p *transport.Part) {
 	if !r.result.ended {
-		r.take(ctx, p.Value)
+		r.take(ctx, p)
 	}
 	if r.Result == nil || r.result.lost != nil || r.result.ended {
 		r.post(&transport.Credit{Bytes: p.Cost()})
@@ -74,12 +74,12 @@ func (r *rank) part(ctx actor.Context, p *transport.Part) {
 	r.write(ctx)
 }
 
-func (r *rank) take(ctx actor.Context, piece []byte) {
+func (r *rank) take(ctx actor.Context, piece *transport.Part) {
 	s := &r.result
 	if s.lost != nil {
 		return
 	}
-	if s.size += len(piece); r.Result == nil && r.MaxResult > 0 && s.size > r.MaxResult {
+	if s.size += len(piece.Value); r.Result == nil && r.MaxResult > 0 && s.size > r.MaxResult {
 		s.pieces, s.lost = nil, fmt.Errorf("%w: more than %d bytes", ErrResultSize, r.MaxResult)
 		r.tell(ctx, &r.told.broken, &Broken{r.ID, s.lost, time.Now()})
 		return
@@ -94,7 +94,7 @@ func (r *rank) returned(ctx actor.Context, value []byte) {
 		return
 	}
 	if value != nil {
-		r.take(ctx, value)
+		r.take(ctx, &transport.Part{Value: value})
 	}
 	s.ended = true
 	if s.lost != nil {
@@ -106,10 +106,20 @@ func (r *rank) returned(ctx actor.Context, value []byte) {
 	}
 	whole := value
 	if len(s.pieces) > 1 || value == nil && s.size > 0 {
-		whole = bytes.Join(s.pieces, nil)
+		whole = join(s.pieces, s.size)
 	}
 	s.pieces = nil
 	r.tell(ctx, &r.told.returned, &Returned{r.ID, whole})
+}
+
+// join returns a whole result, and releases its pieces.
+func join(pieces []*transport.Part, size int) []byte {
+	whole := make([]byte, 0, size)
+	for _, p := range pieces {
+		whole = append(whole, p.Value...)
+		transport.Release(p)
+	}
+	return whole
 }
 
 // write gives the writer what there is, unless it is at work: wrote tells when it is not any more.
@@ -137,7 +147,7 @@ func (r *rank) openResult() (ResultWriter, error) { return r.Result(r.ID) }
 type writing struct {
 	open   func() (ResultWriter, error)
 	writer ResultWriter // nil before the first
-	pieces [][]byte
+	pieces []*transport.Part
 	last   bool
 	lost   error
 
@@ -164,11 +174,12 @@ func (w *writing) run() {
 	}
 	w.done.writer = w.writer
 	for _, piece := range w.pieces {
-		if _, w.done.err = w.writer.Write(piece); w.done.err != nil {
+		if _, w.done.err = w.writer.Write(piece.Value); w.done.err != nil {
 			_ = w.writer.CloseWithError(w.done.err)
 			w.done.closed = true
 			return
 		}
+		transport.Release(piece)
 	}
 	if w.last {
 		w.done.err = w.writer.CloseWithError(w.lost)

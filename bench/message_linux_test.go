@@ -98,6 +98,7 @@ var peer = processtest.Helper("peer", func() {
 				os.Exit(0)
 			}
 			_ = conn.Send(m)
+			transport.Release(m)
 		}
 	case "write":
 		for message := make([]byte, 64); size > 0; size-- {
@@ -175,9 +176,11 @@ func roundTripFrames(b *testing.B, size int) {
 		if err := conn.Send(mail); err != nil {
 			b.Fatal(err)
 		}
-		if m, err := conn.Recv(); err != nil || len(m.(*transport.Mail).Value) != size {
+		m, err := conn.Recv()
+		if err != nil || len(m.(*transport.Mail).Value) != size {
 			b.Fatal(m, err)
 		}
+		transport.Release(m)
 	}
 }
 

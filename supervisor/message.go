@@ -138,30 +138,38 @@ func (g *Group) Tell(ctx context.Context, rank int, topic string, value any) err
 // that ends before it has answered is an error at once.
 func (g *Group) Request(ctx context.Context, rank int, topic string, value, answer any) error {
 	got, err := g.post(ctx, rank, topic, value, true)
-	if err != nil || answer == nil {
+	if err != nil {
 		return err
 	}
-	return transport.Unmarshal(got, answer)
+	defer transport.Release(got)
+	if answer == nil {
+		return nil
+	}
+	return transport.Unmarshal(got.Value, answer)
 }
 
-func (g *Group) post(ctx context.Context, rank int, topic string, value any, wanted bool) ([]byte, error) {
-	m, err := NewMessage(topic, value)
+// post returns the answer, nil where none is wanted.
+func (g *Group) post(ctx context.Context, rank int, topic string, value any, wanted bool) (*transport.Mail, error) {
+	mail, err := transport.NewMail(topic, value)
 	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMessage, err)
+	}
+	if err := (&Message{Topic: topic, Value: mail.Value}).check(); err != nil {
 		return nil, err
 	}
 	type outcome struct {
-		value []byte
-		err   error
+		answer *transport.Mail
+		err    error
 	}
 	ended := make(chan outcome, 1)
-	l := &desk.Letter{Rank: rank, Topic: topic, Value: m.Value, Wanted: wanted}
-	l.Done = func(id process.ID, value []byte, err error) {
-		ended <- outcome{value, messageError(id, err)}
+	l := &desk.Letter{Rank: rank, Topic: topic, Value: mail.Value, Mail: mail, Wanted: wanted}
+	l.Done = func(id process.ID, _ []byte, err error) {
+		ended <- outcome{l.Answer, messageError(id, err)}
 	}
 	g.send(&outgoing{l})
 	select {
 	case o := <-ended:
-		return o.value, o.err
+		return o.answer, o.err
 	case <-ctx.Done():
 		g.send(&withdrawn{l})
 		return nil, context.Cause(ctx)
@@ -169,7 +177,7 @@ func (g *Group) post(ctx context.Context, rank int, topic string, value any, wan
 	}
 	select {
 	case o := <-ended:
-		return o.value, o.err
+		return o.answer, o.err
 	default:
 		return nil, messageError(process.ID{Rank: rank}, desk.ErrOver)
 	}

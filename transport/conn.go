@@ -152,9 +152,7 @@ var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 const largestBuffer = 256 << 10 // bytes; what a larger message needed is given back
 
 func (b *batch) add(m Message) error {
-	if b.buf == nil {
-		b.buf = buffers.Get().(*bytes.Buffer)
-	}
+	b.open()
 	b.buf.Write(make([]byte, headerLen))
 	before := b.buf.Len()
 	if mail, ok := m.(*Mail); ok {
@@ -166,6 +164,12 @@ func (b *batch) add(m Message) error {
 		return fmt.Errorf("%w: %v of %d bytes", ErrTooLarge, m.Kind(), n)
 	}
 	return nil
+}
+
+func (b *batch) open() {
+	if b.buf == nil {
+		b.buf = buffers.Get().(*bytes.Buffer)
+	}
 }
 
 func (b *batch) bytes() []byte {
@@ -209,6 +213,7 @@ func (c *Conn) Recv() (Message, error) {
 		}
 		m, err := decodeMessage(k, body)
 		if m != nil || err != nil {
+			keep(m, body)
 			return m, err
 		}
 	}
@@ -232,6 +237,7 @@ func (c *Conn) next() (Kind, []byte, error) {
 			part = slices.Grow(part, max(len(part), len(body))) // append alone would copy a large message five times over
 		}
 		part = append(part, body...)
+		giveBack(body)
 		if flags&flagMore == 0 {
 			delete(c.parts, k)
 			c.pending -= len(part)
@@ -255,7 +261,7 @@ func (c *Conn) readFrame() (k Kind, flags byte, body []byte, err error) {
 	if size > MaxFrame {
 		return 0, 0, nil, fmt.Errorf("%w: a frame of %d bytes", ErrTooLarge, size)
 	}
-	body = make([]byte, size)
+	body = borrow(int(size))
 	if n, err = io.ReadFull(c.r, body); err != nil {
 		return 0, 0, nil, c.ended(k, body[:n], headerLen+n, err)
 	}

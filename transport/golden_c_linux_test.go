@@ -46,6 +46,9 @@ func flatFields(t *testing.T, m transport.Message) (keys, lines []string) {
 	t.Helper()
 	v := reflect.ValueOf(m).Elem()
 	for i := range v.NumField() {
+		if !v.Type().Field(i).IsExported() {
+			continue
+		}
 		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("msgpack"), ",")
 		line := ""
 		switch f := v.Field(i); f.Kind() {

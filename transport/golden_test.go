@@ -63,6 +63,7 @@ func TestGolden(t *testing.T) {
 			}
 			wire := reading(framesOf(t, c))
 			got := receive(t, wire)
+			transport.Forget(got)
 			if !reflect.DeepEqual(got, c.msg) {
 				t.Errorf("decoded %+v, want %+v", got, c.msg)
 			}
@@ -92,7 +93,7 @@ func TestGoldenKinds(t *testing.T) {
 		for i := range reflect.TypeOf(m).Elem().NumField() {
 			f := reflect.TypeOf(m).Elem().Field(i)
 			name, _, _ := strings.Cut(f.Tag.Get("msgpack"), ",")
-			if !keys[m.Kind()][name] {
+			if f.IsExported() && !keys[m.Kind()][name] {
 				t.Errorf("no golden frame has %v.%s", m.Kind(), name)
 			}
 		}

@@ -28,6 +28,8 @@ type Mail struct {
 	Topic string `msgpack:"topic,omitempty"`
 	Value []byte `msgpack:"value,omitempty"`
 	Error string `msgpack:"error,omitempty"`
+
+	memory []byte // see Release
 }
 
 // Credit allows the other side to send that many more bytes of Mail and Part: see [Mail.Cost]. A worker's
@@ -39,6 +41,8 @@ type Credit struct {
 // Part carries a piece of the value of the Result that follows, in order.
 type Part struct {
 	Value []byte `msgpack:"value,omitempty"`
+
+	memory []byte // see Release
 }
 
 // A Costly message takes of its sender's credit.

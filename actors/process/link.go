@@ -213,6 +213,9 @@ func (p *localProcess) deliver() {
 			}
 		}
 		_ = p.conn.SendAll(next...) // a worker that is gone needs none
+		for _, m := range next {
+			transport.Release(m)
+		}
 	}
 }
 

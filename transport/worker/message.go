@@ -61,6 +61,7 @@ func (m *Message) answer(mail *transport.Mail) error {
 	}
 	mail.Reply = m.id
 	mail.Limit()
+	defer transport.Release(mail)
 	return m.office.conn.Send(mail)
 }
 
@@ -153,13 +154,12 @@ func userMail(topic string, value any) (*transport.Mail, error) {
 }
 
 func newMail(topic string, value any) (*transport.Mail, error) {
-	m := &transport.Mail{Topic: topic}
+	m, err := transport.NewMail(topic, value)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMessage, err)
+	}
 	if m.Limit(); m.Topic != topic {
 		return nil, fmt.Errorf("%w: a topic is text of at most 256 bytes: %.300q", ErrMessage, topic)
-	}
-	var err error
-	if m.Value, err = transport.Marshal(value); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrMessage, err)
 	}
 	if len(m.Value) > transport.MaxMail {
 		return nil, fmt.Errorf("%w: %d bytes, the most is %d", ErrMessage, len(m.Value), transport.MaxMail)
@@ -200,11 +200,12 @@ func (o *office) send(ctx context.Context, m *transport.Mail) error {
 	return o.pay(ctx, m)
 }
 
-// pay sends a message once there is credit for it.
+// pay sends a message once there is credit for it, and then has no more use for it.
 func (o *office) pay(ctx context.Context, m *transport.Mail) error {
 	if err := o.credit.Await(ctx, m.Cost()); err != nil {
 		return err
 	}
+	defer transport.Release(m)
 	return o.conn.Send(m)
 }
 
@@ -225,6 +226,9 @@ func (o *office) sendAll(ctx context.Context, all []transport.Message) error {
 		if err := o.conn.SendAll(all[:n]...); err != nil {
 			return err
 		}
+		for _, m := range all[:n] {
+			transport.Release(m)
+		}
 		all = all[n:]
 	}
 	return nil
@@ -235,23 +239,25 @@ func (o *office) request(ctx context.Context, m *transport.Mail, answer any) err
 	answers := make(chan *transport.Mail, 1)
 	o.mu.Lock()
 	o.last++
-	m.ID = o.last
-	o.waiting[m.ID] = answers
+	id := o.last
+	m.ID = id
+	o.waiting[id] = answers
 	o.mu.Unlock()
 	defer func() {
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		delete(o.waiting, m.ID)
+		delete(o.waiting, id)
 	}()
 	if err := o.send(ctx, m); err != nil {
 		return err
 	}
 	select {
 	case a := <-answers:
+		defer transport.Release(a)
 		return decodeAnswer(a, answer)
 	case <-ctx.Done():
 		o.mu.Lock()
-		o.gone = append(o.gone, m.ID)
+		o.gone = append(o.gone, id)
 		o.mu.Unlock()
 		go func() { _ = o.cancel(context.Background()) }() // ends when there is credit, or with the process
 		return context.Cause(ctx)

@@ -84,6 +84,10 @@ type Letter struct {
 	Loose  bool // nobody waits while it is in the queue
 	// Done is called once, with the answer if one is wanted, or when the message was handed to the rank's process.
 	Done func(process.ID, []byte, error)
+	// Mail holds topic and value where they are for this message alone: who sends it releases it. Nil: Value may be anybody's.
+	Mail *transport.Mail
+	// Answer is what an answer came in, for who has asked to release it.
+	Answer *transport.Mail
 
 	number int // in asked
 	over   bool
@@ -223,7 +227,7 @@ func (b *box) sent(l *Letter) {
 	if l.Loose {
 		b.bytes -= len(l.Value)
 	}
-	l.Value = nil
+	l.Value, l.Mail = nil, nil
 }
 
 // drop counts one that is over.
@@ -257,7 +261,10 @@ func (d *Desk) Withdraw(l *Letter) {
 func (d *Desk) flush(b *box) {
 	for b.rank != nil && len(b.queue) > 0 {
 		l := b.queue[0]
-		m := &transport.Mail{Topic: l.Topic, Value: l.Value}
+		m := l.Mail
+		if m == nil {
+			m = &transport.Mail{Topic: l.Topic, Value: l.Value}
+		}
 		if !b.credit.Spend(m.Cost()) {
 			return
 		}
@@ -305,6 +312,7 @@ func (d *Desk) answered(b *box, m *transport.Mail) {
 		l.End(b.id, nil, fmt.Errorf("%w: %s", ErrRefused, m.Error))
 		return
 	}
+	l.Answer = m
 	l.End(b.id, m.Value, nil)
 }
 
