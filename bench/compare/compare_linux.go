@@ -215,6 +215,9 @@ func run(ctx context.Context, o options, log io.Writer) (all results.Results, er
 			return all, fmt.Errorf("%s: %w", r.name, err)
 		}
 		all.Rows = append(all.Rows, measured...)
+		for _, row := range measured { // what comes after it may go wrong
+			fmt.Fprintln(log, row.Markdown())
+		}
 	}
 	if o.wants("hosts") {
 		simulated, err := hosts(ctx, k, log)

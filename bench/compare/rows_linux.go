@@ -70,7 +70,7 @@ var readyContenders = []contender{
 var rows = []row{
 	{
 		name: "launch", title: "Launch: n processes that do nothing, to the end of the last", unit: "s", reference: "launch",
-		sizes: []int{1, 8, 64, 256, 1000}, quick: []int{1, 8}, rounds: 9, work: rank("done"), measure: measureLaunch,
+		sizes: []int{1, 8, 64, 256, 1000}, quick: []int{1, 8}, rounds: 5, work: rank("done"), measure: measureLaunch,
 		contenders: []contender{
 			{name: "launch", argv: launchWith("--plain")},
 			{name: "library", argv: subject("launch"), inside: true},
@@ -99,22 +99,22 @@ var rows = []row{
 	},
 	{
 		name: "ready", title: "Ready: n Python ranks, until all run the user's code", unit: "s", reference: "launch",
-		sizes: []int{2, 8}, quick: []int{2}, rounds: 5, work: script("ready"), measure: measureReady, contenders: readyContenders,
+		sizes: []int{2, 8}, quick: []int{2}, rounds: 4, work: script("ready"), measure: measureReady, contenders: readyContenders,
 	},
 	{
 		name: "ready-torch", title: "Ready: n Python ranks that import torch", unit: "s", reference: "launch",
-		sizes: []int{2}, quick: []int{}, rounds: 3, work: script("ready", "torch"), measure: measureReady, contenders: readyContenders,
+		sizes: []int{2}, quick: []int{}, rounds: 2, work: script("ready", "torch"), measure: measureReady, contenders: readyContenders,
 	},
 	{
 		name: "failure", title: "Failure → report: one of n Python ranks raises, until its caller knows and all are dead", unit: "s",
-		reference: "library", sizes: []int{8, 64}, quick: []int{2}, rounds: 7, work: script("gate"), measure: measureFailure,
+		reference: "library", sizes: []int{8, 64}, quick: []int{2}, rounds: 4, work: script("gate"), measure: measureFailure,
 		contenders: []contender{
 			{name: "launch", argv: launchWith()},
 			{name: "library", argv: subject("run", "0"), inside: true},
 			{name: "mp.spawn, fork", needs: []string{"torch"}, slow: true, inside: true, argv: mpSpawn("fork")},
 			{name: "mp.spawn, spawn", needs: []string{"torch"}, slow: true, inside: true, argv: mpSpawn("spawn"), most: 8},
-			{name: "torchrun", needs: []string{"torch"}, slow: true, argv: torchrun()},
-			{name: "torchrun, interval 0.1 s", needs: []string{"torch"}, slow: true, argv: torchrun("--monitor_interval", "0.1")},
+			{name: "torchrun", needs: []string{"torch"}, slow: true, argv: torchrun(), most: 8},
+			{name: "torchrun, interval 0.1 s", needs: []string{"torch"}, slow: true, argv: torchrun("--monitor_interval", "0.1"), most: 8},
 			{name: "Hydra (status only)", status: true, needs: []string{"mpich"}, argv: hydra(), patience: 5 * time.Second},
 			{name: "orterun (status only)", status: true, needs: []string{"openmpi"}, argv: orterun},
 			{
@@ -130,7 +130,7 @@ var rows = []row{
 	},
 	{
 		name: "restart", title: "Restart: one of n programs fails, until all run in the next generation", unit: "s",
-		reference: "launch", sizes: []int{8, 64}, quick: []int{2}, rounds: 5, work: rank("gate"), measure: measureRestart,
+		reference: "launch", sizes: []int{8, 64}, quick: []int{2}, rounds: 3, work: rank("gate"), measure: measureRestart,
 		contenders: []contender{
 			{name: "launch", argv: launchWith("--plain", "--max-restarts", "1")},
 			{name: "library", argv: subject("run", "1"), inside: true},
@@ -157,7 +157,7 @@ var rows = []row{
 	},
 	{
 		name: "output", title: "Output: lines through the launcher, 8 ranks at full speed", unit: "B/s", more: true, reference: "launch",
-		sizes: []int{8}, quick: []int{2}, rounds: 7, work: lines, measure: measureOutput,
+		sizes: []int{8}, quick: []int{2}, rounds: 5, work: lines, measure: measureOutput,
 		contenders: []contender{
 			{name: "launch", argv: launchWith("--plain")},
 			{name: "launch --output raw", argv: launchWith("--plain", "--output", "raw")},
@@ -169,12 +169,12 @@ var rows = []row{
 	},
 	{
 		name: "roundtrip", title: "Messages: 64 bytes to another process and back", unit: "s", reference: "Muster",
-		sizes: []int{1}, quick: []int{1}, rounds: 9, work: messageCount("roundtrip", "5000", "100"), measure: measureRoundtrip,
+		sizes: []int{1}, quick: []int{1}, rounds: 7, work: messageCount("roundtrip", "5000", "100"), measure: measureRoundtrip,
 		contenders: messengers,
 	},
 	{
 		name: "oneway", title: "Messages: 64 bytes, one way, as many as go", unit: "1/s", more: true, reference: "Muster",
-		sizes: []int{1}, quick: []int{1}, rounds: 9, work: messageCount("oneway", "50000", "1000"), measure: measureOneway,
+		sizes: []int{1}, quick: []int{1}, rounds: 7, work: messageCount("oneway", "50000", "1000"), measure: measureOneway,
 		contenders: messengers,
 	},
 }
