@@ -219,7 +219,7 @@ func run(ctx context.Context, o options, log io.Writer) (all results.Results, er
 			fmt.Fprintln(log, row.Markdown())
 		}
 	}
-	if o.wants("hosts") {
+	if o.wants("hosts") { // the simulation of many machines
 		simulated, err := hosts(ctx, k, log)
 		if err != nil {
 			return all, err

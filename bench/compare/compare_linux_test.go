@@ -149,11 +149,13 @@ func TestAmong(t *testing.T) {
 }
 
 func TestSimulated(t *testing.T) {
-	rows := simulated("goos: linux\nBenchmarkLost/hosts=10-2   5   1500000 ns/op\nBenchmarkLost/hosts=100-2  5  9000000 ns/op\nPASS\n")
-	if len(rows) != 1 || rows[0].Name != "hosts-lost" || !slices.Equal(rows[0].Sizes(), []int{10, 100}) {
+	rows := simulated("goos: linux\n" +
+		"BenchmarkHosts/hosts=10-2   1   1500000 ns/op   2.5 KiB/host   40.00 start-ms   30 restart-ms\n" +
+		"BenchmarkHosts/hosts=100-2  1  9000000 ns/op   2.5 KiB/host   90.00 start-ms   60 restart-ms\nPASS\n")
+	if len(rows) != 2 || rows[0].Name != "hosts-start" || !slices.Equal(rows[0].Sizes(), []int{10, 100}) {
 		t.Fatalf("%+v", rows)
 	}
-	if cell, _ := rows[0].Cell("simulation", 100); cell.Value.Median != 0.009 {
+	if cell, _ := rows[1].Cell("simulation", 100); cell.Value.Median != 0.06 {
 		t.Errorf("%+v", cell)
 	}
 }
@@ -188,6 +190,9 @@ func TestPage(t *testing.T) {
 		for _, part := range r.parts {
 			names = append(names, part.Name)
 		}
+	}
+	for _, deed := range hostDeeds {
+		names = append(names, deed.Name)
 	}
 	for _, name := range names {
 		if _, ok := results.Splice(string(b), name, ""); !ok {
