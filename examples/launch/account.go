@@ -72,6 +72,9 @@ func (a account) life(f *supervisor.Failure) string {
 	if f.PID != 0 {
 		text += fmt.Sprintf(", pid %d", f.PID)
 	}
+	if f.Host != "" {
+		text += ", host " + f.Host
+	}
 	if f.Uptime > 0 {
 		text += fmt.Sprintf(", after %v", rounded(f.Uptime))
 	}
@@ -148,7 +151,11 @@ func (a account) printPlaces(w io.Writer, f *supervisor.Failure) {
 		a.say(w, "output", filepath.Join(dir, strconv.Itoa(f.Rank), "stderr.log")+", and stdout.log; of the others "+dir)
 	}
 	if line := a.rerun(f); line != "" {
-		a.say(w, fmt.Sprintf("rank %d alone", f.Rank), line)
+		about := fmt.Sprintf("rank %d alone", f.Rank)
+		if f.Host != "" {
+			about += ", on host " + f.Host
+		}
+		a.say(w, about, line)
 	}
 }
 
@@ -160,12 +167,20 @@ func consequences(f *supervisor.Failure) string {
 	}
 	var failed fold
 	for _, other := range f.Collateral {
-		failed.add(other.Rank, headline(other))
+		if lost := hostLost(f); lost == nil || lost != hostLost(other) { // else it is in the origin's text
+			failed.add(other.Rank, headline(other))
+		}
 	}
 	if text := failed.text(" failed: "); text != "" {
 		parts = append(parts, text)
 	}
 	return strings.Join(parts, "; ")
+}
+
+// hostLost is the loss of a host that a failure is, nil for another.
+func hostLost(f *supervisor.Failure) (lost *process.HostLostError) {
+	errors.As(f, &lost)
+	return lost
 }
 
 // A fold is ranks of which the same is to be said.

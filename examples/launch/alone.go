@@ -24,7 +24,11 @@ func (f *flags) alone(spec supervisor.Spec) func(process.ID) string {
 		if len(words) > 0 {
 			words = append([]string{"env"}, words...)
 		}
-		for _, kv := range aloneEnvironment(spec, id) {
+		env := aloneEnvironment(spec, id)
+		if f.away { // its place was its host's
+			env = append(portable(env), "MASTER_ADDR=127.0.0.1", "MASTER_PORT=29500")
+		}
+		for _, kv := range env {
 			words = append(words, assignment(kv))
 		}
 		for _, arg := range f.programs[id.Rank] {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -152,6 +153,10 @@ func TestLostHost(t *testing.T) {
 	root.stderr.await(t, 1, "host a has joined")
 	b := startAgent(t, addr, "b")
 	root.stdout.await(t, 4, `\] gen 0 of 4`)
+	if code, stdout, _ := here(t, "ps", "sh"); code != 0 || !regexp.MustCompile(`RANK +STATE +GENERATION +RESTARTS +HOST +PID`).MatchString(stdout) ||
+		!regexp.MustCompile(`\n3 +\w+ +0 +0 +b +\d`).MatchString(stdout) {
+		t.Errorf("launch ps: %s", stdout)
+	}
 	b.signal(syscall.SIGKILL)
 	_ = b.end()
 	root.wants(0)
@@ -161,6 +166,29 @@ func TestLostHost(t *testing.T) {
 	r := readReport(t, report)
 	if r.Restarts != 1 || r.WorldSize != 2 || r.Failures[0].Host != "b" {
 		t.Errorf("report %+v", r)
+	}
+}
+
+// TestLostHostAccount: the account of a lost host is one line about it, with its ranks folded.
+func TestLostHostAccount(t *testing.T) {
+	processtest.Check(t)
+	root, addr := startRoot(t, "--hosts", "1", "--per-host", "2", "--lease", "1s", "--", "sh", "-c", "echo up; exec sleep 1000")
+	a := startAgent(t, addr, "a")
+	root.stdout.await(t, 2, `\] up`)
+	a.signal(syscall.SIGKILL)
+	_ = a.end()
+	root.wants(1)
+	says := root.stderr.String()
+	for _, want := range []string{
+		`launch: rank 0 failed first \(generation 0, pid \d+, host a, after .*\): host a is lost: .* \(with ranks 0-1\)\n`,
+		`launch: rank 0 alone, on host a: RANK=0 WORLD_SIZE=2 .*MASTER_ADDR=127\.0\.0\.1 MASTER_PORT=29500 sh -c`,
+	} {
+		if !regexp.MustCompile(want).MatchString(says) {
+			t.Errorf("no %q", want)
+		}
+	}
+	if strings.Contains(says, "rank 1 failed") {
+		t.Error("one loss is told twice")
 	}
 }
 

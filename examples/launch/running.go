@@ -191,9 +191,13 @@ func (c *inquirer) status(ctx context.Context, args []string) error {
 	if slices.ContainsFunc(s.Members, func(m runs.Member) bool { return m.Role != "" }) {
 		role = func(text string) string { return text + "\t" }
 	}
-	fmt.Fprintf(w, "RANK\t%sSTATE\tGENERATION\tRESTARTS\tPID\tUPTIME\n", role("ROLE"))
+	host := func(string) string { return "" }
+	if slices.ContainsFunc(s.Members, func(m runs.Member) bool { return m.Host != "" }) {
+		host = func(text string) string { return text + "\t" }
+	}
+	fmt.Fprintf(w, "RANK\t%sSTATE\tGENERATION\tRESTARTS\t%sPID\tUPTIME\n", role("ROLE"), host("HOST"))
 	for _, m := range s.Members {
-		fmt.Fprintf(w, "%d\t%s%s\t%d\t%d\t%d\t%v\n", m.Rank, role(m.Role), m.State, m.Generation, m.Restarts, m.PID, seconds(m.Uptime))
+		fmt.Fprintf(w, "%d\t%s%s\t%d\t%d\t%s%d\t%v\n", m.Rank, role(m.Role), m.State, m.Generation, m.Restarts, host(m.Host), m.PID, seconds(m.Uptime))
 	}
 	return w.Flush()
 }

@@ -106,9 +106,10 @@ func (p *place) observe(e supervisor.Event) {
 	switch e.Kind {
 	case supervisor.EventSpawn:
 		p.State, p.Generation, p.PID, p.Restarts, p.began = "starting", e.Generation, 0, p.lives, time.Time{}
+		p.Host = ""
 		p.lives++
 	case supervisor.EventStarted:
-		p.State, p.PID, p.began = "started", e.PID, e.At
+		p.State, p.PID, p.began, p.Host = "started", e.PID, e.At, e.Host
 	case supervisor.EventReady:
 		p.State = "ready"
 	case supervisor.EventHung:

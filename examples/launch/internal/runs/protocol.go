@@ -70,7 +70,8 @@ type Member struct {
 	Generation int     `json:"generation"`
 	Restarts   int     `json:"restarts"`
 	PID        int     `json:"pid"`
-	Uptime     float64 `json:"uptime_s"` // of its process; 0 when there is none
+	Host       string  `json:"host,omitempty"` // where, on one of several
+	Uptime     float64 `json:"uptime_s"`       // of its process; 0 when there is none
 }
 
 // A Piece is output of one rank: whole lines, the last one possibly without its newline.

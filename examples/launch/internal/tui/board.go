@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode"
 
@@ -20,16 +21,17 @@ import (
 type Board struct {
 	mu       sync.Mutex
 	ranks    map[int]*row
-	roles    []string // by rank, nil for none
-	keep     int      // lines of each rank
-	timeline []string // the last ones
+	roles    []string    // by rank, nil for none
+	placed   atomic.Bool // the ranks have hosts
+	keep     int         // lines of each rank
+	timeline []string    // the last ones
 	start    time.Time
 }
 
 // A row is a rank.
 type row struct {
 	rank, generation, pid int
-	role, state           string
+	role, host, state     string
 	since, until          time.Time // of its life
 	progress, last        string
 	lines                 []string // at most keep
@@ -86,7 +88,10 @@ func (b *Board) observeRank(e supervisor.Event) {
 		r.generation, r.pid, r.state, r.progress = e.Generation, 0, "starting", ""
 		r.since, r.until = e.At, time.Time{}
 	case supervisor.EventStarted:
-		r.pid = e.PID
+		r.pid, r.host = e.PID, e.Host
+		if e.Host != "" {
+			b.placed.Store(true)
+		}
 	case supervisor.EventReady:
 		r.state = "ready"
 	case supervisor.EventFailed:
@@ -240,7 +245,7 @@ func (r *row) cells(at time.Time) []string {
 	if r.pid > 0 {
 		pid = fmt.Sprint(r.pid)
 	}
-	return []string{fmt.Sprint(r.rank), r.role, fmt.Sprint(r.generation), pid, r.state, uptime, r.progress, r.last}
+	return []string{fmt.Sprint(r.rank), r.role, r.host, fmt.Sprint(r.generation), pid, r.state, uptime, r.progress, r.last}
 }
 
 // brief is a time in whole seconds, tenths of a second when it is short.

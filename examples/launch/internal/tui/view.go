@@ -38,10 +38,13 @@ func (m *model) screen() []string {
 	return append(all, ansi.Truncate(m.keys(), m.width, "…"))
 }
 
-var headings = []string{"RANK", "ROLE", "GEN", "PID", "STATE", "UPTIME", "PROGRESS", "LAST LINE"}
+var headings = []string{"RANK", "ROLE", "HOST", "GEN", "PID", "STATE", "UPTIME", "PROGRESS", "LAST LINE"}
 
-// role is the column of the roles.
-const role = 1
+// The columns that are not always there.
+const (
+	role = 1
+	host = 2
+)
 
 // table is the headings and at most so many ranks, the selected one among them.
 func (m *model) table(most int) []string {
@@ -82,7 +85,7 @@ func (m *model) table(most int) []string {
 func (m *model) tableRow(cells []string, widths []int) string {
 	var b strings.Builder
 	for i, cell := range cells[:len(cells)-1] {
-		if i == role && len(m.board.roles) == 0 {
+		if i == role && len(m.board.roles) == 0 || i == host && !m.board.placed.Load() {
 			continue
 		}
 		cell = ansi.Truncate(cell, widths[i], "…")
