@@ -13,8 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/asynkron/protoactor-go/actor"
+
 	"github.com/go-muster/muster/actors/host"
 	"github.com/go-muster/muster/actors/host/certs"
+	"github.com/go-muster/muster/actors/host/internal/engine"
 	"github.com/go-muster/muster/actors/process"
 	"github.com/go-muster/muster/actors/process/processtest"
 )
@@ -89,6 +92,36 @@ func TestNoRoot(t *testing.T) {
 				t.Errorf("it is told %d times:\n%s", n, log.String())
 			}
 		})
+	}
+}
+
+// TestMute: a root that can be reached and does not answer may not reach this host, whose address is told.
+func TestMute(t *testing.T) {
+	processtest.Check(t)
+	system := actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) }))
+	defer system.Shutdown()
+	mute, err := engine.Start(system, engine.Config{Listen: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mute.Stop()
+	err = host.Serve(t.Context(), host.AgentConfig{
+		Join: mute.Address(), Name: "a", Patience: 15 * time.Second, Launcher: process.LocalWith(process.Layers{}),
+	})
+	if !errors.Is(err, host.ErrNoRoot) || !strings.Contains(err.Error(), "its answer does not come: it has to reach this host at 127.0.0.1:") {
+		t.Error(err)
+	}
+}
+
+// TestNoRootNamesTheRefusal: what the root says against a host for now is in the error of a patience that is over.
+func TestNoRootNamesTheRefusal(t *testing.T) {
+	processtest.Check(t)
+	pool := open(t, host.Config{}, "a")
+	err := host.Serve(t.Context(), host.AgentConfig{
+		Join: pool.Addr(), Name: "a", Patience: 2 * time.Second, Launcher: process.LocalWith(process.Layers{}),
+	})
+	if !errors.Is(err, host.ErrNoRoot) || !strings.Contains(err.Error(), "it refuses this host: there is a host a already") {
+		t.Error(err)
 	}
 }
 
