@@ -11,6 +11,7 @@ import (
 const (
 	chunkSize = 64 << 10 // one read: the capacity of a pipe
 	maxLine   = 1 << 20  // a longer line comes in pieces
+	keptCarry = 1 << 10  // the space for the beginning of a line that a stream keeps
 	maxDrain  = 1 << 20  // what is taken from a stream after its deadline
 )
 
@@ -70,9 +71,15 @@ func (p *pump) lines(b []byte) {
 		p.emit(append(p.carry, b...))
 		p.carry = nil
 		return
-	case len(p.carry) > 0:
-		p.emit(append(p.carry, b[:end]...))
-		p.carry = nil
+	case len(p.carry) > 0: // the line that had begun is put together, and no copy made of those after it
+		first := bytes.IndexByte(b, '\n') + 1
+		p.emit(append(p.carry, b[:first]...))
+		if p.carry = p.carry[:0]; cap(p.carry) > keptCarry {
+			p.carry = nil
+		}
+		if first < end {
+			p.emit(b[first:end])
+		}
 	default:
 		p.emit(b[:end])
 	}
