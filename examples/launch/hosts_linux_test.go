@@ -197,13 +197,14 @@ func TestResume(t *testing.T) {
 	processtest.Check(t)
 	journal := tmp(t, "run.jsonl")
 	// The ranks of generation 1 end; those of 0 never.
-	args := []string{"--hosts", "2", "--per-host", "2", "--lease", "1s", "--settle", "0s", "--max-restarts", "3", "--journal", journal, "--", "sh", "-c",
+	args := []string{"--hosts", "2", "--per-host", "2", "--lease", "1s", "--settle", "0s", "--max-restarts", "3", "--journal", journal, "--status", "always", "--", "sh", "-c",
 		"echo gen $MUSTER_GENERATION on $NODE_RANK pid $$; [ $MUSTER_GENERATION -ge 1 ] || exec sleep 1000"}
 	root, addr := startRoot(t, args...)
 	a := startAgent(t, addr, "a", "--stay")
 	root.stderr.await(t, 1, "host a has joined")
 	b := startAgent(t, addr, "b", "--stay")
 	ranks := hold(t, root.stdout.await(t, 4, `\] gen 0 on \d pid (\d+)`))
+	root.stderr.await(t, 1, `launch: 4 running \| generation 0`) // so the journal has all of them
 	root.signal(syscall.SIGKILL)
 	_ = root.end()
 	again := startUnder(t, nil, "resume", journal, "--listen", addr)
@@ -330,7 +331,7 @@ func TestNameTaken(t *testing.T) {
 	root.stderr.await(t, 1, "host a has joined")
 	twin := startAgent(t, addr, "a", "--patience", "2s")
 	twin.wants(1)
-	if !strings.Contains(twin.stderr.String(), "the launch refuses this host: there is a host a already") {
+	if !strings.Contains(twin.stderr.String(), "it refuses this host: there is a host a already") {
 		t.Error("no reason")
 	}
 	b := startAgent(t, addr, "b")

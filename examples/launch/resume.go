@@ -187,7 +187,7 @@ func lastStand(j supervisor.Journal, last int, lives []supervisor.LastLife) (lin
 		case l.Ended:
 			where.add(l.ID.Rank, "had ended")
 		case l.PID == 0:
-			where.add(l.ID.Rank, "about to start")
+			where.add(l.ID.Rank, "starting") // it may be running: its output can be faster than the news of it
 		case l.Host != "":
 			where.add(l.ID.Rank, "on "+l.Host)
 		default:
