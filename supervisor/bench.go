@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -34,7 +35,7 @@ func liveThrough(s Strategy, o bench.Options) bench.World {
 	}
 	w.config, w.m = c, newMachine(c)
 	w.script = &strings.Builder{}
-	fmt.Fprintf(w.script, "%s\n", startLine(c, o.Seed))
+	fmt.Fprintf(w.script, "%s\n", w.startLine(o.Seed))
 	err := w.run()
 	return bench.World{Err: err, Transcript: w.script.String(), Restarts: len(w.m.restarts)}
 }
@@ -46,7 +47,7 @@ func (w *world) writeDown(seed uint64) error {
 	if _, later := w.strategy.(slow); later {
 		strategy = "slow"
 	}
-	fmt.Fprintf(w.script, "%s strategy=%s\n", startLine(w.config, seed), strategy)
+	fmt.Fprintf(w.script, "%s strategy=%s\n", w.startLine(seed), strategy)
 	w.m.strategy = w.written(w.strategy)
 	return w.run()
 }
@@ -129,7 +130,8 @@ func (l *lawful) Decide(s State, f *Failure) Directive {
 }
 
 // startLine is the command that makes a machine like that, with the strategy that the script has.
-func startLine(c config, seed uint64) string {
+func (w *world) startLine(seed uint64) string {
+	c := w.config
 	line := fmt.Sprintf("start ranks=%d grace=%v start-timeout=%v kill-wait=%v seed=%d", c.size, c.grace, c.startTimeout,
 		c.killWait, seed)
 	if c.ordered {
@@ -154,7 +156,7 @@ func startLine(c config, seed uint64) string {
 	if l := c.liveness; l.Heartbeat > 0 {
 		line += fmt.Sprintf(" heartbeat=%v stall=%v lag=%d", l.Heartbeat, l.Stall, l.Lag)
 	}
-	return line + c.words()
+	return line + w.hostWords() + c.words()
 }
 
 // words is the inverse of setTerms.
@@ -226,6 +228,11 @@ func (m *machine) inputLine(ev event) string {
 		return "signal " + strings.TrimPrefix(process.SignalName(ev.signal), "SIG")
 	case evReturned:
 		return fmt.Sprintf("returned %v value=%s", id, ev.value)
+	case evRoom:
+		if m.phase == idle {
+			return "" // start tells it
+		}
+		return roomWords(ev.room)
 	case evBeat:
 		return fmt.Sprintf("beat %v", id)
 	case evProgress:
@@ -238,13 +245,14 @@ func (m *machine) inputLine(ev event) string {
 		}
 		return fmt.Sprintf("raised %v type=%s", id, ev.exception.Type)
 	case evExited:
-		return fmt.Sprintf("exited %v %s", id, exitWords(&ev.exit))
+		return fmt.Sprintf("exited %v %s", id, exitWords(id, &ev.exit))
 	}
 	return fmt.Sprintf("%v %v", ev.row(), id)
 }
 
 // exitWords is the inverse of exitOf.
-func exitWords(x *process.Exit) string {
+func exitWords(id process.ID, x *process.Exit) string {
+	var lost *process.HostLostError
 	names := map[process.Signal]string{
 		syscall.SIGTERM: "TERM", syscall.SIGKILL: "KILL", syscall.SIGSEGV: "SEGV",
 	}
@@ -258,6 +266,8 @@ func exitWords(x *process.Exit) string {
 		words = "lost"
 	case x.Err == process.ErrLink:
 		words = "link"
+	case errors.As(x.Err, &lost):
+		words = lostWords(id, lost)
 	case x.Signal != 0:
 		words = "signal=" + names[x.Signal]
 	}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/go-muster/muster/actors/process"
 )
 
 // simSlack is how late an order may come: the timer's own lateness.
@@ -15,6 +17,7 @@ const simSlack = 2 * simLate
 // A watch knows what the machine was told and what it did, and nothing of how it thinks.
 type watch struct {
 	config
+	space
 	err        error
 	steps      int
 	seq        int
@@ -67,6 +70,7 @@ type known struct {
 	ignored  bool
 	excused  bool // when it failed, its failures mattered to nobody
 	replaced bool // it was to begin anew
+	settled  bool // a restart was decided on because of it, or of another one
 	well     bool // the exit was a success of its own
 	dropped  time.Time
 
@@ -136,6 +140,8 @@ func (w *world) checkStep(ev event, b *body, stale bool, before frozen, effects 
 	if stop, ok := ev.(evStop); ok && !w.done {
 		w.checkStopped(stop)
 	}
+	w.checkSpace()
+	w.checkEveryFailure()
 	w.require(w.done || w.final || w.stops > 0 || w.achieved || !w.restartOfNobody(), "a restart of nobody is waited for")
 }
 
@@ -159,9 +165,11 @@ func (w *world) hear(ev event, b *body, stale bool) {
 		b.told, b.ready, b.toldAt = true, true, w.now
 		b.left = errors.Is(ev.exit.Err, ErrAbandoned)
 		w.left = w.left || b.left
-		b.answered = ev.exit.Stopped && !b.asked.IsZero()
+		b.answered = ev.exit.Stopped && !b.asked.IsZero() && !errors.Is(ev.exit.Err, process.ErrHostLost) // nobody knows what happened to it
 		b.well = ev.exit.Success() && !b.answered && w.of(b.id.Rank) != Permanent
 		w.look(b.id.Rank)
+	case evRoom:
+		w.hearRoom(ev.room)
 	case evTerms:
 		if w.granted {
 			w.terms = ev.terms.terms()
@@ -239,6 +247,8 @@ func (w *world) checkEffect(e effect, b *body, stale bool) {
 		w.checkAbandon(e)
 	case efResize:
 		w.checkResize(len(e.commands))
+	case efFit:
+		w.checkFit(e.size)
 	case efDump:
 		for _, id := range e.ids {
 			b := w.lives[id.Rank]
@@ -279,7 +289,13 @@ func (w *world) checkEvent(e Event) {
 	case EventRemoved:
 		w.remove(e.Rank)
 	case EventResized:
+		if e.Fit {
+			w.fitsTo = e.Size
+			return
+		}
 		w.resized(e)
+	case EventWaiting:
+		w.checkWaiting(e)
 	case EventRestart:
 		w.restarted(e)
 	case EventGhost:
@@ -301,7 +317,11 @@ func (w *world) checkFailed(b *body, f *Failure) {
 	b.excused = w.of(f.Rank) == Temporary
 	w.require(!excused || w.achieved || b.excused, "the failure of %v was ignored", b.id)
 	if b.ignored = excused; w.scope != nil && !excused && !w.achieved && b.dropped.IsZero() {
+		w.awaits = time.Time{} // until it has ended, too
 		w.scope[f.Rank] = true
+	}
+	if f.ofLostHost() && !b.told && b.raised.IsZero() && b.asked.IsZero() {
+		b.raised = w.now // it is about to end
 	}
 	if excused {
 		w.look(f.Rank)
@@ -327,7 +347,8 @@ func (w *world) checkRunning() {
 	w.starting = false
 	if w.scope != nil { // a restart is called off, because nobody is to come back
 		w.require(w.restartOfNobody(), "the group is running without ranks %v, which were to be restarted", w.scope)
-		w.scope, w.decisions, w.spoke = nil, 0, w.now
+		w.settleScope()
+		w.scope, w.decisions, w.spoke, w.awaits = nil, 0, w.now, time.Time{}
 		return
 	}
 	w.require(len(w.line) == 0, "the group is running without ranks %v", w.line)
@@ -352,6 +373,8 @@ func (w *world) restartOfNobody() bool {
 func (w *world) checkStopping(reason string) {
 	w.outside()
 	switch {
+	case strings.HasPrefix(reason, ErrNoRoom.Error()):
+		w.checkBarren()
 	case strings.HasPrefix(reason, ErrStrategy.Error()):
 	case !strings.HasPrefix(reason, ErrTimeout.Error()):
 		w.relieved = true
@@ -381,10 +404,16 @@ func (w *world) checkDecision(e Event) {
 	if delete(w.held, e.Rank); !w.question.IsZero() && w.about == e.Rank {
 		w.answered()
 	}
+	folded := e.Failure.Collateral // who was lost with its host
+	if !excused {
+		w.checkLoss(e.Failure)
+	}
 	switch e.Action {
 	case Ignore:
-		b.ignored = true
-		w.look(e.Rank)
+		w.ignore(e.Rank)
+		for _, c := range folded {
+			w.ignore(c.Rank)
+		}
 		return
 	case Drop:
 		w.dropped(e)
@@ -395,6 +424,10 @@ func (w *world) checkDecision(e Event) {
 	w.final, w.decided, w.linger, w.wait = d.Action == Terminate, w.now, d.Linger, d.After
 	w.scope = w.held
 	w.scope[e.Rank], w.held = true, map[int]bool{}
+	for _, c := range folded {
+		w.scope[c.Rank] = true
+	}
+	w.spent += one(d.Action == Restart && !d.Free)
 	for _, rank := range d.Ranks {
 		w.scope[rank] = true
 	}
@@ -407,15 +440,23 @@ func (w *world) checkDecision(e Event) {
 	w.line = nil
 }
 
+func (w *world) ignore(rank int) {
+	w.lives[rank].ignored = true
+	delete(w.held, rank)
+	w.look(rank)
+}
+
 func (w *world) dropped(e Event) {
 	for rank, b := range w.lives {
 		switch {
-		case rank != e.Rank && !slices.Contains(e.Failure.Directive.Ranks, rank):
+		case rank != e.Rank && !slices.Contains(e.Failure.Directive.Ranks, rank) && !e.Failure.folded(rank):
 		case slices.Contains(w.line, rank):
 			w.banned[rank] = true
+			w.target--
 			w.line = slices.DeleteFunc(w.line, func(queued int) bool { return queued == rank })
 		case b != nil && b.dropped.IsZero():
 			b.dropped = w.now
+			w.target--
 			delete(w.held, rank)
 		}
 	}
@@ -487,6 +528,7 @@ func (w *world) checkSpawn(e efSpawn) {
 	w.require(!w.gaveUp, "G-1: a spawn beside an abandoned process")
 	if len(w.line) == 0 {
 		w.newGeneration()
+		w.checkRoomFor()
 	}
 	want := w.line
 	if w.require(len(want) > 0, "a spawn of nobody, or one too many"); len(want) == 0 {
@@ -528,8 +570,17 @@ func (w *world) newGeneration() {
 			}
 		}
 	}
+	w.settleScope()
 	w.generation++
 	w.decisions, w.scope, w.starting, w.began = 0, nil, true, w.now
+}
+
+func (w *world) settleScope() {
+	for rank := range w.scope {
+		if b := w.lives[rank]; b != nil {
+			b.settled = true
+		}
+	}
 }
 
 func (w *world) checkAsk(e efStop) {
@@ -537,13 +588,14 @@ func (w *world) checkAsk(e efStop) {
 		b := w.lives[id.Rank]
 		w.require(b.id == id && !b.told, "%v, which is gone, was asked to stop", id)
 		w.require(b.asked.IsZero(), "%v was asked twice", id)
+		reason := w.stops > 0 || w.gaveUp || w.scope[id.Rank] || !b.dropped.IsZero() || w.stoppedForRoom()
 		leaving := !b.raised.IsZero() && w.now.Before(b.raised.Add(simExitTime))
 		lingers := w.stops == 0 && !w.gaveUp && !b.failed && b.dropped.IsZero() && w.now.Before(w.decided.Add(w.linger))
 		w.require(!lingers, "%v was asked before the linger was over", b.id)
 		_, waits := w.turn(b)
 		w.require(!waits || w.kills > 0 || !b.raised.IsZero(), "%v was asked before its turn", b.id)
 		w.require(!leaving || w.kills > 0, "%v was asked before its moment was over", id)
-		w.require(w.stops > 0 || w.gaveUp || w.scope[id.Rank] || !b.dropped.IsZero(), "%v was asked for no reason", id)
+		w.require(reason, "%v was asked for no reason", id)
 		b.asked = w.now
 	}
 }
@@ -586,7 +638,8 @@ func (w *world) checkAbandon(e efAbandon) {
 		w.gaveUp = w.gaveUp || b.dropped.IsZero()
 		w.resizing = 0 // it is called off
 		w.require(b.id == id && !b.told && !b.gaveUp, "%v, which is gone, was abandoned", id)
-		w.require(!b.killed.IsZero() && !w.now.Before(b.killed.Add(simKillWait)), "%v was abandoned before its time", id)
+		w.require(!b.killed.IsZero() && !w.now.Before(b.killed.Add(w.killWait)), "%v was abandoned before its time", id)
+		w.require(b.site == nil || !b.site.silent || b.killed.Before(b.site.fell), "%v was abandoned, and its host has not been heard of", b.id)
 		b.gaveUp = true
 	}
 }
@@ -599,6 +652,7 @@ func (w *world) checkDone(e efDone) {
 // checkTime: before the clock goes on, everybody must have been told what was due.
 func (w *world) checkTime(next time.Time) {
 	w.checkLifetime(next)
+	w.checkPatience(next)
 	w.require(w.question.IsZero() || !next.After(w.question.Add(simAnswer+simSlack)), "the strategy is waited for in vain")
 	for _, b := range w.lives {
 		if b == nil || b.told {
@@ -619,7 +673,7 @@ func (w *world) checkTime(next time.Time) {
 			w.require(!next.After(b.asked.Add(simGrace+simSlack)), "%v was not killed in time", b.id)
 		}
 		if !b.killed.IsZero() && !b.gaveUp {
-			w.require(!next.After(b.killed.Add(simKillWait+simSlack)), "%v was not abandoned in time", b.id)
+			w.require(!next.After(b.killed.Add(w.killWait+simSlack)), "%v was not abandoned in time", b.id)
 		}
 	}
 }
@@ -689,13 +743,15 @@ func (w *world) checkEnd() {
 	if !w.done {
 		return
 	}
-	each := simExitTime + simGrace + simKillWait + 2*simLatency + 4*simSlack
+	each := simExitTime + simGrace + w.killWait + 2*simLatency + 4*simSlack
 	limit := epoch.Add(simHorizon + each)
 	if w.ordered {
 		limit = epoch.Add(simHorizon + time.Duration(w.most)*each)
 	}
 	r := w.m.report()
-	w.require(!r.Generations[len(r.Generations)-1].Reaped.After(limit), "the end came late")
+	w.require(!w.barren || errors.Is(w.result, ErrNoRoom), "hosts were waited for in vain, and the group's end is %v", w.result)
+	w.require(len(w.m.restarts)+w.m.forgotten == w.spent, "%d restarts were decided on, and %d are counted", w.spent, len(w.m.restarts)+w.m.forgotten)
+	w.require(!w.ended.After(limit), "the end came late")
 	bad := w.final || w.stops > 0 && !w.relieved || w.left || w.gaveUp && !w.relieved || !w.achieved && w.need() > 0
 	w.require((w.result == nil) == !bad, "the group's end is %v", w.result)
 	w.require((w.result == nil) == (r.Outcome == Succeeded), "%v, and yet %v", w.result, r.Outcome)
@@ -715,6 +771,10 @@ func (w *world) checkEnd() {
 
 // checkPhases: the parts of each generation's time are all of it, and those of the generations all of the group's.
 func (w *world) checkPhases(r Report) {
+	word := time.Duration(simLatency + 1)
+	if w.placed {
+		word += simPatience
+	}
 	for i, g := range r.Generations {
 		until := w.ended
 		if i+1 < len(r.Generations) {
@@ -735,6 +795,6 @@ func (w *world) checkPhases(r Report) {
 			}
 		}
 		detect := g.Failed.Sub(g.Seen)
-		w.require(0 <= detect && detect <= simLatency+1, "generation %d: a failure was noticed after %v", g.Generation, detect)
+		w.require(0 <= detect && detect <= word, "generation %d: a failure was noticed after %v", g.Generation, detect)
 	}
 }

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"slices"
+	"time"
 )
 
 // takes reports whether the group has to take a change of its ranks or terms.
@@ -9,7 +10,7 @@ func (w *world) takes(ev event) bool {
 	if ev, is := ev.(evTerms); is {
 		return w.takesTerms(ev.terms.terms())
 	}
-	if w.done || w.stops > 0 || w.final || w.gaveUp || w.generation < 0 || !w.question.IsZero() || w.starting && w.scope == nil {
+	if w.done || w.stops > 0 || w.final || w.gaveUp || w.generation < 0 && w.scope == nil || !w.question.IsZero() || w.starting && w.scope == nil {
 		return false
 	}
 	for rank := range w.scope {
@@ -20,7 +21,7 @@ func (w *world) takes(ev event) bool {
 	left := len(w.lives) - len(w.removed)
 	switch ev := ev.(type) {
 	case evAdd:
-		return w.scope == nil && !w.achieved && w.bounds.check(left+len(ev.commands)) == nil
+		return w.scope == nil && !w.achieved && w.bounds.check(left+len(ev.commands)) == nil && w.hasRoom(len(w.lives)+len(ev.commands))
 	case evRestart:
 		ranks := ev.ranks
 		for rank := range w.lives {
@@ -31,7 +32,7 @@ func (w *world) takes(ev event) bool {
 		return w.scope == nil && !w.achieved && len(ranks) > 0 && !slices.ContainsFunc(ranks, w.immovable)
 	case evResize:
 		n := len(ev.commands)
-		return !w.achieved && !w.lingers() && w.bounds.check(n) == nil && w.terms.cut(n).check(n) == nil
+		return !w.achieved && !w.lingers() && w.bounds.check(n) == nil && w.terms.cut(n).check(n) == nil && w.hasRoom(n)
 	case evRemove:
 		known := ev.rank < len(w.lives)
 		return known && w.resizing == 0 && (w.removed[ev.rank] || w.bounds.check(left-1) == nil && w.can(&w.terms, ev.rank) >= w.success.Need)
@@ -42,9 +43,18 @@ func (w *world) takes(ev event) bool {
 // takesTerms, whatever it is doing, if they make sense in the group as it is, and as it will be.
 func (w *world) takesTerms(t terms) bool {
 	if w.resizing > 0 {
-		return t.check(len(w.lives)) == nil && t.check(w.resizing) == nil
+		return t.check(len(w.lives)) == nil && t.check(w.resizing) == nil && w.fitting(t)
 	}
-	return !w.done && t.check(len(w.lives)) == nil && w.can(&t, nobody) >= t.success.Need
+	return !w.done && t.check(len(w.lives)) == nil && w.can(&t, nobody) >= t.success.Need && w.fitting(t)
+}
+
+// hasRoom for so many ranks.
+func (w *world) hasRoom(n int) bool { return !w.placed || n <= w.room.Ranks }
+
+// fitting holds for terms that make sense in the group when it is smallest.
+func (w *world) fitting(t terms) bool {
+	least := w.bounds.least()
+	return !w.elastic.Fit || t.cut(least).check(least) == nil
 }
 
 // lingers holds when a process does not die.
@@ -101,11 +111,15 @@ func (w *world) added(e Event) {
 	w.lives, w.line = append(w.lives, nil), append(w.line, e.Rank)
 	w.most = max(w.most, len(w.lives))
 	w.additions++
+	w.raiseTarget()
 }
 
 // remove ends a rank as one that was dropped, but it is wanted no more.
 func (w *world) remove(rank int) {
 	w.require(!w.removed[rank], "rank %d was removed twice", rank)
+	if b := w.lives[rank]; !w.banned[rank] && (b == nil || b.dropped.IsZero()) {
+		w.target--
+	}
 	w.removed[rank], w.banned[rank] = true, true
 	if b := w.lives[rank]; b != nil && b.dropped.IsZero() {
 		b.dropped = w.now
@@ -120,6 +134,7 @@ func (w *world) resized(e Event) {
 	if w.scope == nil {
 		w.wait = 0
 	}
+	w.target, w.awaits = e.Size, time.Time{}
 	w.resizing, w.final, w.decided, w.linger, w.decisions, w.scope = e.Size, false, w.now, 0, 1, map[int]bool{}
 	for rank := range w.lives {
 		w.scope[rank] = true
@@ -130,10 +145,14 @@ func (w *world) resized(e Event) {
 func (w *world) checkResize(size int) {
 	w.require(size == w.resizing, "a resize to %d, and not to %d", size, w.resizing)
 	w.require(w.everybody(func(b *body) bool { return b.told && !b.alive }), "G-1: a resize while somebody lives")
-	w.lives, w.removed, w.banned, w.scope = make([]*body, size), map[int]bool{}, map[int]bool{}, map[int]bool{}
-	for rank := range w.lives {
-		w.scope[rank] = true
-	}
-	w.most, w.resizing = max(w.most, size), 0
+	w.replaceAll(size)
+	w.resizing = 0
 	w.resizes++
+}
+
+// replaceAll gives all ranks new lives, or will.
+func (w *world) replaceAll(size int) {
+	w.lives, w.removed, w.banned = make([]*body, size), map[int]bool{}, map[int]bool{}
+	w.scopeAll()
+	w.most = max(w.most, size)
 }

@@ -24,14 +24,16 @@ type world struct {
 	m    *machine
 	step func(*machine, time.Time, event) []effect // (*machine).step, or a mutant of it
 
-	now      time.Time
-	queue    queue
-	armed    [timers]int // the serial of the timer that the shell has set
-	lives    []*body     // the newest of each rank
-	log      *strings.Builder
-	script   *strings.Builder // the same as a transcript; nil when nobody wants one
-	said     []string         // in a transcript: what the strategy has answered in this step
-	trial    bool             // of a user's strategy, which is to stay
+	now    time.Time
+	queue  queue
+	armed  [timers]int // the serial of the timer that the shell has set
+	lives  []*body     // the newest of each rank
+	log    *strings.Builder
+	script *strings.Builder // the same as a transcript; nil when nobody wants one
+	said   []string         // in a transcript: what the strategy has answered in this step
+	trial  bool             // of a user's strategy, which is to stay
+	land
+	opening  string // of the transcript: what the machine does about the room that it begins with
 	mood     mood
 	punctual bool // timers are never late
 }
@@ -62,6 +64,7 @@ type body struct {
 	last  time.Time // when the last that it told will be heard
 	reach bool      // our signal met it alive
 	ended bool      // its exit is on the way
+	site  *site     // where it runs; nil for here
 	known           // to the machine
 }
 
@@ -97,8 +100,10 @@ func newWorld(seed uint64) *world {
 	if c.answerTime = simAnswer; w.chance(0.3) {
 		c.strategy = slow{c.strategy}
 	}
+	w.settleHosts(seed, &c)
 	w.config = c
 	w.m = newMachine(c)
+	w.target = w.m.target
 	w.lives = make([]*body, c.size)
 	w.generation, w.most, w.held, w.banned, w.removed = -1, c.size, map[int]bool{}, map[int]bool{}, map[int]bool{}
 	return w
@@ -191,7 +196,7 @@ func (w *world) whim(s State, fault float64, restarts int) Directive {
 
 // run lives until nothing is left to happen.
 func (w *world) run() error {
-	w.after(0, func() { w.tell(evStart{}, nil) })
+	w.after(0, w.begin)
 	for range w.IntN(3) {
 		if w.chance(0.4) {
 			w.after(w.upTo(simHorizon), func() { w.stop(w.chance(0.3)) })
@@ -271,7 +276,7 @@ func (w *world) tell(ev event, b *body) {
 	}
 	w.said = nil
 	effects := w.step(w.m, w.now, ev)
-	w.transcribe(line, transcribe(effects, was, w.m.phase))
+	w.transcribe(line, w.open(was, ev)+transcribe(effects, was, w.m.phase))
 	if w.log != nil {
 		w.note("%s", describeInput(ev))
 		w.noteEffects(effects)
@@ -290,7 +295,7 @@ func (w *world) transcribe(line, answer string) {
 	for _, next := range w.said {
 		fmt.Fprintf(w.script, "\n%s\n----\n", next)
 	}
-	if w.steps > 1 {
+	if line != "" && !strings.HasPrefix(line, "start ") {
 		fmt.Fprintf(w.script, "\n%s at=%v\n", line, w.now.Sub(epoch))
 	}
 	if strings.Contains(answer, "\n\n") {
@@ -327,6 +332,9 @@ func describeInput(ev event) string {
 			return fmt.Sprintf("%v broke: %v", id, ev.err)
 		}
 		return fmt.Sprintf("%v raised %v", id, ev.exception)
+	}
+	if room, is := ev.(evRoom); is {
+		return roomWords(room.room)
 	}
 	return fmt.Sprintf("%v %v", ev.row(), id)
 }
@@ -388,6 +396,12 @@ func (w *world) arm(e efTimer) {
 	if e.timer == backoffTimer && w.chance(0.5) {
 		w.after(w.upTo(e.after), w.removeFlapping)
 	}
+	if e.timer == roomTimer && w.chance(0.1) {
+		w.after(w.upTo(e.after), func() { w.stop(w.chance(0.3)) })
+	}
+	if e.timer == roomTimer && w.chance(0.5) {
+		w.after(w.upTo(e.after), w.removeFlapping)
+	}
 	deaf, late := w.chance(0.3), w.upTo(simLate)
 	if w.punctual {
 		late = 0
@@ -401,9 +415,12 @@ func (w *world) arm(e efTimer) {
 
 // launch begins a life, and says how it will go if nobody meddles.
 func (w *world) launch(id process.ID) {
-	b := &body{id: id, last: w.now, born: w.now}
+	b, before := &body{id: id, last: w.now, born: w.now}, w.lives[id.Rank]
+	if w.placed {
+		b.site = w.place(before)
+	}
 	w.lives[id.Rank] = b
-	if w.chance(w.mood.fail * 0.1) {
+	if w.placed && b.site == nil || w.chance(w.mood.fail*0.1) {
 		w.after(w.latency(), func() { w.exit(b, process.Exit{Code: -1, Err: errFork}) })
 		return
 	}
@@ -476,7 +493,7 @@ func (w *world) badExit() process.Exit {
 
 // asked is the polite signal at the process.
 func (w *world) asked(b *body) {
-	if !b.alive {
+	if !b.alive || w.outOfReach(b, func() { w.asked(b) }) {
 		return
 	}
 	b.reach = true
@@ -494,7 +511,7 @@ func (w *world) asked(b *body) {
 }
 
 func (w *world) killed(b *body) {
-	if !b.alive {
+	if !b.alive || w.outOfReach(b, func() { w.killed(b) }) {
 		return
 	}
 	b.reach = true
@@ -515,12 +532,13 @@ func (w *world) die(b *body, exit process.Exit) {
 
 // say tells something of a life, some time; perhaps twice, perhaps again when nobody wants to hear it.
 func (w *world) say(b *body, ev event) {
-	if !b.alive {
+	held, heard := b.silence(w.now)
+	if !b.alive || !heard {
 		return
 	}
-	times := []time.Duration{w.latency()}
+	times := []time.Duration{held + w.latency()}
 	if w.chance(w.mood.quirk) {
-		times = append(times, w.latency())
+		times = append(times, held+w.latency())
 	}
 	if w.chance(w.mood.quirk) {
 		w.after(w.upTo(20*time.Second), func() {
@@ -543,7 +561,8 @@ func (w *world) say(b *body, ev event) {
 
 // exit tells the exit, after all else, once; perhaps it echoes.
 func (w *world) exit(b *body, exit process.Exit) {
-	if b.ended {
+	held, heard := b.silence(w.now)
+	if b.ended || !heard {
 		return
 	}
 	b.ended = true
@@ -551,7 +570,7 @@ func (w *world) exit(b *body, exit process.Exit) {
 	if errors.Is(exit.Err, errFork) {
 		ev.pid = 0
 	}
-	at := w.now.Add(w.latency())
+	at := w.now.Add(held + w.latency())
 	if at.Before(b.last) {
 		at = b.last
 	}

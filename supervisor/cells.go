@@ -285,7 +285,11 @@ func (m *machine) carryOut(f *Failure, d Directive, err error) {
 		Reason: d.Reason, Failure: &known})
 	switch d.Action {
 	case Ignore:
-		m.progress(f.Rank)
+		m.achieve(f.Rank)
+		for _, c := range f.Collateral {
+			m.achieve(c.Rank)
+		}
+		m.complete()
 	case Drop:
 		m.drop(f, d)
 	default:

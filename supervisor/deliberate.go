@@ -70,6 +70,7 @@ func (m *machine) reconsider(f *Failure) {
 	switch {
 	case l.leaves() || m.phase != starting && m.phase != running:
 		m.attach(f)
+		m.unfold(f)
 	case excused:
 		m.carryOut(f, d, nil)
 	default:

@@ -54,6 +54,17 @@ func (m *machine) joinLost(f *Failure) {
 	}
 }
 
+// unfold asks about those that are part of the failure of a rank which was dropped before anybody could be asked about it.
+func (m *machine) unfold(f *Failure) {
+	for i, c := range f.Collateral {
+		if !m.lives[c.Rank].leaves() {
+			f.Collateral, c.Collateral = f.Collateral[:i:i], f.Collateral[i+1:]
+			m.reconsider(c)
+			return
+		}
+	}
+}
+
 // folded reports whether a rank failed as part of another one's failure.
 func (f *Failure) folded(rank int) bool {
 	for _, c := range f.Collateral {

@@ -15,7 +15,8 @@ import (
 // The spec's Ranks may be empty (this binary is executed again), or hold one command for each argument, whose Env and
 // Dir are kept. A restart runs the ranks that are restarted again with the same arguments.
 //
-// It returns Run's errors, [ErrSpec] when the numbers do not fit or an argument cannot be encoded, and one that wraps
+// It returns Run's errors, [ErrSpec] when the numbers do not fit, an argument cannot be encoded, or the group is elastic (a group
+// that shrinks would lose the arguments of the ranks that it cuts off), and one that wraps
 // transport.ErrMalformed when a result is not an R.
 func Map[A, R any](ctx context.Context, s Spec, fn worker.Function[A, R], arguments []A, opts ...Option) ([]R, error) {
 	s, err := assign(s, fn.Name(), arguments)
@@ -67,6 +68,10 @@ func MapTo[A any](ctx context.Context, s Spec, fn worker.StreamFunction[A], argu
 
 // assign gives each rank the function and its argument.
 func assign[A any](s Spec, entry string, arguments []A) (Spec, error) {
+	if s.Elastic.Fit {
+		return s, fmt.Errorf("%w: Elastic: a group with Fit may shrink, and the arguments of the ranks that are cut off would be lost: "+
+			"give Map and Call a group of fixed size, and leave Fit out", ErrSpec)
+	}
 	s.Ranks = append([]process.Command(nil), s.Ranks...)
 	if len(s.Ranks) == 0 {
 		s.Ranks = Repeat(len(arguments), process.Command{})

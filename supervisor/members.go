@@ -127,14 +127,17 @@ func (m *machine) onRemove(ev event) {
 	if l.removed != "" {
 		return
 	}
+	if l.dropper == nil {
+		m.target--
+	}
 	l.removed = becauseOf("removed", e.reason)
-	m.target--
 	m.takeStock()
 	m.emit(Event{Kind: EventRemoved, Rank: e.rank, Generation: l.generation, PID: l.pid, Reason: e.reason})
 	m.askAll(func(rank int, _ *life) bool { return rank == e.rank }, false)
 	m.enough()
 	m.restartNobody()
 	m.complete()
+	m.fewer()
 }
 
 func (m *machine) checkRemove(rank int) (err error) {

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -286,6 +287,73 @@ var mutants = []mutant{
 			m.terms = ev.(evTerms).terms.terms()
 			m.takeStock()
 		})
+	}},
+	{name: "counts a lost host once for each of its ranks", rule: "hosts", step: func(m *machine, now time.Time, ev event) []effect {
+		var lost *process.HostLostError
+		if x, is := ev.(evExited); is && errors.As(x.exit.Err, &lost) {
+			x.exit.Err = &process.HostLostError{Host: lost.Host, Why: lost.Why}
+			ev = x
+		}
+		return m.step(now, ev)
+	}},
+	{name: "takes a rank that was lost for one that was stopped", rule: "G-8", step: func(m *machine, now time.Time, ev event) []effect {
+		if x, is := ev.(evExited); is && errors.Is(x.exit.Err, process.ErrHostLost) && x.exit.Stopped {
+			x.exit.Err = nil
+			ev = x
+		}
+		return m.step(now, ev)
+	}},
+	{name: "starts without room", rule: "room", step: func(m *machine, now time.Time, ev event) []effect {
+		m.placed = false
+		return m.step(now, ev)
+	}},
+	{name: "lets a regrow use the budget", rule: "room", cell: func(t *[phases][rows]cell) {
+		t[running][settleTimerRow] = does(func(m *machine, ev event) {
+			if m.onSettle(ev); m.phase == stopping {
+				m.noteRestart()
+			}
+		})
+	}},
+	{name: "grows beyond MaxRanks", rule: "room", step: func(m *machine, now time.Time, ev event) []effect {
+		m.target++
+		return m.step(now, ev)
+	}},
+	{name: "shrinks below MinRanks", rule: "room", step: func(m *machine, now time.Time, ev event) []effect {
+		m.bounds.min = 0
+		return m.step(now, ev)
+	}},
+	{name: "does not disarm the room timer", rule: "room", step: func(m *machine, now time.Time, ev event) []effect {
+		due := m.due[roomTimer]
+		effects := m.step(now, ev)
+		if m.phase != done && m.due[roomTimer].IsZero() && due.After(now) {
+			m.due[roomTimer] = due
+		}
+		return effects
+	}},
+	{name: "waits for hosts for ever", rule: "room", cell: func(t *[phases][rows]cell) { t[waiting][roomTimerRow] = nothing }},
+	{name: "does not see the hosts that it waits for", rule: "room", cell: func(t *[phases][rows]cell) {
+		t[waiting][roomRow] = learnRoom
+	}},
+	{name: "regrows before its room has settled", rule: "room", cell: func(t *[phases][rows]cell) {
+		t[running][roomRow] = does(func(m *machine, ev event) {
+			m.onRoom(ev)
+			m.onSettle(ev)
+		})
+	}},
+	{name: "never regrows", rule: "room", cell: func(t *[phases][rows]cell) { t[running][settleTimerRow] = nothing }},
+	{name: "regrows though nobody wants it", rule: "room", step: func(m *machine, now time.Time, ev event) []effect {
+		m.elastic.Regrow = m.elastic.Fit
+		return m.step(now, ev)
+	}},
+	{name: "shrinks beside those that live", rule: "G-1", cell: func(t *[phases][rows]cell) {
+		t[waiting][roomTimerRow] = does(func(m *machine, _ event) {
+			if n := m.want(); n > 0 {
+				m.endWait()
+				m.fit(n)
+				m.spawn("")
+			}
+		})
+		t[waiting][roomRow] = learnRoom
 	}},
 	{name: "asks everybody at once, also who raised", rule: "exit time", cell: func(t *[phases][rows]cell) {
 		t[running][raisedRow] = does(func(m *machine, ev event) {

@@ -61,8 +61,10 @@ func (m *machine) raise(n int) {
 	}
 }
 
-// hopes reports whether more hosts would make more ranks.
-func (m *machine) hopes(n int) bool { return m.elastic.Fit && n < m.target }
+// hopes reports whether more hosts would make more ranks, which they do not in a restart of some.
+func (m *machine) hopes(n int) bool {
+	return m.elastic.Fit && n < m.target && (n < len(m.lives) || m.whole())
+}
 
 // whole holds when all ranks begin anew.
 func (m *machine) whole() bool {
@@ -130,6 +132,13 @@ func (m *machine) awaitsRoom() bool { return m.isSet(roomTimer) }
 func (m *machine) endWait() {
 	m.disarm(backoffTimer)
 	m.disarm(roomTimer)
+}
+
+// fewer ends the wait for hosts, when there is room for all that are left.
+func (m *machine) fewer() {
+	if n := m.fitting(); m.awaitsRoom() && n > 0 && !m.hopes(n) {
+		m.goOn()
+	}
 }
 
 // goOn ends the wait for hosts, when there is room for as few as it takes.

@@ -102,6 +102,7 @@ func replay(seed uint64, step func(*machine, time.Time, event) []effect) string 
 type census struct {
 	Worlds, Steps, Generations, Ghosts, Failures, Collateral, Abandoned, Killed, Succeeded, Stopped, Partial int
 	Added, Removed, Resized, Again, Refused                                                                  int
+	Placed, Lost, Folded, Waited, Barren, Fitted, Regrown                                                    int
 }
 
 func (c *census) count(w *world) {
@@ -129,15 +130,15 @@ func (c *census) count(w *world) {
 	c.Resized += w.resizes
 	c.Again += w.again
 	c.Refused += w.refusals
+	c.Placed += one(w.placed)
+	c.Lost += len(w.losses)
+	c.Folded += w.folded
+	c.Waited += w.waited
+	c.Barren += one(w.barren)
+	c.Fitted += w.fitted
+	c.Regrown += w.regrown
 	c.Succeeded += one(r.Outcome == Succeeded)
 	c.Stopped += one(r.Outcome == Interrupted)
-}
-
-func one(is bool) int {
-	if is {
-		return 1
-	}
-	return 0
 }
 
 // check: a simulation in which nothing happens proves nothing.
@@ -146,6 +147,7 @@ func (c *census) check(t *testing.T) {
 		"generations": c.Generations - c.Worlds, "ghosts": c.Ghosts, "failures": c.Failures, "collateral": c.Collateral,
 		"abandoned": c.Abandoned, "killed": c.Killed, "succeeded": c.Succeeded, "stopped": c.Stopped, "partial": c.Partial,
 		"added": c.Added, "removed": c.Removed, "resized": c.Resized, "restarted": c.Again, "refused": c.Refused,
+		"lost": c.Lost, "folded": c.Folded, "waited": c.Waited, "barren": c.Barren, "fitted": c.Fitted, "regrown": 5 * c.Regrown,
 	} {
 		if n < c.Worlds/100 {
 			t.Errorf("%d %s in %d worlds are too few", n, what, c.Worlds)

@@ -25,7 +25,8 @@ type Simulation struct {
 }
 
 // Simulate lets a strategy decide in random worlds: groups of one to eight ranks, which come and go, with all sorts of terms,
-// processes that fail, hang, raise and do not listen, messages that are late, repeated and out of order. It checks
+// processes that fail, hang, raise and do not listen, messages that are late, repeated and out of order; some on hosts that join, fall silent and are lost, with
+// room that shrinks and grows, of fixed size or elastic. It checks
 //
 //   - the strategy: it does not panic, names no rank that is not there, asks for no negative wait, gives the same answer to
 //     the same question, and comes to an end within its budget;
