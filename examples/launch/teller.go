@@ -111,7 +111,6 @@ var phrases = map[string]string{
 	"joined":                           "joined the launch",
 	"the root is left":                 "the launch is left, and what ran for it is killed",
 	"the root cannot be joined yet":    "no launch can be joined yet",
-	"the connection to a peer is lost": "a connection is lost",
 }
 
 // WithAttrs returns the same handler: nobody who logs here uses it.

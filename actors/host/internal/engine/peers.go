@@ -133,7 +133,7 @@ func (p *peer) run() {
 		if p.ctx.Err() != nil {
 			return
 		}
-		p.logger.Info("the connection to a peer is lost", "peer", p.address, "error", err)
+		p.logger.Debug("the connection to a peer is lost", "peer", p.address, "error", err)
 		if f := p.lost.Load(); f != nil {
 			(*f)(p.address)
 		}
