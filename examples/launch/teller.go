@@ -108,9 +108,9 @@ func (t *teller) Handle(_ context.Context, r slog.Record) error {
 
 // phrases are what pool and agent log, in words of the command line.
 var phrases = map[string]string{
-	"joined":                           "joined the launch",
-	"the root is left":                 "the launch is left, and what ran for it is killed",
-	"the root cannot be joined yet":    "no launch can be joined yet",
+	"joined":                        "joined the launch",
+	"the root is left":              "the launch is left, and what ran for it is killed",
+	"the root cannot be joined yet": "no launch can be joined yet",
 }
 
 // WithAttrs returns the same handler: nobody who logs here uses it.
