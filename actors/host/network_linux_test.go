@@ -37,6 +37,7 @@ type deed struct {
 	Lease    time.Duration
 	Restarts int
 	Spec     supervisor.Spec
+	Map      int // this many arguments for a Go function, in place of the Spec
 }
 
 // A word is a line that a root helper writes: an event of its group, a line of a rank, something of its pool, or the end.
@@ -101,6 +102,9 @@ func (d *deed) run(say func(word)) error {
 	if _, err := pool.Await(context.Background(), d.Hosts, 0, 0); err != nil {
 		return err
 	}
+	if d.Map > 0 {
+		return d.double(pool, say)
+	}
 	if d.Restarts > 0 {
 		d.Spec.Strategy = supervisor.AllForOne{Restarts: d.Restarts}
 	}
@@ -122,6 +126,19 @@ func (d *deed) run(say func(word)) error {
 	err = g.Wait()
 	report, _ := json.Marshal(g.Report())
 	say(word{Report: report})
+	return err
+}
+
+// double runs a Go function over the hosts, and says what each rank returned.
+func (d *deed) double(pool *host.Pool, say func(word)) error {
+	arguments := make([][]byte, d.Map)
+	for rank := range arguments {
+		arguments[rank] = bytes.Repeat([]byte{byte(rank)}, 1<<20)
+	}
+	results, err := supervisor.Map(context.Background(), d.Spec, double, arguments, supervisor.WithLauncher(pool))
+	for rank, result := range results {
+		say(word{Rank: rank, Line: fmt.Sprintf("%d bytes of %d", len(result), bytes.Count(result, []byte{byte(rank)}))})
+	}
 	return err
 }
 
@@ -555,4 +572,22 @@ func TestAnotherName(t *testing.T) {
 		t.Errorf("the agent says:\n%s", text)
 	}
 	_ = c.root.Process.Kill() // it waits for a second host
+}
+
+// TestFunctionsOnFourHosts: a Go function with arguments and results of megabytes, on four hosts with four ranks each.
+func TestFunctionsOnFourHosts(t *testing.T) {
+	c := newCountry(t, "a", "b", "c", "d")
+	c.rule(deed{Hosts: 4, PerHost: 4, Lease: 20 * time.Second, Map: 16})
+	ranks := map[int]bool{}
+	done := c.await("the end", func(w word) bool {
+		if want := fmt.Sprintf("%d bytes of %d", 2<<20, 2<<20); w.Line != "" {
+			if ranks[w.Rank] = true; w.Line != want {
+				t.Errorf("rank %d returned %s, want %s", w.Rank, w.Line, want)
+			}
+		}
+		return w.Done
+	})
+	if done.Err != "" || len(ranks) != 16 {
+		t.Errorf("error %q, %d results", done.Err, len(ranks))
+	}
 }

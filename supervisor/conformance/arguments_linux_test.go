@@ -22,13 +22,14 @@ var reluctant = processtest.Helper("reluctant", func() {
 	if err = errors.Join(err, gateErr); err == nil {
 		_, err = gate.Read(make([]byte, 1))
 	}
-	for length := -1; err == nil; {
-		m, recvErr := conn.Recv()
-		if a, is := m.(*transport.Argument); is {
-			length = len(a.Value)
+	for err == nil {
+		var m transport.Message
+		if m, err = conn.Recv(); err != nil {
+			break
 		}
-		if err = recvErr; length >= 0 {
-			err = errors.Join(err, conn.Send(&transport.Ready{}), conn.Send(&transport.Result{Value: fmt.Appendf(nil, "%d", length)}))
+		if a, is := m.(*transport.Argument); is {
+			_ = conn.Send(&transport.Ready{})
+			_ = conn.Send(&transport.Result{Value: fmt.Appendf(nil, "%d", len(a.Value))})
 			os.Exit(0)
 		}
 	}
