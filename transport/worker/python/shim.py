@@ -678,6 +678,8 @@ class Tree:
         self.left -= 1
         self.seen.add(id(error))
         fit = Fit()
+        # Before the context: what is put into a group is often what was being handled, and belongs to the group first.
+        group = [m for m in [self.related(m, depth, fit) for m in members(error)] if m]
         body = {
             "type": fit.text(type(error).__qualname__),
             "module": fit.text(type(error).__module__),
@@ -688,7 +690,7 @@ class Tree:
             "context": self.related(error.__context__, depth, fit),
             "suppressed": bool(error.__suppress_context__),
             "notes": [fit.text(note) for note in fit.some(notes(error), NOTES)],
-            "members": [m for m in [self.related(m, depth, fit) for m in members(error)] if m],
+            "members": group,
             "attributes": attributes(error, fit),
             "bases": [fit.text(base, ATTRIBUTE) for base in fit.some(bases(error), BASES)],
         }

@@ -352,6 +352,12 @@ class Description(unittest.TestCase):
 
         self.assertEqual(node(Mute())["message"], "<exception str() failed>")
 
+    @unittest.skipIf(sys.version_info < (3, 11), "exception groups came with Python 3.11")
+    def test_a_member_that_is_the_context_is_a_member(self):
+        body = node(raised("try: 1 / 0\nexcept ZeroDivisionError as e: raise ExceptionGroup('g', [e, KeyError(1)]) from None"))
+        self.assertEqual([m["type"] for m in body["members"]], ["ZeroDivisionError", "KeyError"])
+        self.assertNotIn("context", body)
+
     def test_notes_that_are_none(self):
         error = ValueError()
         error.__notes__ = 7
