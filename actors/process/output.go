@@ -72,7 +72,10 @@ func (p *pump) lines(b []byte) {
 		p.carry = nil
 		return
 	case len(p.carry) > 0: // the line that had begun is put together, and no copy made of those after it
-		first := bytes.IndexByte(b, '\n') + 1
+		first := bytes.IndexByte(b[:end], '\n') + 1
+		if first == 0 {
+			first = end // it is written over
+		}
 		p.emit(append(p.carry, b[:first]...))
 		if p.carry = p.carry[:0]; cap(p.carry) > keptCarry {
 			p.carry = nil
