@@ -25,6 +25,9 @@ import (
 func journalOf(t *testing.T, seed uint64) (w *world, text []byte, ok bool) {
 	t.Helper()
 	w = newWorld(seed)
+	if w.placed { // the exits of one lost host come at one moment, of which a replay takes the lowest rank first
+		return nil, nil, false
+	}
 	switch w.strategy.(type) {
 	case AllForOne, OneForOne, RestForOne, FailFast, IgnoreFailures:
 	default:
