@@ -151,7 +151,7 @@ func TestNoPlace(t *testing.T) {
 	}
 }
 
-// TestHostLost: one lost host is one failure, whose ranks are started again together where there is room (#25).
+// TestHostLost: one lost host is one failure, whose ranks are started again together where there is room (F-25).
 func TestHostLost(t *testing.T) {
 	processtest.Check(t)
 	hosts := actorstest.NewHosts(t, time.Second)
@@ -239,7 +239,7 @@ func TestBadElastic(t *testing.T) {
 }
 
 // TestElastic: a group goes on with fewer hosts, and with more as soon as there are any, and its ranks find the size that they
-// are (#20).
+// are (F-20).
 func TestElastic(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		hosts := actorstest.NewHosts(t, time.Second)

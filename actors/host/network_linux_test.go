@@ -355,7 +355,7 @@ func (c *country) lives() (ranks []string) {
 const shortLease = 2 * time.Second
 
 // TestHostFailures: whatever becomes of a host, its ranks are ended, then started on a spare one, and never run twice; one that
-// comes back comes back with nothing (launchers B16; actors §7 #25).
+// comes back comes back with nothing (launchers B16; F-25).
 func TestHostFailures(t *testing.T) {
 	for _, row := range []struct {
 		name       string
@@ -517,7 +517,7 @@ func TestDDP(t *testing.T) {
 }
 
 // TestElastic: a group that loses a host goes on with fewer ranks, and with more when the host is back, which uses no budget; the
-// reasons are recorded (actors §7 #20).
+// reasons are recorded (F-20).
 func TestElastic(t *testing.T) {
 	c := newCountry(t, "a", "b", "c")
 	c.rule(deed{Hosts: 3, PerHost: 2, Lease: shortLease, Restarts: 1, Spec: supervisor.Spec{

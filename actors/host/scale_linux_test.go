@@ -202,7 +202,7 @@ func (s *settlement) run(tb testing.TB, slots int, idle time.Duration, mark func
 }
 
 // TestManyHosts: what the root and a host tell each other grows with the host's own ranks, and not with the number of hosts; signs
-// of life come by the host, not by the rank (actors §7 #28).
+// of life come by the host, not by the rank (F-28).
 func TestManyHosts(t *testing.T) {
 	const slots = 8
 	perHost := map[int]map[string]float64{}

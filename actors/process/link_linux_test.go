@@ -110,7 +110,7 @@ func TestGarble(t *testing.T) {
 	})
 }
 
-// TestDropped: a message that makes no sense is dropped, and not forgotten: what failed for want of it says so (actors.md #26).
+// TestDropped: a message that makes no sense is dropped, and not forgotten: what failed for want of it says so (F-26).
 func TestDropped(t *testing.T) {
 	junk := "\x00\x00\x00\x02\x04\x00\x81\xc0"
 	for _, test := range []struct {

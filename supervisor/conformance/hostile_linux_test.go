@@ -134,7 +134,7 @@ func dismiss(t *testing.T, x *trial) {
 	}
 }
 
-// Who breaks the protocol is killed, and reported for that; the other rank does not notice (protoactor.md §7.4, actors.md #26).
+// Who breaks the protocol is killed, and reported for that; the other rank does not notice (protoactor.md §7.4, F-26).
 func TestProtocolViolation(t *testing.T) {
 	for attack, says := range map[string]string{
 		"a frame that is too long": "transport: larger than the protocol allows: a frame of 1048577 bytes",

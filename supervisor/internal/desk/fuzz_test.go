@@ -10,7 +10,7 @@ import (
 )
 
 // FuzzDesk lets ranks and callers do anything, a few bytes each: no order of it may confuse the desk. Every letter ends once,
-// what is counted is what there is, and of lives that are over nothing is left (protoactor.md §7.4, actors.md #26).
+// what is counted is what there is, and of lives that are over nothing is left (protoactor.md §7.4, F-26).
 func FuzzDesk(f *testing.F) {
 	f.Add([]byte("\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b"))
 	for _, ask := range []string{"barrier", "gather", "broadcast", "set", "get", "cancel", "coffee"} {
