@@ -109,9 +109,10 @@ func (a *agent) Receive(ctx actor.Context) {
 	a.flush()
 }
 
-// say sends the root something, if there is one.
+// say sends the root something, if there is one. Of what ends because the agent leaves, that it leaves is all that is said: a rank
+// whose end came first would be started again, here.
 func (a *agent) say(to int, c code, m any) {
-	if a.session != nil {
+	if a.session != nil && (a.state == serving || c == codeLeaving) {
 		a.session.send(to, encode(c, m))
 	}
 }
