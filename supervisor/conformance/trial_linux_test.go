@@ -226,7 +226,10 @@ func (x *trial) audit() {
 		case supervisor.EventExited:
 			delete(alive, id)
 		case supervisor.EventDecided:
-			if decided[e.Generation]++; e.Action != supervisor.Ignore && decided[e.Generation] > 1 {
+			if e.Action != supervisor.Restart && e.Action != supervisor.Terminate {
+				break // as many ranks as may be can be ignored or dropped before one has the group end
+			}
+			if decided[e.Generation]++; decided[e.Generation] > 1 {
 				x.Errorf("G-2: a second decision in generation %d", e.Generation)
 			}
 		}
