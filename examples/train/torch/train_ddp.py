@@ -38,9 +38,15 @@ def load():
     return TensorDataset(pixels[~tests], labels[~tests]), TensorDataset(pixels[tests], labels[tests])
 
 
+# What was summed outlives the process group. Its end waits, with Python's lock, for gloo's threads; the one that has just
+# ended a sum lets go of it a moment later, and were it the last to hold a tensor of Python's, it would need that lock.
+SUMS = []
+
+
 def total(*values):
     """The sum of each value over all ranks, on every rank."""
     sums = torch.tensor(values, dtype=torch.float64)
+    SUMS.append(sums)
     dist.all_reduce(sums)
     return sums.tolist()
 
