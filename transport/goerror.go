@@ -32,6 +32,11 @@ func fromError(err error, depth int, left *int) *Exception {
 			x.Truncated = true
 			break
 		}
+		if depth == maxChain-1 {
+			var skipped bool
+			cause, skipped = root(cause)
+			x.Truncated = x.Truncated || skipped
+		}
 		if joined {
 			x.Members = append(x.Members, fromError(cause, depth+1, left))
 		} else {
@@ -39,6 +44,23 @@ func fromError(err error, depth int, left *int) *Exception {
 		}
 	}
 	return x
+}
+
+// root returns the end of a chain of errors that wrap one another, and whether that is another error than its beginning. Of a
+// chain that is too long its end is worth more than its middle: sentinels stand there. One that goes round in a circle has no end.
+func root(err error) (end error, skipped bool) {
+	end = err
+	for range maxUnwrap {
+		if _, ours := end.(*Exception); ours {
+			return end, skipped
+		}
+		causes, _ := unwrap(end)
+		if len(causes) != 1 {
+			return end, skipped
+		}
+		end, skipped = causes[0], true
+	}
+	return err, false
 }
 
 // unwrap returns what an error wraps, without nils, and whether it joins several. Unwrap, too, may panic: that of a nil

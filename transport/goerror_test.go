@@ -163,6 +163,38 @@ func TestFromErrorIsBounded(t *testing.T) {
 	}
 }
 
+// TestEndOfChain is S15 for errors that were wrapped more often than an exception is deep: the sentinel stands at the end.
+func TestEndOfChain(t *testing.T) {
+	wrap := func(err error, times int) error {
+		for n := range times {
+			err = fmt.Errorf("%d: %w", n, err)
+		}
+		return err
+	}
+	for _, times := range []int{transport.MaxChain - 1, transport.MaxChain, 1000} {
+		x := cross(t, wrap(errSample, times))
+		if !errors.Is(x, errSample) || depth(x) != transport.MaxChain {
+			t.Errorf("wrapped %d times: is the sentinel: %v, depth %d", times, errors.Is(x, errSample), depth(x))
+		}
+		if anyTruncated(x) != (times >= transport.MaxChain) {
+			t.Errorf("wrapped %d times: truncated is %v", times, anyTruncated(x))
+		}
+	}
+	if x := cross(t, wrap(errors.Join(errSample, io.EOF), 1000)); errors.Is(x, errSample) || !anyTruncated(x) {
+		t.Error("what the end of a long chain joins has no room, and that is told")
+	}
+	circle := &circleError{}
+	circle.next = wrap(circle, 3)
+	if x := cross(t, circle); depth(x) != transport.MaxChain {
+		t.Errorf("a circle has the depth %d", depth(x))
+	}
+}
+
+type circleError struct{ next error }
+
+func (*circleError) Error() string   { return "circle" }
+func (e *circleError) Unwrap() error { return e.next }
+
 func TestFromPanic(t *testing.T) {
 	var none *transport.Exception
 	tests := []struct {

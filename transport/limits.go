@@ -17,6 +17,7 @@ const (
 	maxText       = 64 << 10 // bytes of one text; a longer one keeps both ends
 	maxFrames     = 128      // stack frames of one exception
 	maxChain      = 16       // depth of causes, contexts and members together
+	maxUnwrap     = 10_000   // links of a chain of Go errors that are followed to its end
 	maxExceptions = 128      // exceptions in one tree
 	maxNotes      = 64       // notes, and attributes, of one exception; variables of one frame
 	maxBases      = 32       // base classes of one exception

@@ -702,7 +702,19 @@ class Tree:
         if depth >= DEPTH or self.left <= 0:
             fit.lost = True
             return None
+        if depth == DEPTH - 1:
+            error = self.root(error, fit)
         return self.node(error, told(error, self.variables, chain=False), depth + 1)
+
+    def root(self, error, fit):
+        """Return the end of a chain that is too long: what came first is worth more than its middle."""
+        passed = set(self.seen)
+        while True:
+            passed.add(id(error))
+            origin = error.__cause__ if error.__suppress_context__ else error.__context__
+            if origin is None or id(origin) in passed:
+                return error
+            error, fit.lost = origin, True
 
     def steps(self, trace, fit):
         import traceback

@@ -255,10 +255,27 @@ class Limits(unittest.TestCase):
             error.__cause__ = error_before
         body = node(error)
         self.assertEqual(depth(body, "cause"), shim.DEPTH)
-        for _ in range(shim.DEPTH - 1):
-            self.assertNotIn("truncated", body)
+        for level in range(1, shim.DEPTH):
+            self.assertEqual(body.get("truncated", False), level == shim.DEPTH - 1)
             body = body["cause"]
-        self.assertTrue(body["truncated"])
+        self.assertEqual(body["message"], "0", "the end of the chain is told, and its middle is not")
+
+    def test_the_end_of_a_chain_of_contexts(self):
+        error = KeyError("first")
+        for n in range(50):
+            error, context = ValueError(n), error
+            error.__context__ = context
+            error.__suppress_context__ = n == 20
+        body = node(error)
+        while "context" in body:
+            body = body["context"]
+        self.assertEqual(body["message"], "20", "what is behind it was suppressed")
+
+    def test_a_circle_longer_than_a_chain(self):
+        errors = [ValueError(n) for n in range(40)]
+        for n, error in enumerate(errors):
+            error.__cause__ = errors[(n + 1) % 40]
+        self.assertEqual(depth(node(errors[0]), "cause"), shim.DEPTH)
 
     def test_circles(self):
         one, two, three = ValueError(1), ValueError(2), ValueError(3)
