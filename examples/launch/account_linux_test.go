@@ -100,6 +100,13 @@ var imagined = map[string]func() account{
 			Code: -1, Signal: syscall.SIGKILL, OOM: true, Stderr: []byte("epoch 1\nloading shard 7\n"),
 		}, Stopped: []int{0, 2, 3}})
 	},
+	"group-of-exceptions": func() account {
+		const printed = "  + Exception Group Traceback (most recent call last):\n  | ExceptionGroup: both (1 sub-exception)\n"
+		return accountOf(&supervisor.Failure{
+			Exception: &transport.Exception{Type: "ExceptionGroup", Message: "both (1 sub-exception)", Traceback: printed},
+			Exit:      &process.Exit{Code: 1, Stderr: []byte("epoch 1\n" + printed)},
+		})
+	},
 	"core-dumped": func() account {
 		return accountOf(&supervisor.Failure{Exit: &process.Exit{Code: -1, Signal: syscall.SIGBUS, Core: true}})
 	},

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/go-muster/muster/supervisor"
+	"github.com/go-muster/muster/transport"
 )
 
 // hintDumps says whose stacks the report has: they are too long for a terminal.
@@ -62,7 +63,7 @@ func evidence(f *supervisor.Failure) string {
 func lastWords(f *supervisor.Failure) string {
 	const most = 10
 	tail := f.StderrTail()
-	for _, shown := range []string{tracebackOf(f), f.Dump()} {
+	for _, shown := range []string{withoutLocals(tracebackOf(f), f.Exception), f.Dump()} {
 		tail = without(tail, strings.TrimSpace(shown))
 	}
 	if tail = strings.Trim(tail, "\n"); strings.TrimSpace(tail) == "" {
@@ -90,7 +91,23 @@ func without(tail, shown string) string {
 	if begin < 0 {
 		return tail
 	}
-	return tail[:begin] + tail[at+len(others):]
+	return strings.TrimRight(tail[:begin], " ") + tail[at+len(others):]
+}
+
+// withoutLocals is a traceback as Python itself has printed it: it does not show variables.
+func withoutLocals(traceback string, x *transport.Exception) string {
+	if x == nil {
+		return traceback
+	}
+	for _, f := range x.Frames {
+		for name, value := range f.Locals {
+			traceback = strings.Replace(traceback, "    "+name+" = "+value+"\n", "", 1)
+		}
+	}
+	for _, related := range slices.Concat([]*transport.Exception{x.Cause, x.Context}, x.Members) {
+		traceback = withoutLocals(traceback, related)
+	}
+	return traceback
 }
 
 func tracebackOf(f *supervisor.Failure) string {
