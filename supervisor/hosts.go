@@ -36,6 +36,9 @@ func (r *root) join(ctx actor.Context) {
 		r.group.sendTo(system, self, &roomed{room})
 	}), generation: -1}
 	r.launcher = r.hosts.team
+	if team, is := r.hosts.team.(process.Gracious); is {
+		team.Grace(r.spec.Grace)
+	}
 	r.machine.killWait = max(r.machine.killWait, r.hosts.team.Patience()+killMargin)
 }
 

@@ -45,6 +45,11 @@ type AgentConfig struct {
 	Stay bool
 	// Patience is how long the agent looks for a root, at the start and when it has lost its own; 0 means for ever.
 	Patience time.Duration
+	// Grace is how long ranks have at the most from the polite to the final signal when the agent leaves because Serve's context has
+	// ended; 0 means as long as their groups give them (supervisor.Spec.Grace).
+	Grace time.Duration
+	// Kill ends that grace when it is closed: the ranks are killed. It may be nil.
+	Kill <-chan struct{}
 	// Launcher starts the processes; nil means process.Local().
 	Launcher process.Launcher
 	// Muster is the version that the root is told; empty means "unknown".
@@ -61,8 +66,9 @@ var (
 	ErrNoRoot = errors.New("host: no root was found")
 )
 
-// Serve is an agent: it joins a root, owns the processes that the root wants, and ends them when the root does not renew its
-// lease. It returns nil when the root was done, and when ctx ended: its ranks are stopped then, and the root is told. Otherwise it
+// Serve is an agent: it joins a root, owns the processes that the root wants, and kills them when the root does not renew its
+// lease. When ctx ends it leaves: it tells the root, stops its ranks as a supervisor would, politely and after their grace with
+// SIGKILL, and waits for them, but for no root that does not answer. It returns nil then, and when the root was done. Otherwise it
 // returns an error that wraps [ErrConfig], [ErrRefused] or [ErrNoRoot], or that of listening. When it returns, nothing of what it
 // started is left.
 func Serve(ctx context.Context, c AgentConfig) error {
@@ -91,8 +97,8 @@ func Serve(ctx context.Context, c AgentConfig) error {
 
 // complete fills in what is obvious.
 func (c *AgentConfig) complete() (err error) {
-	if c.Slots < 0 || c.Patience < 0 {
-		return fmt.Errorf("the Slots are %d and the Patience %v: use 0 for the default", c.Slots, c.Patience)
+	if c.Slots < 0 || c.Patience < 0 || c.Grace < 0 {
+		return fmt.Errorf("the Slots are %d, the Patience %v and the Grace %v: use 0 for the default", c.Slots, c.Patience, c.Grace)
 	}
 	if c.Join != "" {
 		if _, _, err := net.SplitHostPort(c.Join); err != nil {
@@ -189,11 +195,21 @@ func (a *agent) serve(ctx context.Context) error {
 			continue
 		case <-ctx.Done():
 			a.tell(&depart{})
-			<-a.over
+			a.awaitRanks()
 		case <-a.over:
 		}
 		_ = a.system.Root.StopFuture(a.self).Wait()
 		return a.err
+	}
+}
+
+// awaitRanks waits until an agent that was told to leave has left.
+func (a *agent) awaitRanks() {
+	select {
+	case <-a.Kill:
+		a.tell(&hasten{})
+		<-a.over
+	case <-a.over:
 	}
 }
 

@@ -26,6 +26,7 @@ type life struct {
 	team     *team
 	command  process.Command
 	observer process.Observer
+	grace    time.Duration // that its group gives it
 
 	begun chan struct{} // closed when it is known whether there is a process
 	pid   int

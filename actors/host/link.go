@@ -18,6 +18,7 @@ type link struct {
 	self    *actor.PID
 	agent   *actor.PID
 	entered bool   // it has been heard of since it was let in
+	leaves  bool   // it has said so; guarded by the pool's mu, and set by the link alone
 	peer    string // whose certificate it has; "" without
 	joined  join
 	session *session
@@ -144,6 +145,8 @@ func (l *link) handle(ctx actor.Context, m any) {
 				life.beat()
 			}
 		}
+	case *departing:
+		l.pool.departs(l, m.Why)
 	case *leaving:
 		l.session.aside(nil) // it waits for that
 		l.lose(ctx, m.Why)
@@ -186,6 +189,19 @@ func (l *link) renew(ctx actor.Context, m *tick) {
 	l.until = time.Now().Add(l.pool.lease + fence(l.pool.lease))
 	l.session.tick()
 	l.session.aside(encode(codeTock, &tock{m.N}))
+	l.beatAll()
+}
+
+// beatAll stands for the signs of life of ranks whose agent leaves: of those that have ended it says nothing before all have.
+func (l *link) beatAll() {
+	if !l.leaves {
+		return
+	}
+	for _, n := range l.lives {
+		if n.command.Heartbeat > 0 {
+			n.beat()
+		}
+	}
 }
 
 // arm sets the timer for the end of the lease.
@@ -208,7 +224,7 @@ func (l *link) bear(n *life) {
 	l.lives[n.number] = n
 	c := n.command
 	l.session.send(control, encode(codeLaunch, &launch{
-		Life: n.number, Rank: n.id.Rank, Generation: n.id.Generation, Command: encodeCommand(c), Argument: c.Argument != nil,
+		Life: n.number, Rank: n.id.Rank, Generation: n.id.Generation, Command: encodeCommand(c), Argument: c.Argument != nil, Grace: n.grace,
 	}))
 	if c.Argument != nil {
 		l.session.send(bulk, encode(codeArgument, &argument{n.number, c.Argument}))

@@ -549,13 +549,14 @@ func TestRootCutOff(t *testing.T) {
 	c.up(1, 4)
 }
 
-// TestAgentLeaves: an agent that is told to stop ends its ranks and says so: the root waits for no lease.
+// TestAgentLeaves: an agent that is told to leave stops its ranks and says so: the root waits for no lease.
 func TestAgentLeaves(t *testing.T) {
 	c := newCountry(t, "a", "b", "c")
 	c.rule(deed{Hosts: 3, PerHost: 2, MaxHosts: 2, Lease: host.MaxLease, Restarts: 1, Spec: supervisor.Spec{Ranks: c.ranks(4), Grace: time.Second}})
 	c.up(0, 4)
 	victim := c.hostOf(3)
 	_ = c.agents[victim].Process.Signal(syscall.SIGTERM)
+	c.log("host " + victim + " leaves: its agent was stopped")
 	c.log("host " + victim + " is lost: its agent was stopped")
 	c.up(1, 4)
 }

@@ -180,7 +180,7 @@ func (p *Pool) log(text string, args ...any) {
 	}
 }
 
-// A Host is an agent that has joined.
+// A Host is an agent that has joined, and not left.
 type Host struct {
 	Name        string   `json:"name"`
 	Addr        string   `json:"addr"`  // of its agent
@@ -190,6 +190,7 @@ type Host struct {
 	Containment string   `json:"containment"`
 	Version     string   `json:"version"` // of its Muster
 	System      string   `json:"system"`  // "linux/amd64"
+	Leaving     bool     `json:"leaving"` // its agent was told to, and waits for its ranks
 }
 
 // Hosts lists the hosts that have joined, in the order in which they did.
@@ -205,7 +206,7 @@ func (p *Pool) Hosts() (all []Host) {
 func (p *Pool) host(l *link) Host {
 	return Host{
 		l.joined.Name, l.joined.Addr, l.joined.Reach, l.joined.Capacity, p.slots(l), l.joined.Containment, l.joined.Muster,
-		l.joined.System,
+		l.joined.System, l.leaves,
 	}
 }
 
@@ -216,7 +217,7 @@ func (p *Pool) Await(ctx context.Context, least, most int, settle time.Duration)
 	var late <-chan time.Time
 	for {
 		p.mu.Lock()
-		n, changed, refused, closed := len(p.links), p.changed, p.refused, p.closed
+		n, changed, refused, closed := len(p.staying()), p.changed, p.refused, p.closed
 		p.mu.Unlock()
 		switch {
 		case closed:
@@ -244,8 +245,21 @@ func (p *Pool) Await(ctx context.Context, least, most int, settle time.Duration)
 	}
 }
 
-// slots is how many ranks a host takes.
+// staying are the hosts that do not leave. Called with mu held.
+func (p *Pool) staying() (all []*link) {
+	for _, l := range p.links {
+		if !l.leaves {
+			all = append(all, l)
+		}
+	}
+	return all
+}
+
+// slots is how many ranks a host takes. Called with mu held.
 func (p *Pool) slots(l *link) int {
+	if l.leaves {
+		return 0
+	}
 	if p.PerHost > 0 {
 		if l.joined.Capacity.Bound {
 			return min(p.PerHost, l.joined.Capacity.Slots)
@@ -304,13 +318,25 @@ func (p *Pool) offer(l *link, number int) {
 func (p *Pool) enter(l *link) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || p.named(l.joined.Name) != nil {
+	if p.closed || l.leaves || p.named(l.joined.Name) != nil {
 		return false
 	}
 	p.links = append(p.links, l)
 	p.ports[l] = l.joined.Ports
 	p.change("host "+l.joined.Name+" has joined", slog.Any("host", p.host(l)))
 	return true
+}
+
+// departs takes no more of a host that leaves, which is heard of, and keeps its ranks, until they have ended.
+func (p *Pool) departs(l *link, why string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if l.leaves {
+		return
+	}
+	if l.leaves = true; slices.Contains(p.links, l) {
+		p.change(fmt.Sprintf("host %s leaves: %s", l.joined.Name, why))
+	}
 }
 
 // lost takes a host out, before its ranks are told of.
@@ -340,7 +366,7 @@ func (p *Pool) change(why string, args ...any) {
 
 // Launch starts a process on the host that the command names: see [process.Team], which groups use.
 func (p *Pool) Launch(id process.ID, c process.Command, o process.Observer) (process.Process, error) {
-	return (&team{pool: p}).Launch(id, c, o)
+	return (&team{pool: p, lives: map[int]*life{}}).Launch(id, c, o)
 }
 
 // Containment names what protects the processes of each host: one level where all agree, "" where there is no host.

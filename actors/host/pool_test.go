@@ -60,17 +60,21 @@ func newTown(t *testing.T, c Config) *town {
 // settle lets a host join, and waits until it has.
 func (w *town) settle(name string, slots int, l process.Launcher) *resident {
 	w.t.Helper()
+	return w.settleWith(AgentConfig{Name: name, Slots: slots, Launcher: l})
+}
+
+func (w *town) settleWith(c AgentConfig) *resident {
+	w.t.Helper()
 	before := len(w.pool.Hosts())
-	a := newAgent(w.system, AgentConfig{
-		Join: w.system.Address(), Name: name, Reach: name + ".test", Slots: slots, Launcher: l, Muster: "test",
-	}, w.system.Address())
-	if err := a.open("agent-" + name + "-" + a.id); err != nil {
+	c.Join, c.Reach, c.Muster = w.system.Address(), c.Name+".test", "test"
+	a := newAgent(w.system, c, w.system.Address())
+	if err := a.open("agent-" + c.Name + "-" + a.id); err != nil {
 		w.t.Fatal(err)
 	}
 	ctx, leave := context.WithCancel(context.Background())
 	h := &resident{agent: a, leave: leave, done: make(chan error, 1)}
 	go func() { h.done <- a.serve(ctx) }()
-	w.hosts[name] = h
+	w.hosts[c.Name] = h
 	if _, err := w.pool.Await(w.ctx, before+1, 0, 0); err != nil {
 		w.t.Fatal(err)
 	}

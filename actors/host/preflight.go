@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/go-muster/muster/actors/process"
 )
@@ -17,13 +16,17 @@ func (p *Pool) Check(process.Command) error { return nil }
 // wraps what that host says.
 func (p *Pool) Preflight(commands []process.Command) error {
 	p.mu.Lock()
-	links := slices.Clone(p.links)
+	links := p.staying()
+	counts := make([]int, len(links))
+	for i, l := range links {
+		counts[i] = min(cmp.Or(p.PerHost, p.slots(l)), len(commands))
+	}
 	p.mu.Unlock()
 	answers := make([]chan error, len(links))
 	different := distinct(commands)
 	for i, l := range links {
 		answers[i] = make(chan error, 1)
-		c := check{Count: min(cmp.Or(p.PerHost, p.slots(l)), len(commands))}
+		c := check{Count: counts[i]}
 		for _, d := range different {
 			if d.host == "" || d.host == l.joined.Name {
 				c.Commands = append(c.Commands, d.text)

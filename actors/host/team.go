@@ -2,6 +2,7 @@ package host
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-muster/muster/actors/process"
@@ -11,6 +12,8 @@ import (
 type team struct {
 	pool   *Pool
 	report func(process.Room)
+	grace  time.Duration   // that the group gives its ranks
+	lives  map[int]*life   // by rank: the newest
 	places []process.Place // of the last plan
 	left   bool
 }
@@ -19,7 +22,7 @@ type team struct {
 func (p *Pool) Join(report func(process.Room)) process.Team {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	t := &team{pool: p, report: report}
+	t := &team{pool: p, report: report, lives: map[int]*life{}}
 	p.teams = append(p.teams, t)
 	t.tell("")
 	return t
@@ -62,7 +65,8 @@ func (t *team) Place(size int, keep []string) (process.Plan, error) {
 	p := t.pool
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	places, err := arrange(t.berths(), size, keep, t.places, p.Spread)
+	keep = t.settled(keep)
+	places, err := arrange(append(t.berths(), t.departing(keep)...), size, keep, t.places, p.Spread)
 	if err != nil {
 		return process.Plan{}, fmt.Errorf("host: %w", err)
 	}
@@ -84,6 +88,36 @@ func (t *team) Place(size int, keep []string) (process.Plan, error) {
 	return plan, nil
 }
 
+// settled is where ranks stay: none stays on a host that leaves, but those that live there still. Called with the pool's mu held.
+func (t *team) settled(keep []string) []string {
+	keep = slices.Clone(keep)
+	for rank, name := range keep {
+		l := t.pool.named(name)
+		if n := t.lives[rank]; l != nil && l.leaves && (n == nil || n.link != l || n.ended()) {
+			keep[rank] = ""
+		}
+	}
+	return keep
+}
+
+// departing are the hosts that leave and on which ranks stay until then. They have room for nobody else. Called with the pool's mu
+// held.
+func (t *team) departing(keep []string) (all []berth) {
+	for _, l := range t.pool.links {
+		if l.leaves && slices.Contains(keep, l.joined.Name) {
+			all = append(all, berth{l.joined.Name, l.joined.Reach, 0})
+		}
+	}
+	return all
+}
+
+// Grace is told how long ranks have when the agent of their host leaves.
+func (t *team) Grace(grace time.Duration) {
+	t.pool.mu.Lock()
+	defer t.pool.mu.Unlock()
+	t.grace = grace
+}
+
 // Launch launches on the host that the command names. It returns a *process.HostLostError when that is not there, or is lost
 // before it answers; and what went wrong there, in its words.
 func (t *team) Launch(id process.ID, c process.Command, o process.Observer) (process.Process, error) {
@@ -91,8 +125,9 @@ func (t *team) Launch(id process.ID, c process.Command, o process.Observer) (pro
 	l := t.pool.named(c.Host)
 	t.pool.numbers++
 	n := &life{
-		number: t.pool.numbers, id: id, team: t, link: l, command: c, observer: o, begun: make(chan struct{}),
+		number: t.pool.numbers, id: id, team: t, link: l, command: c, observer: o, grace: t.grace, begun: make(chan struct{}),
 	}
+	t.lives[id.Rank] = n
 	t.pool.mu.Unlock()
 	if l == nil {
 		return nil, &process.HostLostError{Host: c.Host, Why: "it is not there", Lives: []process.ID{id}}
@@ -130,6 +165,7 @@ func (t *team) Leave() {
 		return
 	}
 	t.left, t.places, t.report = true, nil, nil
+	clear(t.lives)
 	for i, other := range p.teams {
 		if other == t {
 			p.teams = append(p.teams[:i:i], p.teams[i+1:]...)

@@ -38,9 +38,10 @@ type agent struct {
 	tenure     *tenure
 	timer      *time.Timer
 	unguard    func()
-	why        string // it is ending
-	leaves     bool   // it was told to: it looks for no root any more
-	done       bool   // its root is
+	why        string    // it is ending
+	leaves     bool      // it was told to: it looks for no root any more
+	farewell   *farewell // while it does
+	done       bool      // its root is
 	deaf       bool
 	tenants    map[uint64]*tenant
 	arguments  map[uint64][]byte // that came before their launches
@@ -58,8 +59,9 @@ type state int
 const (
 	looking state = iota
 	serving
-	ending  // what it ran
-	parting // nothing of that is alive, and the root is told: then it looks again, or leaves
+	draining // it was told to leave: what it ran has its grace
+	ending   // what it ran
+	parting  // nothing of that is alive, and the root is told: then it looks again, or leaves
 	left
 )
 
@@ -67,6 +69,7 @@ const (
 type (
 	found  struct{ root string }
 	depart struct{}
+	hasten struct{}           // it has departed, and its ranks have no grace any more
 	pulse  struct{}           // its timer
 	deafen struct{ off bool } // of tests: as if the network were cut
 )
@@ -98,8 +101,9 @@ func (a *agent) Receive(ctx actor.Context) {
 	case *verdict:
 		a.judge(m)
 	case *depart:
-		a.leaves = true
-		a.conclude("its agent was stopped")
+		a.leave(time.Now())
+	case *hasten:
+		a.conclude(stoppedAgent)
 	case *notice:
 		a.say(control, codeNotice, m)
 	default:
@@ -109,10 +113,10 @@ func (a *agent) Receive(ctx actor.Context) {
 	a.flush()
 }
 
-// say sends the root something, if there is one. Of what ends because the agent leaves, that it leaves is all that is said: a rank
-// whose end came first would be started again, here.
+// say sends the root something, if there is one. Of what is killed because the agent leaves its root, that it leaves is all that is
+// said.
 func (a *agent) say(to int, c code, m any) {
-	if a.session != nil && (a.state == serving || c == codeLeaving) {
+	if a.session != nil && (a.serves() || c == codeLeaving) {
 		a.session.send(to, encode(c, m))
 	}
 }
@@ -140,6 +144,9 @@ func (a *agent) pulse(now time.Time) {
 		a.look(now)
 	case serving:
 		a.renew(now)
+	case draining:
+		a.renew(now)
+		a.press(now)
 	case parting:
 		a.part()
 	}
@@ -292,22 +299,41 @@ func (a *agent) extend() {
 
 // conclude ends what was run for a root. One that is still there is told when it has ended.
 func (a *agent) conclude(why string) {
-	if a.state == serving {
-		a.log("the root is left", "reason", why)
+	if a.serves() {
+		if len(a.tenants) > 0 {
+			a.log("the root is left, and its ranks are killed", "ranks", len(a.tenants), "reason", why)
+		} else {
+			a.log("the root is left", "reason", why)
+		}
 		a.state = ending
 		for _, t := range a.tenants {
 			t.end()
 		}
 		a.why = why
-	} else if a.state == looking && a.leaves {
-		a.finish(nil)
 	}
 }
+
+// serves holds while it owns ranks for a root that has not lost it.
+func (a *agent) serves() bool { return a.state == serving || a.state == draining }
+
+// leave ends the agent: at once where it has no root, and otherwise when nothing of its ranks is alive.
+func (a *agent) leave(now time.Time) {
+	a.leaves = true
+	switch a.state {
+	case looking:
+		a.finish(nil)
+	case serving:
+		a.drain(now)
+	}
+}
+
+// stoppedAgent is why an agent leaves that was told to.
+const stoppedAgent = "its agent was stopped"
 
 // settle tells the root, if that is still there, that nothing is alive any more.
 func (a *agent) settle() {
 	switch {
-	case a.state == ending && len(a.tenants) == 0:
+	case (a.state == ending || a.state == draining) && len(a.tenants) == 0:
 		if l, ok := a.Launcher.(process.Leaser); ok {
 			l.Lease(time.Time{})
 		}

@@ -20,7 +20,8 @@ type tenant struct {
 	id      process.ID
 	agent   *agent
 	windows [classes]transport.Balance
-	beat    bool // it was asked for heartbeats
+	beat    bool          // it was asked for heartbeats
+	grace   time.Duration // that its group gives it
 
 	// of the agent's actor
 	command process.Command
@@ -28,11 +29,12 @@ type tenant struct {
 	process process.Process
 	orders  []func(process.Process) // that came before there was one
 	exit    *process.Exit           // that came before its process
+	asked   bool                    // to end, by the root
 }
 
 func (a *agent) newTenant(m *launch) (*tenant, error) {
 	c, err := decodeCommand(m.Command)
-	t := &tenant{number: m.Life, id: process.ID{Rank: m.Rank, Generation: m.Generation}, agent: a, command: c, beat: c.Heartbeat > 0}
+	t := &tenant{number: m.Life, id: process.ID{Rank: m.Rank, Generation: m.Generation}, agent: a, command: c, beat: c.Heartbeat > 0, grace: m.Grace}
 	for i := range t.windows {
 		t.windows[i].Grant(window)
 	}
@@ -111,7 +113,7 @@ func (a *agent) tenantSays(m any) {
 	case *spawned:
 		a.spawned(m)
 	case *passed:
-		if a.tenants[m.tenant.number] == m.tenant && a.state == serving {
+		if a.tenants[m.tenant.number] == m.tenant && (a.state == serving || m.tenant.asked || !blames(m.code, m.message)) {
 			a.say(bulk, m.code, m.message)
 		}
 	case *ended:
@@ -128,8 +130,9 @@ func (a *agent) tenantSays(m any) {
 func (a *agent) spawned(m *spawned) {
 	t := m.tenant
 	if m.err != nil {
-		a.say(bulk, codeLaunched, &launched{Life: t.number, Err: faultOf(m.err)})
-		delete(a.tenants, t.number)
+		if delete(a.tenants, t.number); a.state == serving || t.asked {
+			a.say(bulk, codeLaunched, &launched{Life: t.number, Err: faultOf(m.err)})
+		}
 		return
 	}
 	t.process = m.process
@@ -145,23 +148,33 @@ func (a *agent) spawned(m *spawned) {
 
 // vacate is the end of a tenant: nothing of it is alive.
 func (a *agent) vacate(t *tenant) {
-	a.say(bulk, codeExited, &exited{t.number, exitOf(*t.exit)})
 	delete(a.tenants, t.number)
+	x := &exited{t.number, exitOf(*t.exit)}
+	if a.state != draining || a.farewell.end(x, t.asked) {
+		a.say(bulk, codeExited, x)
+	}
 }
 
 // obey carries out an order of the root's.
 func (a *agent) obey(m any) {
-	if a.state != serving {
+	if !a.serves() {
 		return
 	}
 	switch m := m.(type) {
 	case *launch:
-		a.launch(m)
+		if a.state == serving { // else it is answered by our leaving
+			a.launch(m)
+		}
 	case *argument:
-		a.argument(m)
+		if a.state == serving {
+			a.argument(m)
+		}
 	case *stop:
-		a.order(m.Life, func(p process.Process) { p.Stop(m.Reason, m.Grace) })
+		if a.bid(m.Life) {
+			a.order(m.Life, func(p process.Process) { p.Stop(m.Reason, m.Grace) })
+		}
 	case *kill:
+		a.bid(m.Life)
 		a.order(m.Life, process.Process.Kill)
 	case *dump:
 		a.order(m.Life, process.Process.Dump)
@@ -184,6 +197,20 @@ func (a *agent) obey(m any) {
 	}
 }
 
+// bid notes that the root asks a life to end. It reports whether that is news for the life, which has one grace.
+func (a *agent) bid(life uint64) bool {
+	if t := a.tenants[life]; t != nil {
+		t.asked = true
+	}
+	if a.state != draining {
+		return true
+	}
+	if x := a.farewell.answer(life); x != nil {
+		a.say(bulk, codeExited, x)
+	}
+	return false
+}
+
 func (a *agent) order(life uint64, do func(process.Process)) {
 	switch t := a.tenants[life]; {
 	case t == nil:
@@ -196,6 +223,10 @@ func (a *agent) order(life uint64, do func(process.Process)) {
 
 func (a *agent) launch(m *launch) {
 	if a.tenants[m.Life] != nil {
+		return
+	}
+	if a.Slots > 0 && len(a.tenants) >= a.Slots {
+		a.say(bulk, codeLaunched, &launched{Life: m.Life, Err: faultOf(a.full())})
 		return
 	}
 	t, err := a.newTenant(m)
@@ -211,6 +242,15 @@ func (a *agent) launch(m *launch) {
 	delete(a.arguments, m.Life)
 	t.command.Argument = value
 	t.begin()
+}
+
+// full says that there is no slot left, whatever the root thinks.
+func (a *agent) full() error {
+	has := fmt.Sprintf("%d slots, and all are taken", a.Slots)
+	if a.Slots == 1 {
+		has = "1 slot, and it is taken"
+	}
+	return fmt.Errorf("%w: host %s has %s: give its agent more (--slots), or take fewer ranks of each host (--per-host)", process.ErrNoRoom, a.Name, has)
 }
 
 func (a *agent) argument(m *argument) {

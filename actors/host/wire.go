@@ -34,17 +34,18 @@ const (
 	codeGone    code = 6 // root to agent: there is no such session
 	codeInvite  code = 7 // root to agent: come
 
-	codeLaunched code = 20 // agent to root
-	codeSaid     code = 21
-	codeOutput   code = 22
-	codeProbed   code = 23
-	codeBroken   code = 24
-	codeExited   code = 25
-	codeChecked  code = 26
-	codePort     code = 27
-	codeLeaving  code = 28
-	codeNotice   code = 29
-	codeBeats    code = 30
+	codeLaunched  code = 20 // agent to root
+	codeSaid      code = 21
+	codeOutput    code = 22
+	codeProbed    code = 23
+	codeBroken    code = 24
+	codeExited    code = 25
+	codeChecked   code = 26
+	codePort      code = 27
+	codeLeaving   code = 28
+	codeNotice    code = 29
+	codeBeats     code = 30
+	codeDeparting code = 31
 
 	codeLaunch   code = 40 // root to agent
 	codeArgument code = 41
@@ -141,16 +142,20 @@ type (
 	notice struct {
 		Text string `msgpack:"text"`
 	}
+	departing struct {
+		Why string `msgpack:"why"` // nothing new is wanted: the agent leaves when its ranks have ended
+	}
 	beats struct {
 		Lives []uint64 `msgpack:"lives"`
 	}
 
 	launch struct {
-		Life       uint64 `msgpack:"life"`
-		Rank       int    `msgpack:"rank"`
-		Generation int    `msgpack:"generation"`
-		Command    []byte `msgpack:"command"`            // JSON, without its argument
-		Argument   bool   `msgpack:"argument,omitempty"` // that comes in the other lane
+		Life       uint64        `msgpack:"life"`
+		Rank       int           `msgpack:"rank"`
+		Generation int           `msgpack:"generation"`
+		Command    []byte        `msgpack:"command"`            // JSON, without its argument
+		Argument   bool          `msgpack:"argument,omitempty"` // that comes in the other lane
+		Grace      time.Duration `msgpack:"grace,omitempty"`    // that its group gives it, should the agent leave
 	}
 	argument struct {
 		Life  uint64 `msgpack:"life"`
@@ -215,7 +220,7 @@ var codes = map[code]func() any{
 	codeGone: fresh[gone], codeInvite: fresh[invite],
 	codeLaunched: fresh[launched], codeSaid: fresh[said], codeOutput: fresh[output], codeProbed: fresh[probed],
 	codeBroken: fresh[broken], codeExited: fresh[exited], codeChecked: fresh[checked], codePort: fresh[port],
-	codeLeaving: fresh[leaving], codeNotice: fresh[notice], codeBeats: fresh[beats],
+	codeLeaving: fresh[leaving], codeNotice: fresh[notice], codeBeats: fresh[beats], codeDeparting: fresh[departing],
 	codeLaunch: fresh[launch], codeArgument: fresh[argument], codeStop: fresh[stop], codeKill: fresh[kill], codeDump: fresh[dump],
 	codePost: fresh[post], codeSignal: fresh[signal], codeCheck: fresh[check], codeTaken: fresh[taken],
 	codePortUse: fresh[portUse], codePortFree: fresh[portFree], codeClosing: fresh[closing],
@@ -289,7 +294,7 @@ type fault struct {
 // conditions are those errors of a host's that somebody may ask for.
 var conditions = map[string]error{
 	"process.ErrLink": process.ErrLink, "process.ErrNoResult": process.ErrNoResult, "process.ErrProbe": process.ErrProbe,
-	"process.ErrNotReady": process.ErrNotReady, "process.ErrMainNotCalled": process.ErrMainNotCalled,
+	"process.ErrNotReady": process.ErrNotReady, "process.ErrNoRoom": process.ErrNoRoom, "process.ErrMainNotCalled": process.ErrMainNotCalled,
 	"stage.ErrSettings": stage.ErrSettings, "exec.ErrNotFound": exec.ErrNotFound, "exec.ErrDot": exec.ErrDot,
 	"fs.ErrNotExist": fs.ErrNotExist, "fs.ErrPermission": fs.ErrPermission, "errors.ErrUnsupported": errors.ErrUnsupported,
 	"transport.ErrVersion": transport.ErrVersion, "transport.ErrTooLarge": transport.ErrTooLarge,

@@ -31,6 +31,12 @@ type Team interface {
 	Leave()
 }
 
+// A Gracious is a [Team] whose hosts may leave while they run ranks of its group.
+type Gracious interface {
+	// Grace is told how long the ranks of the group have from the polite to the final signal then.
+	Grace(time.Duration)
+}
+
 // Room says how many ranks the hosts of a [Placer] can run for a group, those that it runs included.
 type Room struct {
 	Ranks int    // how many places there are; a multiple of the places of a host where ranks must fill their hosts

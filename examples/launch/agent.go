@@ -24,8 +24,9 @@ const agentHelp = `Make this machine a host of a group that a launch on another 
 The agent joins it, runs the ranks that it is given, and kills them when it does not hear of that
 launch for a lease. Ranks find the agent's environment and directory, and what launch gives them.
 
-First Ctrl-C: leave, the ranks are killed and counted as those of a host that is lost. Second: leave
-at once. Exit status: 0 when the launch is done, or the agent was told to leave; 1 when there was no
+First Ctrl-C or SIGTERM: leave: the launch starts nothing here any more, the ranks are stopped and have
+the launch's --grace; they count as those of a host that is lost. Second: kill them. Third: leave at
+once. Exit status: 0 when the launch is done, or the agent was told to leave; 1 when there was no
 launch to be found (--patience), or it refuses this host; 2 for bad usage.`
 
 // An agentCommand is launch agent.
@@ -42,6 +43,7 @@ type agentFlags struct {
 	cluster   string
 	stay      bool
 	patience  time.Duration
+	grace     time.Duration
 }
 
 // agentCommand is launch agent. A program of that name is run by launch -- agent.
@@ -86,6 +88,7 @@ func (a *agentFlags) register(s *pflag.FlagSet) {
 	s.StringVar(&a.cluster, "cluster", "", "`NAME` of the launch there")
 	s.BoolVar(&a.stay, "stay", false, "wait for the next launch when this one is done")
 	s.DurationVar(&a.patience, "patience", 0, "how long to look for a launch, at the start and after a loss (0: for ever)")
+	s.DurationVar(&a.grace, "grace", 0, "how long ranks have at the most when this host leaves (0: as the launch's --grace)")
 	s.StringSliceVar(&a.without, "without", nil, "protections to leave out: any of `cgroup,watchdog,deathsig`")
 }
 
@@ -104,6 +107,8 @@ func (a *agentFlags) check() error {
 			strings.Join(a.etcd, ","))
 	case a.patience < 0:
 		return usage("--patience %v: a time cannot be negative", a.patience)
+	case a.grace < 0:
+		return usage("--grace %v: a time cannot be negative; for none at all, write 1ns", a.grace)
 	}
 	to, _, err := net.SplitHostPort(a.join)
 	switch {
@@ -145,7 +150,7 @@ func (a *agentFlags) serve(stderr io.Writer) (int, error) {
 	}
 	tells := newTeller(func(format string, args ...any) { fmt.Fprintf(stderr, "launch: "+format+"\n", args...) })
 	defer tells.end()
-	ctx, done := untilTold(tells)
+	ctx, kill, done := untilTold(tells)
 	defer done()
 	secure, _, err := (&hosts{certs: a.certs}).trust()
 	if err != nil {
@@ -158,6 +163,7 @@ func (a *agentFlags) serve(stderr io.Writer) (int, error) {
 	tells.say("this host has %s, %s; it %s", count(slots, "slot"), launcher.Containment(), a.looks())
 	err = host.Serve(ctx, host.AgentConfig{
 		Join: a.join, Listen: a.listen, Advertise: a.advertise, Token: a.token, Name: a.name, Slots: slots, Stay: a.stay, Patience: a.patience,
+		Grace: a.grace, Kill: kill,
 		Launcher: launcher, Muster: musterVersion(), Logger: slog.New(tells), TLS: secure, Roots: roots,
 	})
 	if sought := found(); sought != nil && err == nil {
@@ -215,8 +221,8 @@ func (a *agentFlags) wrong(err error) error {
 	return usage("agent: %s", strings.TrimPrefix(oneLine(err), "host: "))
 }
 
-// untilTold is a context that the first signal ends. The second leaves at once: the ranks die with us.
-func untilTold(tells *teller) (context.Context, func()) {
+// untilTold is a context that the first signal ends. The second closes kill, and the third leaves at once: the ranks die with us.
+func untilTold(tells *teller) (_ context.Context, kill chan struct{}, done func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	c := make(chan os.Signal, 4)
 	wanted := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
@@ -224,22 +230,27 @@ func untilTold(tells *teller) (context.Context, func()) {
 		wanted = append(wanted, syscall.SIGHUP)
 	}
 	signal.Notify(c, wanted...)
-	over := make(chan struct{})
+	kill, over := make(chan struct{}), make(chan struct{})
 	go func() { // ends with done
 		for n := 1; ; n++ {
 			select {
 			case sig := <-c:
-				if n > 1 {
+				switch n {
+				case 1:
+					tells.say("%s: leaving; ranks that run here are stopped (again to kill them)", sig)
+					cancel(&interruptedError{sig.(syscall.Signal)})
+				case 2:
+					tells.say("%s: killing the ranks (again to leave at once)", sig)
+					close(kill)
+				default:
 					os.Exit(exitSignal + int(sig.(syscall.Signal)))
 				}
-				tells.say("%s: leaving, and killing the ranks of this host (again to leave at once)", sig)
-				cancel(&interruptedError{sig.(syscall.Signal)})
 			case <-over:
 				return
 			}
 		}
 	}()
-	return ctx, func() {
+	return ctx, kill, func() {
 		signal.Stop(c)
 		close(over)
 		cancel(nil)

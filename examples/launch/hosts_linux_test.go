@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net"
+	"os"
 	"regexp"
 	"strings"
 	"syscall"
@@ -267,6 +268,91 @@ func TestLeaving(t *testing.T) {
 	b.wants(0)
 	spare.wants(0)
 	second.gone(t)
+}
+
+// TestLeavingGracefully: the ranks of a host that leaves have their grace, in which they are heard; the launch knows at once, starts
+// nothing there, and goes on elsewhere when they have ended. That is one failure.
+func TestLeavingGracefully(t *testing.T) {
+	processtest.Check(t)
+	report := tmp(t, "report.json")
+	root, addr := startRoot(t, "--hosts", "2", "--per-host", "2", "--max-restarts", "1", "--report", report, "--", "sh", "-c",
+		`trap 'echo saved $RANK; exit 3' TERM; echo gen $MUSTER_GENERATION; [ $MUSTER_GENERATION = 0 ] || exit 0; while :; do sleep 0.05; done`)
+	a := startAgent(t, addr, "a")
+	root.stderr.await(t, 1, "host a has joined")
+	b := startAgent(t, addr, "b")
+	root.stderr.await(t, 1, "host b has joined")
+	spare := startAgent(t, addr, "spare")
+	root.stderr.await(t, 1, "host spare has joined")
+	root.stdout.await(t, 4, "gen 0")
+	a.signal(syscall.SIGTERM)
+	root.wants(0)
+	for _, agent := range []*cli{a, b, spare} {
+		agent.wants(0)
+	}
+	root.stdout.await(t, 4, "saved [0-3]") // those on the other host are stopped for the restart
+	for _, want := range []string{
+		`launch: host a leaves: its agent was stopped\n`, `launch: host a is lost: its agent was stopped\n`,
+		`launch: rank [01] failed \(generation 0\): host a is lost: its agent was stopped \(with ranks 0-1\); restart 1 of 1`,
+	} {
+		root.stderr.await(t, 1, want)
+	}
+	want := "launch: terminated: leaving; ranks that run here are stopped (again to kill them)\n" +
+		"launch: the launch is left when what runs for it has ended: 2 ranks\nlaunch: terminated: this host has left\n"
+	if says := a.stderr.String(); !strings.HasSuffix(says, want) {
+		t.Errorf("no %q in %q", want, says)
+	}
+	if r := readReport(t, report); r.Restarts != 1 || len(r.Failures) != 2 {
+		t.Errorf("report %+v", r)
+	}
+}
+
+// TestLeavingAtOnce: a second signal kills the ranks of a host that leaves, and a third leaves without waiting for that.
+func TestLeavingAtOnce(t *testing.T) {
+	processtest.Check(t)
+	stubborn := []string{"--hosts", "1", "--grace", "1000s", "--lease", "1s", "--", "sh", "-c", `trap '' TERM; echo pid $$; while :; do sleep 0.05; done`}
+	root, addr := startRoot(t, stubborn...)
+	a := startAgent(t, addr, "a")
+	ranks := hold(t, root.stdout.await(t, 1, `pid (\d+)`))
+	a.signal(syscall.SIGTERM)
+	root.stderr.await(t, 1, "host a leaves")
+	a.signal(syscall.SIGINT)
+	a.wants(0)
+	ranks.gone(t)
+	if want := "launch: interrupt: killing the ranks (again to leave at once)\n"; !strings.Contains(a.stderr.String(), want) {
+		t.Errorf("no %q", want)
+	}
+	root.wants(1)
+
+	root, addr = startRoot(t, stubborn...)
+	a = startAgent(t, addr, "a")
+	ranks = hold(t, root.stdout.await(t, 1, `pid (\d+)`))
+	for _, sig := range []syscall.Signal{syscall.SIGSTOP, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGCONT} {
+		a.signal(sig) // it finds three at once
+	}
+	if code := a.end(); code <= 128 {
+		t.Errorf("exit status %d, want that of a signal", code)
+	}
+	ranks.ended(t) // by the watchdog
+	root.wants(1)
+}
+
+// TestLeavingAlone: an agent whose root does not answer asks its ranks to end, kills them after their grace, and leaves.
+func TestLeavingAlone(t *testing.T) {
+	processtest.Check(t)
+	asked := tmp(t, "asked")
+	root, addr := startRoot(t, "--hosts", "1", "--lease", "10m", "--", "sh", "-c",
+		`trap 'echo asked >>"$0"' TERM; echo pid $$; while :; do sleep 0.05; done`, asked)
+	a := startAgent(t, addr, "a", "--grace", "300ms")
+	ranks := hold(t, root.stdout.await(t, 1, `pid (\d+)`))
+	root.signal(syscall.SIGSTOP)
+	a.signal(syscall.SIGTERM)
+	a.wants(0)
+	ranks.gone(t)
+	if text, err := os.ReadFile(asked); string(text) != "asked\n" {
+		t.Errorf("%q, %v: it is to be asked once", text, err)
+	}
+	root.signal(syscall.SIGKILL)
+	_ = root.end()
 }
 
 // TestSelf: the machine of the root is a host, too.

@@ -94,6 +94,8 @@ func (t *teller) Handle(_ context.Context, r slog.Record) error {
 			parts = append(parts, oneLine(v))
 		case string:
 			parts = append(parts, v)
+		case int64:
+			parts = append(parts, count(int(v), strings.TrimSuffix(a.Key, "s")))
 		default:
 			parts = append(parts, fmt.Sprintf("%s %v", a.Key, v))
 		}
@@ -108,9 +110,11 @@ func (t *teller) Handle(_ context.Context, r slog.Record) error {
 
 // phrases are what pool and agent log, in words of the command line.
 var phrases = map[string]string{
-	"joined":                        "joined the launch",
-	"the root is left":              "the launch is left, and what ran for it is killed",
-	"the root cannot be joined yet": "no launch can be joined yet",
+	"joined":           "joined the launch",
+	"the root is left": "the launch is left",
+	"the root is left, and its ranks are killed": "the launch is left, and what runs for it is killed",
+	"the root is left when the ranks have ended": "the launch is left when what runs for it has ended",
+	"the root cannot be joined yet":              "no launch can be joined yet",
 }
 
 // WithAttrs returns the same handler: nobody who logs here uses it.
