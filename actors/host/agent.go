@@ -167,7 +167,7 @@ func towards(root string) (string, error) {
 // newAgent returns an agent whose root reaches it in a system, at an address.
 func newAgent(system *actor.ActorSystem, c AgentConfig, addr string) *agent {
 	return &agent{
-		AgentConfig: c, system: system, addr: addr, id: newName(), root: c.Join, began: time.Now(),
+		AgentConfig: c, system: system, addr: addr, id: newName(), speaks: spoken, root: c.Join, began: time.Now(),
 		tenants: map[uint64]*tenant{}, arguments: map[uint64][]byte{}, ports: map[int]*process.Port{}, over: make(chan struct{}),
 	}
 }

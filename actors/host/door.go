@@ -87,9 +87,8 @@ func (d *door) outside(ctx actor.Context, body []byte) {
 
 // admit returns why an agent is not let in, and whether it is no use to ask again.
 func (d *door) admit(j *join, peer string) (final bool, err error) {
-	if j.Min > maxVersion || j.Max < minVersion {
-		return true, fmt.Errorf("it speaks versions %d to %d, this root %d to %d: use the same release of Muster on both (%s there)",
-			j.Min, j.Max, minVersion, maxVersion, j.Muster)
+	if theirs, ours := (span{j.Min, j.Max}), d.pool.speaks; theirs.min > ours.max || theirs.max < ours.min {
+		return true, fmt.Errorf("it speaks %v, this root %v: use the same release of Muster on both (%s there)", theirs, ours, j.Muster)
 	}
 	if j.Name == "" || len(j.Name) > maxName || j.Addr == "" || j.Reach == "" || j.Capacity.Slots <= 0 || len(j.Ports) > sparePorts {
 		return true, fmt.Errorf("it says too little of itself: name %q, address %q, %d slots", j.Name, j.Addr, j.Capacity.Slots)
@@ -149,6 +148,6 @@ func (d *door) open(ctx actor.Context, agent *actor.PID, j *join) {
 
 func (d *door) welcome(l *link) {
 	d.pool.send(l.agent, outside(codeWelcome, &welcome{
-		Version: min(l.joined.Max, maxVersion), Session: l.session.id, Nonce: l.joined.Nonce, Lease: d.pool.lease, Root: d.pool.id,
+		Version: min(l.joined.Max, d.pool.speaks.max), Session: l.session.id, Nonce: l.joined.Nonce, Lease: d.pool.lease, Root: d.pool.id,
 	}))
 }

@@ -26,6 +26,7 @@ type Pool struct {
 	Config
 	lease  time.Duration
 	id     string
+	speaks span
 	system *actor.ActorSystem
 	engine *engine.Engine // nil where all agents live in our own system
 	door   *actor.PID
@@ -75,7 +76,7 @@ func Open(c Config) (*Pool, error) {
 // newPool opens a pool whose agents reach it in a system.
 func newPool(system *actor.ActorSystem, c Config) (*Pool, error) {
 	p := &Pool{
-		Config: c, lease: cmp.Or(c.Lease, DefaultLease), id: newName(), system: system, sessions: map[uint64]*link{},
+		Config: c, lease: cmp.Or(c.Lease, DefaultLease), id: newName(), speaks: spoken, system: system, sessions: map[uint64]*link{},
 		agents: map[string]*link{},
 		ports:  map[*link][]int{}, reports: map[int]func(string){}, changed: make(chan struct{}), stop: func() {},
 	}

@@ -71,13 +71,19 @@ func (w *town) settleWith(c AgentConfig) *resident {
 	if err := a.open("agent-" + c.Name + "-" + a.id); err != nil {
 		w.t.Fatal(err)
 	}
-	ctx, leave := context.WithCancel(context.Background())
-	h := &resident{agent: a, leave: leave, done: make(chan error, 1)}
-	go func() { h.done <- a.serve(ctx) }()
-	w.hosts[c.Name] = h
+	h := w.reside(a)
 	if _, err := w.pool.Await(w.ctx, before+1, 0, 0); err != nil {
 		w.t.Fatal(err)
 	}
+	return h
+}
+
+// reside has an agent serve until the test is over.
+func (w *town) reside(a *agent) *resident {
+	ctx, leave := context.WithCancel(context.Background())
+	h := &resident{agent: a, leave: leave, done: make(chan error, 1)}
+	go func() { h.done <- a.serve(ctx) }()
+	w.hosts[a.Name] = h
 	return h
 }
 

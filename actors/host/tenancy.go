@@ -23,6 +23,7 @@ type agent struct {
 	addr   string // of its engine
 	actor  string // its name there
 	id     string
+	speaks span
 	root   string // the address; "" while none is known
 	began  time.Time
 	over   chan struct{} // closed when it has done all it will do
@@ -178,7 +179,7 @@ const joinEvery = 250 * time.Millisecond
 
 func (a *agent) join() *join {
 	j := &join{
-		Min: minVersion, Max: maxVersion, Agent: a.id, Life: a.life, Nonce: a.nonce, Name: a.Name, Addr: a.addr, Actor: a.actor, Reach: a.Reach,
+		Min: a.speaks.min, Max: a.speaks.max, Agent: a.id, Life: a.life, Nonce: a.nonce, Name: a.Name, Addr: a.addr, Actor: a.actor, Reach: a.Reach,
 		Token: a.Token, Capacity: capacity(a.Slots), Containment: a.Launcher.Containment(), Muster: a.Muster,
 		System: runtime.GOOS + "/" + runtime.GOARCH,
 	}
@@ -269,7 +270,12 @@ func (a *agent) refused(m *refused) {
 
 // enter begins to serve. The lease counts from when this was asked for.
 func (a *agent) enter(m *welcome) {
-	if a.state != looking || m.Nonce != a.nonce || m.Version != maxVersion || m.Lease < MinLease || m.Lease > MaxLease {
+	if a.state != looking || m.Nonce != a.nonce {
+		return
+	}
+	if !a.speaks.has(m.Version) || m.Lease < MinLease || m.Lease > MaxLease { // it takes no notice of what was said
+		a.answered = true
+		a.hinder(fmt.Sprintf("it wants to speak version %d, with a lease of %v: this host speaks %v", m.Version, m.Lease, a.speaks))
 		return
 	}
 	a.state, a.tries, a.done, a.hindrance = serving, 0, false, ""

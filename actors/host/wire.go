@@ -15,11 +15,22 @@ import (
 	"github.com/go-muster/muster/transport"
 )
 
-// The versions of what root and agent tell each other that this package speaks.
-const (
-	minVersion = 1
-	maxVersion = 1
-)
+// A span is the versions of what root and agent tell each other that one of them speaks. They speak the highest that both do.
+// Join, Refused and Invite, and the header of their frames, are the same in all.
+type span struct{ min, max int }
+
+// spoken is what this package speaks.
+var spoken = span{1, 1}
+
+func (s span) has(version int) bool { return s.min <= version && version <= s.max }
+
+// String is "version 1", or "versions 1 to 3".
+func (s span) String() string {
+	if s.min == s.max {
+		return fmt.Sprintf("version %d", s.min)
+	}
+	return fmt.Sprintf("versions %d to %d", s.min, s.max)
+}
 
 // A code is the first byte of a message, before its msgpack map.
 type code byte
