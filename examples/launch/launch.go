@@ -40,6 +40,7 @@ func launch(f *flags, args []string, stdout, stderr io.Writer) (int, error) {
 
 // runGroup runs a group and returns the exit status; what says in lines what it is, for a dry run.
 func (f *flags) runGroup(spec supervisor.Spec, what []string, stdout, stderr io.Writer) (int, error) {
+	running, engine := putOffCollection(), startEngine()
 	launcher, err := f.launcher()
 	if err != nil {
 		return 0, err
@@ -55,7 +56,6 @@ func (f *flags) runGroup(spec supervisor.Spec, what []string, stdout, stderr io.
 		dryRun(stdout, spec, launcher, what)
 		return 0, nil
 	}
-	running := putOffCollection()
 	sinks, err := openSinks(f, spec, stdout, stderr)
 	if err != nil {
 		return 0, err
@@ -78,8 +78,8 @@ func (f *flags) runGroup(spec supervisor.Spec, what []string, stdout, stderr io.
 	defer sinks.reach.server.Close()
 	signals.stopSelf, signals.leave = sinks.stopSelf, sinks.leave
 	group, err := supervisor.Start(context.Background(), spec,
-		append(sinks.options(), supervisor.WithObserver(running), supervisor.WithLauncher(sinks.cockpit.watch(launcher)),
-			supervisor.WithJournalNote(f.origin.note()))...)
+		append(sinks.options(), supervisor.WithSystem(<-engine), supervisor.WithObserver(running),
+			supervisor.WithLauncher(sinks.cockpit.watch(launcher)), supervisor.WithJournalNote(f.origin.note()))...)
 	sinks.reach.begin(group, signals)
 	if err != nil {
 		return 0, err

@@ -23,6 +23,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -39,13 +40,12 @@ func main() {
 func run(args []string, stdout, stderr io.Writer) int {
 	code := 0
 	cmd := command(&code, stdout, stderr)
-	subcommands := append(runsCommands(&code, stdout, stderr),
-		agentCommand(&code, stderr), certsCommand(stdout), resumeCommand(&code, stdout, stderr), upCommand(&code, stdout, stderr), replayCommand(stdout, stderr), versionCommand(stdout), completionCommand(stdout))
-	if len(args) > 0 && isWord(args[0], subcommands) {
-		addWords(cmd, subcommands)
+	subcommands := sync.OnceValue(func() []*cobra.Command { return allWords(&code, stdout, stderr) })
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") && isWord(args[0], subcommands()) {
+		addWords(cmd, subcommands())
 	}
 	if len(args) > 0 && args[0] == cobra.ShellCompRequestCmd {
-		for _, c := range append(subcommands, cmd) {
+		for _, c := range append(subcommands(), cmd) {
 			describe(c)
 		}
 	}
@@ -54,6 +54,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return complain(stderr, meant(err, args, subcommands))
 	}
 	return code
+}
+
+// allWords makes the subcommands. Their flags take a while, so they are made when one of them may be meant.
+func allWords(code *int, stdout, stderr io.Writer) []*cobra.Command {
+	return append(runsCommands(code, stdout, stderr),
+		agentCommand(code, stderr), certsCommand(stdout), resumeCommand(code, stdout, stderr), upCommand(code, stdout, stderr),
+		replayCommand(stdout, stderr), versionCommand(stdout), completionCommand(stdout))
 }
 
 // complain prints an error in one line, or what is wrong with a file in a line each, and returns its exit status.

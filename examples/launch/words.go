@@ -43,7 +43,7 @@ func flagError(cmd *cobra.Command, err error) error {
 }
 
 // meant adds to the error of a program that is not there, or is none, the word of ours that is spelt like it, or runs it.
-func meant(err error, args []string, subcommands []*cobra.Command) error {
+func meant(err error, args []string, subcommands func() []*cobra.Command) error {
 	missing, forbidden := errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrPermission)
 	switch {
 	case len(args) == 0 || !missing && !forbidden:
@@ -54,7 +54,7 @@ func meant(err error, args []string, subcommands []*cobra.Command) error {
 		return err
 	}
 	words := &cobra.Command{SuggestionsMinimumDistance: min(2, len(args[0])/2)}
-	words.AddCommand(append(subcommands, helpCommand(words))...)
+	words.AddCommand(append(subcommands(), helpCommand(words))...)
 	if near := words.SuggestionsFor(args[0]); len(near) > 0 {
 		return fmt.Errorf("%w (did you mean launch %s?)", err, near[0])
 	}
