@@ -717,19 +717,17 @@ class Tree:
             error, fit.lost = origin, True
 
     def steps(self, trace, fit):
-        import traceback
-
-        places = fit.some(list(traceback.walk_tb(trace)), FRAMES // 2, FRAMES // 2)
+        places = fit.some(walk(trace), FRAMES // 2, FRAMES // 2)
         found = [self.held(frame, fit) for frame, _ in reversed(places)]  # of the innermost frames first
         return [
             filled({
-                "file": fit.text(step.filename, 4 * ATTRIBUTE),
-                "line": step.lineno or 0,
-                "function": fit.text(step.name, ATTRIBUTE),
-                "code": fit.text(step.line or "", ATTRIBUTE),
+                "file": fit.text(frame.f_code.co_filename, 4 * ATTRIBUTE),
+                "line": number or 0,
+                "function": fit.text(frame.f_code.co_name, ATTRIBUTE),
+                "code": fit.text(code, ATTRIBUTE),
                 "locals": held,
             })
-            for step, held in zip(traceback.StackSummary.extract(places), reversed(found))
+            for (frame, number), code, held in zip(places, codes(places), reversed(found))
         ]
 
     def held(self, frame, fit):
@@ -785,6 +783,61 @@ class Variables:
             pending += (shown.__context__, error.__context__), (shown.__cause__, error.__cause__)
 
 
+def walk(trace):
+    """Return the frames of a traceback with the line that each is at, the innermost last."""
+    places = []
+    while trace is not None:
+        places.append((trace.tb_frame, trace.tb_lineno))
+        trace = trace.tb_next
+    return places
+
+
+def codes(places):
+    """Return the line of code of each place, empty where there is none to be had.
+
+    linecache knows them all. To import it takes longer than everything else that is done about an exception, and everybody
+    waits: it is asked where the program has imported it, and where a look at the files does not do.
+    """
+    if "linecache" not in sys.modules:
+        try:
+            return plain_codes(places)
+        except (OSError, ValueError):
+            pass
+    import linecache
+
+    for name in {frame.f_code.co_filename for frame, _ in places}:
+        linecache.checkcache(name)
+    found = []
+    for frame, number in places:
+        try:
+            found.append(linecache.getline(frame.f_code.co_filename, number or 0, frame.f_globals).strip())
+        except SyntaxError:  # before Python 3.10: what is there is no source
+            found.append("")
+    return found
+
+
+def plain_codes(places):
+    """Return codes of files in UTF-8, as most are; what else there is, is an OSError or a ValueError."""
+    files = {}
+    for frame, _ in places:
+        name = frame.f_code.co_filename
+        if name not in files:
+            files[name] = () if name.startswith("<") else source_lines(name)
+    found = []
+    for frame, number in places:
+        lines = files[frame.f_code.co_filename]
+        found.append(lines[number - 1].strip() if number and number <= len(lines) else "")
+    return found
+
+
+def source_lines(name):
+    with open(name, encoding="utf-8") as file:
+        lines = [line.lstrip("\ufeff") for line in file]
+    if any("coding" in line and "utf-8" not in line.lower() for line in lines[:2]):
+        raise ValueError("another encoding")
+    return lines
+
+
 def defined(kind):
     from types import BuiltinFunctionType, FunctionType, ModuleType
 
@@ -821,13 +874,15 @@ def told(error, variables=None, chain=True):
 def printed(error, variables=None, chain=True):
     """Return the text that Python prints; without its chain, of this exception alone; with variables, under each frame."""
     import io
-    import traceback
 
+    plain = chain and sys.version_info < (3, 13)  # from then on Python itself prints with the module traceback
+    if variables or not plain:
+        import traceback
     if variables:
         shown = traceback.TracebackException(type(error), error, error.__traceback__)
         variables.annotate(shown, error)
         return "".join(shown.format(chain=chain))
-    if not chain or sys.version_info >= (3, 13):  # from then on Python itself prints with this module
+    if not plain:
         return "".join(traceback.format_exception(type(error), error, error.__traceback__, chain=chain))
     stderr = sys.stderr
 

@@ -3,9 +3,12 @@
 import hashlib
 import json
 import os
+import subprocess
 import sys
+import tempfile
 import types
 import unittest
+import zipfile
 from unittest import mock
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -308,6 +311,73 @@ class Limits(unittest.TestCase):
         with mock.patch.object(shim, "MESSAGE", 300):
             body = shim.unpack(shim.report(error, {"pid": 7}))[0]
         self.assertEqual((count(body), body["truncated"], body["pid"]), (1, True, 7))
+
+
+class Code(unittest.TestCase):
+    """The lines of code beside a traceback are those of linecache, with and without it."""
+
+    def places(self, name, data, line):
+        source = "\n" * (line - 1) + "raise ValueError"
+        if data is not None:
+            with open(name, "wb") as file:
+                file.write(data)
+        try:
+            exec(compile(source, name, "exec"), {"__name__": "x"})
+        except ValueError as error:
+            return [shim.walk(error.__traceback__)[-1]]
+
+    def check(self, places, code):
+        import linecache
+
+        self.assertEqual([code], shim.codes(places))
+        with mock.patch.dict(sys.modules):
+            del sys.modules["linecache"]
+            self.assertEqual([code], shim.codes(places))
+        linecache.clearcache()
+
+    def test_files(self):
+        latin = "# coding: latin-1\nraise ValueError # \xe9".encode("latin-1")
+        with tempfile.TemporaryDirectory() as there:
+            for name, data, line, code in [
+                ("plain", b"\n  raise ValueError # \xc3\xa9\n", 2, "raise ValueError # \xe9"),
+                ("dos", b"\r\nraise ValueError\r\n", 2, "raise ValueError"),
+                ("mark", b"\xef\xbb\xbfraise ValueError", 1, "raise ValueError"),
+                ("cookie", b"# -*- coding: utf-8 -*-\nraise ValueError", 2, "raise ValueError"),
+                ("latin", latin, 2, "raise ValueError # \xe9"),
+                ("feed", b"\x0c\n\x0craise ValueError", 2, "raise ValueError"),
+                ("short", b"pass\n", 3, ""),
+                ("binary", b"\xff\xfe\n\xff", 2, ""),
+                ("missing", None, 1, ""),
+            ]:
+                with self.subTest(name):
+                    self.check(self.places(os.path.join(there, name), data, line), code)
+
+    def test_what_is_no_file(self):
+        self.check(self.places("<string>", None, 1), "")
+
+    def test_a_loader_that_has_the_source(self):
+        with tempfile.TemporaryDirectory() as there:
+            archive = os.path.join(there, "code.zip")
+            with zipfile.ZipFile(archive, "w") as file:
+                file.writestr("in_a_zip.py", "def fail():\n    raise ValueError('zip')\n")
+            with mock.patch.object(sys, "path", [archive]):
+                import in_a_zip
+            try:
+                in_a_zip.fail()
+            except ValueError as error:
+                self.check(shim.walk(error.__traceback__)[-1:], "raise ValueError('zip')")
+
+    def test_nothing_that_takes_long_is_imported(self):
+        code = (
+            "import sys, types; shim = types.ModuleType('shim'); exec(open(sys.argv[1]).read(), vars(shim))\n"
+            "try:\n    open('/nonexistent/file')\n"
+            "except OSError as error:\n    shim.report(error, {})\n"
+            "print([name for name in ('traceback', 'linecache', 'tokenize', 're') if name in sys.modules])"
+        )
+        script = os.path.join(HERE, "shim.py")
+        said = subprocess.run([sys.executable, "-S", "-c", code, script], stdout=subprocess.PIPE, check=True).stdout
+        wanted = b"[]\n" if sys.version_info < (3, 13) else said  # Python itself prints with traceback from then on
+        self.assertEqual(wanted, said)
 
 
 class Description(unittest.TestCase):
