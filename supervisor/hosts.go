@@ -32,13 +32,10 @@ func (r *root) join(ctx actor.Context) {
 	}
 	r.journal.place()
 	system, self := ctx.ActorSystem(), ctx.Self()
-	r.hosts = &hosts{team: placer.Join(func(room process.Room) {
+	r.hosts = &hosts{team: placer.Join(r.spec.Grace, func(room process.Room) {
 		r.group.sendTo(system, self, &roomed{room})
 	}), generation: -1}
 	r.launcher = r.hosts.team
-	if team, is := r.hosts.team.(process.Gracious); is {
-		team.Grace(r.spec.Grace)
-	}
 	r.machine.killWait = max(r.machine.killWait, r.hosts.team.Patience()+killMargin)
 }
 

@@ -120,7 +120,7 @@ func (h *Hosts) find(name string) *host {
 }
 
 // Join opens a part for a group.
-func (h *Hosts) Join(report func(process.Room)) process.Team {
+func (h *Hosts) Join(_ time.Duration, report func(process.Room)) process.Team {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	t := &team{Launcher: h.Launcher, hosts: h, tell: report, ports: map[int]bool{}}

@@ -15,7 +15,7 @@ func TestHosts(t *testing.T) {
 	h := actorstest.NewHosts(t, time.Second)
 	h.Add("a", 2)
 	var rooms []process.Room
-	team := h.Join(func(r process.Room) { rooms = append(rooms, r) })
+	team := h.Join(0, func(r process.Room) { rooms = append(rooms, r) })
 	h.Add("b", 2)
 	plan, err := team.Place(3, []string{"", "b"})
 	if err != nil || plan.Hosts != 2 || plan.Port == 0 {
@@ -67,7 +67,7 @@ func TestHostsShared(t *testing.T) {
 	h := actorstest.NewHosts(s, time.Second)
 	h.Add("a", 2)
 	var room process.Room
-	one, other := h.Join(func(process.Room) {}), h.Join(func(r process.Room) { room = r })
+	one, other := h.Join(0, func(process.Room) {}), h.Join(0, func(r process.Room) { room = r })
 	if _, err := one.Place(1, nil); err != nil || one.Patience() != time.Second {
 		t.Fatal(err)
 	}

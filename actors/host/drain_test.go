@@ -93,9 +93,8 @@ func TestDeparture(t *testing.T) {
 	a := w.settle("a", 3, scripts)
 	w.settle("b", 3, scripts)
 	rooms := make(chan process.Room, 10)
-	team := w.pool.Join(func(r process.Room) { rooms <- r })
+	team := w.pool.Join(time.Hour, func(r process.Room) { rooms <- r })
 	<-rooms
-	team.(process.Gracious).Grace(time.Hour)
 	if _, err := team.Place(4, []string{"a", "a", "a"}); err != nil {
 		t.Fatal(err)
 	}
@@ -177,8 +176,7 @@ func TestDepartureIsBounded(t *testing.T) {
 			w := newTown(t, Config{Lease: lease})
 			scripts := actorstest.NewLauncher(t)
 			a := w.settleWith(AgentConfig{Name: "a", Slots: 1, Launcher: scripts, Grace: row.host, Kill: row.kill})
-			team := w.pool.Join(nil)
-			team.(process.Gracious).Grace(row.group)
+			team := w.pool.Join(row.group, nil)
 			p, _, seen := w.guest(team, scripts, 0, "a")
 			if row.deaf {
 				a.agent.tell(&deafen{})
@@ -203,7 +201,7 @@ func TestSlotsAreTheAgents(t *testing.T) {
 	w := newTown(t, Config{PerHost: 3})
 	scripts := actorstest.NewLauncher(t)
 	w.settle("a", 1, scripts)
-	team := w.pool.Join(nil)
+	team := w.pool.Join(0, nil)
 	p, _, seen := w.guest(team, scripts, 0, "a")
 	_, err := team.Launch(process.ID{Rank: 1}, process.Command{Args: []string{"x"}, Host: "a"}, newWitness())
 	if want := "host a has 1 slot, and it is taken: give its agent more (--slots)"; !errors.Is(err, process.ErrNoRoom) || !strings.Contains(err.Error(), want) {

@@ -133,7 +133,7 @@ func TestPool(t *testing.T) {
 	w.settle("a", 2, scripts)
 	w.settle("b", 2, scripts)
 	rooms := make(chan process.Room, 10)
-	team := w.pool.Join(func(r process.Room) { rooms <- r })
+	team := w.pool.Join(0, func(r process.Room) { rooms <- r })
 	if r := <-rooms; r.Ranks != 4 || r.Hosts != 2 {
 		t.Fatalf("room %+v", r)
 	}
@@ -178,7 +178,7 @@ func TestHostLost(t *testing.T) {
 	w.settle("a", 2, scripts)
 	b := w.settle("b", 2, scripts)
 	rooms := make(chan process.Room, 10)
-	team := w.pool.Join(func(r process.Room) { rooms <- r })
+	team := w.pool.Join(0, func(r process.Room) { rooms <- r })
 	<-rooms
 	seen := [2]*witness{newWitness(), newWitness()}
 	for i := range seen {

@@ -19,10 +19,10 @@ type team struct {
 }
 
 // Join opens the part of one group.
-func (p *Pool) Join(report func(process.Room)) process.Team {
+func (p *Pool) Join(grace time.Duration, report func(process.Room)) process.Team {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	t := &team{pool: p, report: report, lives: map[int]*life{}}
+	t := &team{pool: p, report: report, grace: grace, lives: map[int]*life{}}
 	p.teams = append(p.teams, t)
 	t.tell("")
 	return t
@@ -109,13 +109,6 @@ func (t *team) departing(keep []string) (all []berth) {
 		}
 	}
 	return all
-}
-
-// Grace is told how long ranks have when the agent of their host leaves.
-func (t *team) Grace(grace time.Duration) {
-	t.pool.mu.Lock()
-	defer t.pool.mu.Unlock()
-	t.grace = grace
 }
 
 // Launch launches on the host that the command names. It returns a *process.HostLostError when that is not there, or is lost

@@ -12,9 +12,10 @@ import (
 // are to run.
 type Placer interface {
 	Launcher
-	// Join opens the part of one group. Report is told of the room there is, at once and whenever it changes; it must not
-	// block, and is not called after [Team.Leave] returned.
-	Join(report func(Room)) Team
+	// Join opens the part of one group. Grace is how long its ranks have from the polite to the final signal when a host leaves
+	// of its own accord. Report is told of the room there is, at once and whenever it changes; it must not block, and is not called
+	// after [Team.Leave] returned.
+	Join(grace time.Duration, report func(Room)) Team
 }
 
 // A Team is one group's part of a [Placer]: it launches on the host that a command names (Command.Host).
@@ -29,12 +30,6 @@ type Team interface {
 	Patience() time.Duration
 	// Leave gives all places back. Nothing of the group is alive any more.
 	Leave()
-}
-
-// A Gracious is a [Team] whose hosts may leave while they run ranks of its group.
-type Gracious interface {
-	// Grace is told how long the ranks of the group have from the polite to the final signal then.
-	Grace(time.Duration)
 }
 
 // Room says how many ranks the hosts of a [Placer] can run for a group, those that it runs included.

@@ -42,7 +42,12 @@ func (a account) print(w io.Writer) {
 		a.say(w, "because of it", text)
 	}
 	a.printHistory(w)
-	a.say(w, "decided", fmt.Sprintf("%s; exit status %d", decision(f), a.report.ExitCode))
+	decided := decision(f)
+	if errors.Is(a.err, supervisor.ErrNoRoom) {
+		why, _, _ := strings.Cut(oneLine(a.err), ", because ")
+		decided += ", and then: " + strings.TrimPrefix(why, "process: ")
+	}
+	a.say(w, "decided", fmt.Sprintf("%s; exit status %d", decided, a.report.ExitCode))
 	a.printPlaces(w, f)
 }
 

@@ -26,7 +26,11 @@ launch for a lease. Ranks find the agent's environment and directory, and what l
 
 First Ctrl-C or SIGTERM: leave: the launch starts nothing here any more, the ranks are stopped and have
 the launch's --grace; they count as those of a host that is lost. Second: kill them. Third: leave at
-once. Exit status: 0 when the launch is done, or the agent was told to leave; 1 when there was no
+once.
+
+Each flag is also a variable: --slots is LAUNCH_AGENT_SLOTS, or LAUNCH_SLOTS; --name, --listen and
+--advertise are LAUNCH_AGENT_NAME and so on only, because launch has flags of these names. The ranks do
+not inherit them. Exit status: 0 when the launch is done, or the agent was told to leave; 1 when there was no
 launch to be found (--patience), or it refuses this host; 2 for bad usage.`
 
 // An agentCommand is launch agent.
@@ -59,7 +63,7 @@ func agentCommand(code *int, stderr io.Writer) *cobra.Command {
 			if len(args) > 0 {
 				return usage("agent: %q: it takes no command: the launch that it joins says what runs", args[0])
 			}
-			if err := a.fromEnvironment(cmd.Flags()); err != nil {
+			if err := a.fromAgentEnvironment(cmd.Flags()); err != nil {
 				return err
 			}
 			for _, name := range a.unset { // they are for us, and not for the ranks
@@ -110,10 +114,12 @@ func (a *agentFlags) check() error {
 	case a.grace < 0:
 		return usage("--grace %v: a time cannot be negative; for none at all, write 1ns", a.grace)
 	}
-	to, _, err := net.SplitHostPort(a.join)
-	switch {
-	case a.join != "" && (err != nil || to == ""):
+	to, _, _ := net.SplitHostPort(a.join)
+	switch _, port, _ := net.SplitHostPort(a.listen); {
+	case a.join != "" && !isAddress(a.join):
 		return usage("--join %q: write HOST:PORT of the launch, such as 10.0.0.1:7070: it prints that", a.join)
+	case a.join == "" && len(a.etcd) == 0 && port == "0":
+		return usage("--listen %s: a launch that invites this agent (--agents) has to know its port: write one", a.listen)
 	case a.listen != "":
 		return checkListen(a.listen, a.advertise, a.certs)
 	case a.join != "" && a.certs == "" && !isLoopback(to):
@@ -199,7 +205,7 @@ func (a *agentFlags) ended(ctx context.Context, tells *teller, err error) (int, 
 	var left *interruptedError
 	switch {
 	case errors.Is(err, host.ErrRefused), errors.Is(err, host.ErrNoRoot):
-		tells.say("%s", oneLine(err))
+		tells.say("%s%s", oneLine(err), tells.strayed())
 		return exitFailure, nil
 	case err != nil:
 		return 0, a.wrong(err)

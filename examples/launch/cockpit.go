@@ -117,15 +117,18 @@ func (c *cockpit) leave() {
 	}
 }
 
-// watch returns a launcher whose ranks tell the board how far they are.
-func (c *cockpit) watch(l process.Launcher) process.Launcher {
-	if c == nil {
+// watch returns a launcher whose ranks tell the board how far they are, and where they are about to run.
+func (s *sinks) watch(l process.Launcher) process.Launcher {
+	w := watched{Launcher: l, settle: s.show.places.settle}
+	if s.cockpit != nil {
+		w.board = s.cockpit.board
+	}
+	if p, far := l.(process.Placer); far {
+		return &watchedPlacer{w, p}
+	} else if w.board == nil {
 		return l
 	}
-	if p, ok := l.(process.Placer); ok {
-		return &watchedPlacer{watched{l, c.board}, p}
-	}
-	return &watched{l, c.board}
+	return &w
 }
 
 // A watchedPlacer is the same of a launcher with several hosts.
@@ -135,9 +138,9 @@ type watchedPlacer struct {
 }
 
 // Join joins.
-func (w *watchedPlacer) Join(report func(process.Room)) process.Team {
-	t := w.placer.Join(report)
-	return &watchedTeam{watched{t, w.board}, t}
+func (w *watchedPlacer) Join(grace time.Duration, report func(process.Room)) process.Team {
+	t := w.placer.Join(grace, report)
+	return &watchedTeam{watched{t, w.board, w.settle}, t}
 }
 
 type watchedTeam struct {
@@ -159,11 +162,16 @@ func (w *watchedTeam) Leave() { w.team.Leave() }
 // A watched launcher is another one, whose messages of progress are heard here, too: the supervisor keeps them to itself.
 type watched struct {
 	process.Launcher
-	board *tui.Board
+	board  *tui.Board // nil for none
+	settle func(process.ID, process.Command)
 }
 
 // Launch launches.
 func (w *watched) Launch(id process.ID, c process.Command, o process.Observer) (process.Process, error) {
+	w.settle(id, c)
+	if w.board == nil {
+		return w.Launcher.Launch(id, c, o)
+	}
 	return w.Launcher.Launch(id, c, &listener{o, id, w.board})
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,8 +17,7 @@ type console struct {
 	stdout, stderr io.Writer
 	own            io.Writer // for lines of the launcher's own
 	prefix         []string  // pieces of text, and verbs such as %r
-	size           string
-	host           string
+	places         *whereabouts
 	none           bool
 	only           map[int]bool // nil for all
 	roles          []supervisor.RoleRank
@@ -31,8 +29,7 @@ type console struct {
 }
 
 func newConsole(f *flags, size int, stdout, stderr io.Writer) (*console, error) {
-	c := &console{stdout: stdout, stderr: stderr, own: stderr, size: strconv.Itoa(size)}
-	c.host, _ = os.Hostname()
+	c := &console{stdout: stdout, stderr: stderr, own: stderr, places: newWhereabouts(size)}
 	pieces, err := parsePrefix(f.prefix)
 	if err != nil {
 		return nil, err
@@ -138,11 +135,11 @@ func (c *console) prefixOf(pieces []string, id process.ID, s process.Stream) str
 		case "%g":
 			piece = strconv.Itoa(id.Generation)
 		case "%h":
-			piece = c.host
+			piece = c.places.host(id.Rank)
 		case "%s":
 			piece = s.String()
 		case "%n":
-			piece = c.size
+			piece = strconv.Itoa(c.places.worldSize())
 		case "%%":
 			piece = "%"
 		}

@@ -21,29 +21,61 @@ var acts = []string{"help", "help-all", "version"}
 // fromEnvironment takes the flags that were not given from the environment: from our variable, or else from torchrun's. What is
 // meant for this launch is not for its ranks: another launch in one of them would write over the same report. Torchrun's
 // variables go on to the ranks, as they do there.
-func (f *flags) fromEnvironment(s *pflag.FlagSet) (err error) {
-	var ours []string
+func (f *flags) fromEnvironment(s *pflag.FlagSet) error {
 	f.perNode(s, many(s))
+	err := f.fromVariables(s, func(flag string) (ours, others []string) {
+		if flag != perNode { // which is torchrun's only
+			ours = []string{variable(flag)}
+		}
+		return ours, torchVariables(flag)
+	})
+	f.perNode(s, many(s)) // from torchrun's variable
+	return err
+}
+
+// fromVariables takes each flag that was not given from the first of its variables that is set.
+func (f *flags) fromVariables(s *pflag.FlagSet, names func(flag string) (ours, others []string)) (err error) {
+	var found []string // which is no value of --unset
 	s.VisitAll(func(flag *pflag.Flag) {
-		if slices.Contains(acts, flag.Name) || err != nil {
+		if slices.Contains(acts, flag.Name) {
 			return
 		}
-		names := torchVariables(flag.Name)
-		if name := variable(flag.Name); flag.Name != perNode { // which is torchrun's only
-			names = append([]string{name}, names...)
-			if _, set := os.LookupEnv(name); set {
-				ours = append(ours, name)
-			}
-		}
-		for _, name := range names {
+		ours, others := names(flag.Name)
+		found = append(found, slices.DeleteFunc(slices.Clone(ours), isUnset)...)
+		for _, name := range append(ours, others...) {
 			if text, set := os.LookupEnv(name); set && !flag.Changed && err == nil {
 				err = setFlag(s, flag, name, text)
 				f.variables = append(f.variables, [2]string{flag.Name, name})
 			}
 		}
 	})
-	f.perNode(s, many(s)) // from torchrun's variable
-	f.unset = append(f.unset, ours...)
+	f.unset = append(f.unset, found...)
+	return err
+}
+
+func isUnset(name string) bool {
+	_, set := os.LookupEnv(name)
+	return !set
+}
+
+// The variables of launch that an agent takes no notice of: they are about the launch, and both may find the same environment.
+var aboutLaunch = []string{"name", "listen", "advertise"}
+
+// fromAgentEnvironment takes the flags of launch agent that were not given from their variables, LAUNCH_AGENT_ and their names; or
+// from those without AGENT, where they mean the same for a launch or nothing. Its ranks find neither these nor those of a launch.
+func (a *agentFlags) fromAgentEnvironment(s *pflag.FlagSet) error {
+	err := a.fromVariables(s, func(flag string) (ours, others []string) {
+		ours = []string{variable("agent-" + flag)}
+		if !slices.Contains(aboutLaunch, flag) {
+			ours = append(ours, variable(flag))
+		}
+		return ours, nil
+	})
+	for _, flag := range everyFlag() {
+		if name := variable(flag.Name); !isUnset(name) {
+			a.unset = append(a.unset, name)
+		}
+	}
 	return err
 }
 
@@ -58,7 +90,7 @@ func misspelt() (lines []string) {
 		name, _, _ := strings.Cut(kv, "=")
 		flag, ours := strings.CutPrefix(name, "LAUNCH_")
 		flag = strings.ToLower(strings.ReplaceAll(flag, "_", "-"))
-		if !ours || name == "LAUNCH_RUN_DIR" || name == tokenVariable || flag != perNode && all.Lookup(flag) != nil {
+		if !ours || name == "LAUNCH_RUN_DIR" || name == tokenVariable || strings.HasPrefix(flag, "agent-") || flag != perNode && all.Lookup(flag) != nil {
 			continue
 		}
 		if near := nearest(all, flag); near != "" {

@@ -167,9 +167,12 @@ func (h *hosts) check() error {
 
 // checkListen checks where this program listens, root or agent.
 func checkListen(listen, advertise, certs string) error {
-	at, _, err := net.SplitHostPort(listen)
-	if err != nil {
+	at, port, err := net.SplitHostPort(listen)
+	if err != nil || !isPort(port) && port != "0" {
 		return usage("--listen %q: write HOST:PORT, such as 10.0.0.1:7070, or 127.0.0.1:0 to try it out on one machine", listen)
+	}
+	if advertise != "" && !isAddress(advertise) {
+		return usage("--advertise %q: write HOST:PORT as others dial it, such as 10.0.0.1:7070", advertise)
 	}
 	ip := net.ParseIP(at)
 	switch all := at == "" || ip != nil && ip.IsUnspecified(); {
@@ -183,6 +186,18 @@ func checkListen(listen, advertise, certs string) error {
 	return nil
 }
 
+// isAddress reports whether somebody can be dialed there.
+func isAddress(text string) bool {
+	at, port, err := net.SplitHostPort(text)
+	ip := net.ParseIP(at)
+	return err == nil && at != "" && (ip == nil || !ip.IsUnspecified()) && !strings.ContainsAny(at, " /") && isPort(port)
+}
+
+func isPort(text string) bool {
+	n, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && n > 0
+}
+
 func isLoopback(name string) bool {
 	if ip := net.ParseIP(name); ip != nil {
 		return ip.IsLoopback()
@@ -194,7 +209,7 @@ func isLoopback(name string) bool {
 // checkMeeting checks how hosts and this launch find each other.
 func (h *hosts) checkMeeting() error {
 	for _, addr := range h.agents {
-		if _, _, err := net.SplitHostPort(addr); err != nil {
+		if !isAddress(addr) {
 			return usage("--agents %q: write HOST:PORT of each agent, as its --listen", addr)
 		}
 	}
@@ -258,6 +273,14 @@ func (h *hosts) size(text string) (int, error) {
 	return n, nil
 }
 
+// placesOfHost is how many ranks each host takes at the most; 0 leaves it to the agents.
+func (f *flags) placesOfHost() int {
+	if f.fixed {
+		return f.hosts.perHost
+	}
+	return max(1, f.hosts.perHost)
+}
+
 // fit has a group on many hosts wait for room, and where MAX is more than MIN have as many ranks as there is room for.
 func (f *flags) fit(s *supervisor.Spec) {
 	if !f.away {
@@ -266,7 +289,7 @@ func (f *flags) fit(s *supervisor.Spec) {
 	s.Elastic = supervisor.Elastic{Wait: max(f.hosts.waitHosts, time.Nanosecond)}
 	if least, most, _ := f.hosts.bounds(); least < most && !f.fixed {
 		s.Elastic.Fit, s.Elastic.Regrow, s.Elastic.Settle = true, f.hosts.regrow, max(f.hosts.settle, time.Nanosecond)
-		s.MinRanks, s.MaxRanks = least*max(1, f.hosts.perHost), len(s.Ranks)
+		s.MinRanks, s.MaxRanks = least*f.placesOfHost(), len(s.Ranks)
 	}
 }
 
@@ -298,12 +321,12 @@ func (elsewhere) Check(process.Command) error { return nil }
 func (elsewhere) Launch(process.ID, process.Command, process.Observer) (process.Process, error) {
 	return nil, errNoHosts
 }
-func (elsewhere) Guard(func(string)) func()                 { return func() {} }
-func (elsewhere) Containment() string                       { return "that of each host" }
-func (elsewhere) Join(func(process.Room)) process.Team      { return elsewhere{} }
-func (elsewhere) Place(int, []string) (process.Plan, error) { return process.Plan{}, errNoHosts }
-func (elsewhere) Patience() time.Duration                   { return 0 }
-func (elsewhere) Leave()                                    {}
+func (elsewhere) Guard(func(string)) func()                           { return func() {} }
+func (elsewhere) Containment() string                                 { return "that of each host" }
+func (elsewhere) Join(time.Duration, func(process.Room)) process.Team { return elsewhere{} }
+func (elsewhere) Place(int, []string) (process.Plan, error)           { return process.Plan{}, errNoHosts }
+func (elsewhere) Patience() time.Duration                             { return 0 }
+func (elsewhere) Leave()                                              {}
 
 // checker is what a command is checked by before anything has been opened.
 func (f *flags) checker() process.Launcher {

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -355,6 +356,149 @@ func TestLeavingAlone(t *testing.T) {
 	_ = root.end()
 }
 
+// free is the address of a port on the loopback interface where nobody listens.
+func free(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// TestAgentsAreInvited: agents that wait are called by a launch that knows where, whoever is started first.
+func TestAgentsAreInvited(t *testing.T) {
+	processtest.Check(t)
+	at := []string{free(t), free(t)}
+	invited := func(i int) *cli {
+		return startUnder(t, nil, "agent", "--listen", at[i], "--name", string(rune('a'+i)), "--slots", "1")
+	}
+	a := invited(0)
+	a.stderr.await(t, 1, `it waits at \S+ for a launch that invites it \(--agents\)`)
+	root, addr := startRoot(t, "--hosts", "2", "--agents", strings.Join(at, ","), "--", "sh", "-c", "echo $RANK on $NODE_RANK")
+	root.stderr.await(t, 1, "host a has joined")
+	b := invited(1)
+	root.wants(0)
+	a.wants(0)
+	b.wants(0)
+	root.stdout.await(t, 1, `\[1\] 1 on 1`)
+	b.stderr.await(t, 1, "joined the launch: "+addr)
+}
+
+// TestRegrow: a group that started with fewer hosts than it may have is restarted with more ranks when one joins, which uses no
+// restart up.
+func TestRegrow(t *testing.T) {
+	processtest.Check(t)
+	report := tmp(t, "report.json")
+	root, addr := startRoot(t, "--hosts", "1:2", "--regrow", "--settle", "200ms", "--prefix", "%h: %r/%n ", "--report", report, "--", "sh", "-c",
+		"echo gen $MUSTER_GENERATION of $WORLD_SIZE; [ $WORLD_SIZE = 2 ] || exec sleep 1000")
+	a := startAgent(t, addr, "a")
+	root.stdout.await(t, 1, `a: 0/1 gen 0 of 1`)
+	b := startAgent(t, addr, "b")
+	root.wants(0)
+	a.wants(0)
+	b.wants(0)
+	root.stdout.await(t, 1, `a: 0/2 gen 1 of 2`)
+	root.stdout.await(t, 1, `b: 1/2 gen 1 of 2`) // each rank where it runs
+	root.stderr.await(t, 1, "launch: goes on with 2 ranks\n")
+	r := readReport(t, report)
+	if r.WorldSize != 2 || len(r.Failures) != 0 {
+		t.Errorf("report %+v", r)
+	}
+	if why := r.Generations[1].Reason; why != "resized from 1 to 2: host b has joined" {
+		t.Errorf("reason %q", why)
+	}
+}
+
+// TestPlace: ranks fill one host before the next, or are spread evenly.
+func TestPlace(t *testing.T) {
+	processtest.Check(t)
+	for place, want := range map[string]string{"pack": "0 on 0\n1 on 0\n2 on 1\n", "spread": "0 on 0\n1 on 1\n2 on 2\n"} {
+		root, addr := startRoot(t, "--hosts", "3", "-n", "3", "--place", place, "--output", "raw", "--", "sh", "-c", "echo $RANK on $NODE_RANK")
+		agents := []*cli{startAgent(t, addr, "a"), startAgent(t, addr, "b"), startAgent(t, addr, "c")}
+		root.wants(0)
+		for _, agent := range agents {
+			agent.wants(0)
+		}
+		lines := slices.Sorted(strings.Lines(root.stdout.String()))
+		if got := strings.Join(lines, ""); got != want {
+			t.Errorf("%s: %q, want %q", place, got, want)
+		}
+	}
+}
+
+// TestAdvertise: root and agents are reached where they say, which is where ranks meet as well.
+func TestAdvertise(t *testing.T) {
+	processtest.Check(t)
+	named := func(addr string) string { return strings.Replace(addr, "127.0.0.1", "localhost", 1) }
+	at, agentAt := free(t), free(t)
+	root := startUnder(t, nil, "--hosts", "1", "--listen", at, "--advertise", named(at), "--", "sh", "-c", "echo meet at $MASTER_ADDR")
+	root.stderr.await(t, 1, "launch agent --join "+named(at)+"\n")
+	a := startAgent(t, named(at), "a", "--listen", agentAt, "--advertise", named(agentAt))
+	root.wants(0)
+	a.wants(0)
+	root.stdout.await(t, 1, `meet at localhost\n`)
+}
+
+// TestNoEtcd: a store that is not there is told of at once, and again when that is why nobody was found, with what to do; it keeps
+// nobody from joining without it.
+func TestNoEtcd(t *testing.T) {
+	processtest.Check(t)
+	store := free(t)
+	says := regexp.QuoteMeta("launch: --etcd: discovery: the store is out of reach: "+store+": ") +
+		`.*connection refused: it is waited for; see whether it runs there, or join without it \(launch agent --join\)\n`
+	late := startUnder(t, nil, "--hosts", "1", "--listen", "127.0.0.1:0", "--etcd", store, "--cluster", "c", "--join-timeout", "5s", "--", "true")
+	lost := startUnder(t, nil, "agent", "--listen", "127.0.0.1:0", "--etcd", store, "--cluster", "c", "--patience", "5s")
+	root, addr := startRoot(t, "--hosts", "1", "--etcd", store, "--cluster", "c", "--", "true")
+	root.stderr.await(t, 1, says)
+	a := startAgent(t, addr, "a")
+	root.wants(0)
+	a.wants(0)
+	late.wants(124)
+	lost.wants(1)
+	late.stderr.await(t, 1, says)
+	lost.stderr.await(t, 1, says)
+	late.stderr.await(t, 1, `1 host of 1 missing: none has joined; --etcd: discovery: the store is out of reach: .* refused; on each host run launch agent --join`)
+	lost.stderr.await(t, 1, `no root was found in 5s .*; --etcd: discovery: the store is out of reach: .* refused\n`)
+}
+
+// TestAgentEnvironment: an agent that finds the variables of a launch is not misled by them, and its ranks find neither.
+func TestAgentEnvironment(t *testing.T) {
+	processtest.Check(t)
+	root, addr := startRoot(t, "--hosts", "1", "--prefix", "%h ", "--", "sh", "-c", "echo $LAUNCH_LISTEN$LAUNCH_NAME$LAUNCH_MAX_RESTARTS$LAUNCH_AGENT_NAME.")
+	for name, value := range map[string]string{
+		"LAUNCH_LISTEN": "10.1.2.3:7070", "LAUNCH_NAME": "train", "LAUNCH_ADVERTISE": "10.1.2.3:7070", "LAUNCH_MAX_RESTARTS": "3",
+		"LAUNCH_AGENT_NAME": "a", "LAUNCH_SLOTS": "1", "LAUNCH_JOIN": addr, "LAUNCH_AGENT_PATIENCE": "60s",
+	} {
+		t.Setenv(name, value)
+	}
+	a := startUnder(t, nil, "agent")
+	root.wants(0)
+	a.wants(0)
+	root.stdout.await(t, 1, `a \.\n`)
+	a.stderr.await(t, 1, "this host has 1 slot, ")
+	t.Setenv("LAUNCH_AGENT_SLOTS", "none")
+	if code, _, stderr := here(t, "agent"); code != 2 || !strings.Contains(stderr, `LAUNCH_AGENT_SLOTS: --slots "none": give the number of ranks`) {
+		t.Errorf("%d, %q", code, stderr)
+	}
+}
+
+// TestWaitHosts: a group that has too few hosts for a restart says what it waits for, and ends when they do not come.
+func TestWaitHosts(t *testing.T) {
+	processtest.Check(t)
+	root, addr := startRoot(t, "--hosts", "2", "--wait-hosts", "1s", "--max-restarts", "3", "--", "sh", "-c", "echo up; exec sleep 1000")
+	a := startAgent(t, addr, "a")
+	b := startAgent(t, addr, "b")
+	root.stdout.await(t, 2, "up")
+	b.signal(syscall.SIGTERM)
+	root.wants(124)
+	a.wants(0)
+	b.wants(0)
+	root.stderr.await(t, 1, `launch: waits for hosts: room for 1 rank on 1 host, 2 needed; for 1s at the most\n`)
+	root.stderr.await(t, 1, `launch: decided: restart \(restart 1 of 3\), and then: there is no room on the hosts: room for 1 rank on 1 host, 2 needed, after a wait of 1s; exit status 124`)
+}
+
 // TestSelf: the machine of the root is a host, too.
 func TestSelf(t *testing.T) {
 	processtest.Check(t)
@@ -392,6 +536,13 @@ func TestMistakesOfHosts(t *testing.T) {
 		"--listen 127.0.0.1:0 --stdin 0 true":                   "--stdin 0: no rank of another machine reads",
 		"--listen 127.0.0.1:0 --without cgroup true":            "--without cgroup: each host protects its own ranks",
 		"--listen 127.0.0.1:0 --etcd 127.0.0.1:1 true":          "--etcd 127.0.0.1:1: say with --cluster NAME",
+		"--listen 127.0.0.1:http true":                          `--listen "127.0.0.1:http": write HOST:PORT`,
+		"--listen 127.0.0.1:0 --advertise here true":            `--advertise "here": write HOST:PORT as others dial it`,
+		"--listen 127.0.0.1:0 --advertise 0.0.0.0:7070 true":    `--advertise "0.0.0.0:7070": write HOST:PORT as others dial it`,
+		"--listen 127.0.0.1:0 --agents a:7071,b true":           `--agents "b": write HOST:PORT of each agent`,
+		"agent --join 127.0.0.1:http":                           `--join "127.0.0.1:http": write HOST:PORT of the launch`,
+		"agent --listen 127.0.0.1:0":                            "--listen 127.0.0.1:0: a launch that invites this agent (--agents) has to know its port",
+		"agent --join 127.0.0.1:7070 --grace -1s":               "--grace -1s: a time cannot be negative",
 		"agent":                      "agent: say with --join HOST:PORT which launch this host is for",
 		"agent --join here":          `--join "here": write HOST:PORT of the launch`,
 		"agent --join 10.1.2.3:7070": "--join 10.1.2.3:7070: a launch on another machine wants certificates",

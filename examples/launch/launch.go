@@ -79,7 +79,7 @@ func (f *flags) runGroup(spec supervisor.Spec, what []string, stdout, stderr io.
 	signals.stopSelf, signals.leave = sinks.stopSelf, sinks.leave
 	group, err := supervisor.Start(context.Background(), spec,
 		append(sinks.options(), supervisor.WithSystem(<-engine), supervisor.WithObserver(running),
-			supervisor.WithLauncher(sinks.cockpit.watch(launcher)), supervisor.WithJournalNote(f.origin.note()))...)
+			supervisor.WithLauncher(sinks.watch(launcher)), supervisor.WithJournalNote(f.origin.note()))...)
 	sinks.reach.begin(group, signals)
 	if err != nil {
 		return 0, err

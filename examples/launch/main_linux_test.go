@@ -239,6 +239,7 @@ type document struct {
 	}
 	Containment string
 	Problems    []string
+	Generations []struct{ Reason string }
 	Ranks       []struct {
 		Rank, Generation, PID int
 		Outcome, Dump         string

@@ -45,7 +45,7 @@ func openRoot(f *flags, say func(format string, args ...any)) (*root, error) {
 		return nil, err
 	}
 	pool, err := host.Open(host.Config{
-		Listen: f.hosts.listen, Advertise: f.hosts.advertise, PerHost: f.hosts.perHost, MaxHosts: most, Spread: f.hosts.place == "spread",
+		Listen: f.hosts.listen, Advertise: f.hosts.advertise, PerHost: f.placesOfHost(), MaxHosts: most, Spread: f.hosts.place == "spread",
 		Lease: f.hosts.lease, Agents: f.hosts.agents, TLS: secure, Admit: admit, Logger: slog.New(tells),
 	})
 	if err != nil {
@@ -188,17 +188,18 @@ func (h *hosts) joinFlags() string {
 
 // missing says who has not come.
 func (r *root) missing(least int) string {
-	all := r.Hosts()
 	var names []string
-	for _, h := range all {
-		names = append(names, h.Name)
+	for _, h := range r.Hosts() {
+		if !h.Leaving {
+			names = append(names, h.Name)
+		}
 	}
 	here := "none has joined"
-	if len(all) > 0 {
+	if len(names) > 0 {
 		here = "joined: " + strings.Join(names, ", ")
 	}
-	return fmt.Sprintf("%s of %d missing: %s; on each host run launch agent --join %s%s", count(least-len(all), "host"), least, here,
-		r.Addr(), r.flags.hosts.joinFlags())
+	return fmt.Sprintf("%s of %d missing: %s%s; on each host run launch agent --join %s%s", count(least-len(names), "host"), least, here,
+		r.tells.strayed(), r.Addr(), r.flags.hosts.joinFlags())
 }
 
 // close ends what hosts still run, and our own agent.

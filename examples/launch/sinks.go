@@ -150,6 +150,17 @@ func (s *sinks) observe(e supervisor.Event) {
 		if e.Action != supervisor.Terminate {
 			s.show.say("rank %d failed (%sgeneration %d): %s; %s", e.Rank, s.show.inRole(e.Rank), e.Generation, headline(e.Failure), e.Reason)
 		}
+	case supervisor.EventResized:
+		s.show.places.resize(e.Size)
+		if e.Fit {
+			s.show.say("goes on with %s", count(e.Size, "rank"))
+		}
+	case supervisor.EventWaiting:
+		if strings.HasPrefix(e.Reason, "waits for hosts") {
+			s.show.say("%s; for %v at the most", e.Reason, e.After)
+		}
+	case supervisor.EventAdded:
+		s.show.places.resize(max(s.show.places.worldSize(), e.Rank+1))
 	case supervisor.EventNotice:
 		s.show.say("%s", e.Reason)
 	case supervisor.EventHung:

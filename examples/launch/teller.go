@@ -13,11 +13,12 @@ import (
 // A teller makes lines for people of what a pool or an agent logs. They are written by a goroutine: whoever does not read them must
 // not hold up leases. It is a slog.Handler.
 type teller struct {
-	lines chan string
-	done  sync.WaitGroup
-	mu    sync.RWMutex
-	quiet bool // nothing is new any more
-	over  bool
+	lines  chan string
+	done   sync.WaitGroup
+	mu     sync.RWMutex
+	quiet  bool  // nothing is new any more
+	astray error // why the store where launches and agents meet does not answer; nil when it does
+	over   bool
 }
 
 // unread is how many lines wait for who reads them; those beyond are lost.
@@ -48,11 +49,24 @@ func (t *teller) say(format string, args ...any) {
 
 // reach says that the store where launches and agents meet does not answer, or does again.
 func (t *teller) reach(err error) {
+	t.mu.Lock()
+	t.astray = err
+	t.mu.Unlock()
 	if err == nil {
 		t.say("etcd answers again")
 		return
 	}
-	t.say("--etcd: %s: it is waited for", oneLine(err))
+	t.say("--etcd: %s: it is waited for; see whether it runs there, or join without it (launch agent --join)", oneLine(err))
+}
+
+// strayed is what is added to the news that nobody was found, when that is why.
+func (t *teller) strayed() string {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if t.astray == nil {
+		return ""
+	}
+	return "; --etcd: " + oneLine(t.astray)
 }
 
 // hush keeps back whatever comes from now on: that of an end that was told of.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 )
@@ -23,6 +24,9 @@ func (c Config) check() error {
 	if c.Advertise == "" && wildcard(host) {
 		return fmt.Errorf("the address to listen at is %q, all addresses of this host: Advertise has to say which of them peers use", c.Listen)
 	}
+	if err := c.checkAdvertise(); err != nil {
+		return err
+	}
 	if c.TLS == nil {
 		return loopback(context.Background(), c.Listen)
 	}
@@ -30,6 +34,18 @@ func (c Config) check() error {
 		return err
 	}
 	return covers(c.TLS, c.advertised(0))
+}
+
+// checkAdvertise refuses an address that nobody could dial.
+func (c Config) checkAdvertise() error {
+	host, port, err := net.SplitHostPort(c.advertised(0))
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if _, noIP := netip.ParseAddr(host); noIP != nil && strings.ContainsAny(host, ": /") || err != nil || wildcard(host) {
+		return fmt.Errorf("the address to advertise is %q, want host or host:port as peers dial it", c.Advertise)
+	}
+	return nil
 }
 
 // covers returns an error when peers that connect to the address would not accept this host's certificate.

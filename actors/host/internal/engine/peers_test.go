@@ -34,6 +34,10 @@ func TestStartRefuses(t *testing.T) {
 		"without a certificate":  {Listen: "127.0.0.1:0", TLS: change(func(c *tls.Config) { c.ClientAuth = tls.VerifyClientCertIfGiven })},
 		"whom the system trusts": {Listen: "127.0.0.1:0", TLS: change(func(c *tls.Config) { c.RootCAs = nil })},
 		"InsecureSkipVerify":     {Listen: "127.0.0.1:0", TLS: change(func(c *tls.Config) { c.InsecureSkipVerify = true })},
+		`advertise is ":7"`:      {Listen: "127.0.0.1:0", Advertise: ":7"},
+		`advertise is "0.0.0.0"`: {Listen: "127.0.0.1:0", Advertise: "0.0.0.0"},
+		`advertise is "a:http"`:  {Listen: "127.0.0.1:0", Advertise: "a:http"},
+		`advertise is "a:b:7"`:   {Listen: "127.0.0.1:0", Advertise: "a:b:7"},
 		"peers would refuse":     {Listen: "127.0.0.1:0", Advertise: "127.0.0.2", TLS: good},
 		"has no certificate":     {Listen: "127.0.0.1:0", TLS: change(func(c *tls.Config) { c.GetCertificate = nil })},
 	} {
