@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -68,6 +70,9 @@ func document(all results.Results, docs string) error {
 	if err != nil {
 		return err
 	}
+	if all, err = besideEarlier(all, filepath.Join(dir, "results.json")); err != nil {
+		return err
+	}
 	charts, err := draw(all, dir)
 	if err != nil {
 		return err
@@ -91,4 +96,21 @@ func document(all results.Results, docs string) error {
 		return err
 	}
 	return os.WriteFile(page, []byte(text), 0o644)
+}
+
+// besideEarlier adds the rows of the page's earlier runs.
+func besideEarlier(all results.Results, path string) (results.Results, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return all, nil
+	}
+	if err != nil {
+		return all, err
+	}
+	defer f.Close()
+	earlier, err := results.Read(f)
+	if err != nil {
+		return all, err
+	}
+	return all.Over(earlier)
 }

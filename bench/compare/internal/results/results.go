@@ -5,6 +5,7 @@ package results
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -76,6 +77,22 @@ func (r Results) Write(w io.Writer) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", " ")
 	return e.Encode(r)
+}
+
+// Over takes the rows of an earlier run that r has not measured itself, in the order of that run. Other peers or another machine
+// make rows that stand for nothing side by side: an error.
+func (r Results) Over(earlier Results) (Results, error) {
+	rows, left := slices.Clone(r.Rows), false
+	for at, row := range earlier.Rows {
+		if _, again := r.Row(row.Name); !again {
+			rows, left = slices.Insert(rows, min(at, len(rows)), row), true
+		}
+	}
+	if left && (r.Machine != earlier.Machine || !slices.Equal(r.Peers, earlier.Peers)) {
+		return r, errors.New("results: the earlier rows are of another machine or other peers: measure all rows")
+	}
+	r.Rows = rows
+	return r, nil
 }
 
 // Row returns the row of that name.

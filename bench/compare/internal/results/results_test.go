@@ -3,6 +3,7 @@ package results
 import (
 	"bytes"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -117,5 +118,27 @@ func TestReadWrite(t *testing.T) {
 	}
 	if _, err := Read(strings.NewReader(`{"mashine": {}}`)); err == nil {
 		t.Error("a misspelt key was taken")
+	}
+}
+
+func TestOver(t *testing.T) {
+	names := func(r Results) (names []string) {
+		for _, row := range r.Rows {
+			names = append(names, row.Name+row.Title)
+		}
+		return names
+	}
+	old := Results{Rows: []Row{{Name: "a", Title: "1"}, {Name: "b", Title: "1"}, {Name: "c", Title: "1"}}}
+	both, err := Results{Rows: []Row{{Name: "b", Title: "2"}}}.Over(old)
+	if got := names(both); err != nil || !slices.Equal(got, []string{"a1", "b2", "c1"}) {
+		t.Errorf("%v, %v", got, err)
+	}
+	old.Machine.Cores = 4
+	if _, err := (Results{Rows: []Row{{Name: "b"}}}).Over(old); err == nil {
+		t.Error("rows of two machines side by side")
+	}
+	all := Results{Rows: []Row{{Name: "c"}, {Name: "b"}, {Name: "a"}}}
+	if got, err := all.Over(old); err != nil || !slices.Equal(names(got), []string{"c", "b", "a"}) {
+		t.Errorf("all rows are new: %v, %v", names(got), err)
 	}
 }
