@@ -499,6 +499,31 @@ func TestWaitHosts(t *testing.T) {
 	root.stderr.await(t, 1, `launch: decided: restart \(restart 1 of 3\), and then: there is no room on the hosts: room for 1 rank on 1 host, 2 needed, after a wait of 1s; exit status 124`)
 }
 
+// TestWaitingIsReached: a launch that waits for its hosts is one of those that run: it is listed, and can be stopped.
+func TestWaitingIsReached(t *testing.T) {
+	processtest.Check(t)
+	root, _ := startRoot(t, "--hosts", "2", "--name", "train", "--", "true")
+	if table, _ := ask(t, 0, "ps"); !regexp.MustCompile(`\n\S+ +train +2 +waiting +0 +0 +\d+`).MatchString(table) {
+		t.Errorf("%s", table)
+	}
+	if ranks, _ := ask(t, 0, "ps", "train"); !regexp.MustCompile(`\n1 +waiting +0 +0 `).MatchString(ranks) {
+		t.Errorf("%s", ranks)
+	}
+	for _, verb := range [][]string{{"restart"}, {"dump", "0"}} {
+		if _, says := ask(t, 1, verb...); !strings.Contains(says, "the group waits for its hosts, and has not begun") {
+			t.Errorf("%q: %q", verb, says)
+		}
+	}
+	ask(t, 0, "stop", "train")
+	root.wants(143)
+	if want := "launch: terminated: hosts are waited for no longer\n"; !strings.HasSuffix(root.stderr.String(), want) {
+		t.Errorf("no %q", want)
+	}
+	if left := runsIn(t); len(left) > 0 {
+		t.Errorf("%q is left", left)
+	}
+}
+
 // TestSelf: the machine of the root is a host, too.
 func TestSelf(t *testing.T) {
 	processtest.Check(t)

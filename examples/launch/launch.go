@@ -64,23 +64,25 @@ func (f *flags) runGroup(spec supervisor.Spec, what []string, stdout, stderr io.
 	sinks.alone = f.alone(spec)
 	signals := watchSignals(sinks.urgent(stderr))
 	defer signals.stop()
+	if sinks.reach, err = openReach(spec, f.programs[0], sinks.logs, signals, sinks.show.say); err != nil {
+		return 0, err
+	}
+	defer sinks.reach.server.Close()
+	signals.stopSelf, signals.leave = sinks.stopSelf, sinks.leave
 	if f.away {
+		sinks.reach.gather()
 		root, err := f.gather(sinks, signals)
 		if err != nil {
+			sinks.reach.begin(nil)
 			return 0, err
 		}
 		defer root.close()
 		launcher = root
 	}
-	if sinks.reach, err = openReach(spec, f.programs[0], sinks.logs, sinks.show.say); err != nil {
-		return 0, err
-	}
-	defer sinks.reach.server.Close()
-	signals.stopSelf, signals.leave = sinks.stopSelf, sinks.leave
 	group, err := supervisor.Start(context.Background(), spec,
 		append(sinks.options(), supervisor.WithSystem(<-engine), supervisor.WithObserver(running),
 			supervisor.WithLauncher(sinks.watch(launcher)), supervisor.WithJournalNote(f.origin.note()))...)
-	sinks.reach.begin(group, signals)
+	sinks.reach.begin(group)
 	if err != nil {
 		return 0, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"sync/atomic"
 
 	"github.com/go-muster/muster/actors/process"
 	"github.com/go-muster/muster/examples/launch/internal/runs"
@@ -16,17 +17,21 @@ type reach struct {
 	board  *runs.Board
 	shelf  *runs.Shelf
 
-	begun   chan struct{} // closed when group and signals are known
+	waits   atomic.Bool   // for hosts: there is no group for some time
+	begun   chan struct{} // closed when the group is known
 	group   *supervisor.Group
 	signals *signals
 }
 
-// errNotStarted is the answer of a launch whose group did not come about.
-var errNotStarted = errors.New("the group was not started")
+// The answers of a launch whose group did not come about, or not yet.
+var (
+	errNotStarted = errors.New("the group was not started")
+	errWaits      = errors.New("the group waits for its hosts, and has not begun")
+)
 
 // openReach makes the run's directory before anything starts. Only one that somebody has chosen must work: no run fails for
 // want of a directory that nobody has asked for.
-func openReach(spec supervisor.Spec, args []string, logs *logs, complain func(format string, args ...any)) (*reach, error) {
+func openReach(spec supervisor.Spec, args []string, logs *logs, s *signals, complain func(format string, args ...any)) (*reach, error) {
 	info := runs.Info{Run: spec.RunID, Name: spec.Name, PID: os.Getpid(), Start: now(), Command: args}
 	var path func(runs.Life) string
 	if logs != nil {
@@ -39,7 +44,7 @@ func openReach(spec supervisor.Spec, args []string, logs *logs, complain func(fo
 			return logs.path(process.ID{Rank: l.Rank, Generation: l.Generation}, stream)
 		}
 	}
-	r := &reach{board: runs.NewBoard(info, len(spec.Ranks), roleNames(spec)...), shelf: runs.NewShelf(path), begun: make(chan struct{})}
+	r := &reach{board: runs.NewBoard(info, len(spec.Ranks), roleNames(spec)...), shelf: runs.NewShelf(path), begun: make(chan struct{}), signals: s}
 	var err error
 	r.server, err = runs.Serve(info, runs.Backend{Board: r.board, Shelf: r.shelf, Stop: r.stop, Restart: r.restart, Dump: r.dump})
 	switch _, chosen := runs.Root(); {
@@ -52,33 +57,54 @@ func openReach(spec supervisor.Spec, args []string, logs *logs, complain func(fo
 	return r, nil
 }
 
+// gather says that there will be no group before its hosts have come.
+func (r *reach) gather() {
+	r.waits.Store(true)
+	r.board.Await()
+}
+
 // begin says which group it is, nil for none.
-func (r *reach) begin(g *supervisor.Group, s *signals) {
-	r.group, r.signals = g, s
+func (r *reach) begin(g *supervisor.Group) {
+	r.group = g
 	close(r.begun)
+	r.waits.Store(false)
+}
+
+// started waits for the group, but for no hosts.
+func (r *reach) started() error {
+	if r.waits.Load() {
+		return errWaits
+	}
+	if <-r.begun; r.group == nil {
+		return errNotStarted
+	}
+	return nil
 }
 
 func (r *reach) output(id process.ID, stream process.Stream, lines []byte) {
 	r.shelf.Write(runs.Life{Rank: id.Rank, Generation: id.Generation, Stream: stream.String()}, lines)
 }
 
-// stop ends the group as SIGTERM does.
+// stop ends the group as SIGTERM does, or the wait for its hosts.
 func (r *reach) stop(by string, kill bool) {
-	if <-r.begun; r.group != nil {
+	switch r.started() {
+	case nil:
 		r.signals.request(r.group, by, kill)
+	case errWaits:
+		r.signals.terminate()
 	}
 }
 
 func (r *reach) restart(by string, ranks []int) error {
-	if <-r.begun; r.group == nil {
-		return errNotStarted
+	if err := r.started(); err != nil {
+		return err
 	}
 	return r.group.Restart(by, ranks...)
 }
 
 func (r *reach) dump(ctx context.Context, rank int) (string, error) {
-	if <-r.begun; r.group == nil {
-		return "", errNotStarted
+	if err := r.started(); err != nil {
+		return "", err
 	}
 	return r.group.Dump(ctx, rank)
 }

@@ -23,6 +23,7 @@ type signals struct {
 	stopSelf func() // stops this process as Ctrl-Z does, and returns when it may go on
 	leave    func() // what is to be done even when launch leaves at once
 
+	asked  sync.Once
 	mu     sync.Mutex
 	ending syscall.Signal // the first that asked for the end
 	count  int
@@ -145,6 +146,11 @@ func (s *signals) request(g *supervisor.Group, by string, kill bool) {
 	if s.raise(n) {
 		s.end(g, by, n, [...]string{1: "launch stop --kill", 2: "Ctrl-C"}[n])
 	}
+}
+
+// terminate is a SIGTERM to a launch that has no group yet. To ask again is not to ask for more.
+func (s *signals) terminate() {
+	s.asked.Do(func() { s.c <- syscall.SIGTERM })
 }
 
 // raise counts a request for the end; false when that was asked for before.

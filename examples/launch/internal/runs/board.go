@@ -34,6 +34,16 @@ func NewBoard(info Info, ranks int, roles ...string) *Board {
 	return b
 }
 
+// Await shows a group that waits for hosts before it can begin.
+func (b *Board) Await() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.state = "waiting"
+	for i := range b.members {
+		b.members[i].State = b.state
+	}
+}
+
 // Observe takes an event, in order: it is for supervisor.WithObserver.
 func (b *Board) Observe(e supervisor.Event) {
 	b.mu.Lock()
