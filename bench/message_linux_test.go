@@ -186,10 +186,9 @@ func roundTripFrames(b *testing.B, size int) {
 
 // echo answers what it is asked with the same.
 var echo = worker.Func("echo", func(ctx context.Context, _ worker.Info, _ int) (int, error) {
-	for {
+	for value := []byte(nil); ; {
 		select {
 		case m := <-worker.Messages():
-			var value []byte
 			if err := errors.Join(m.Decode(&value), m.Reply(value)); err != nil {
 				return 0, err
 			}

@@ -36,6 +36,16 @@ func (*escalate) HandleFailure(_ *actor.ActorSystem, s actor.Supervisor, _ *acto
 	s.EscalateFailure(reason, message)
 }
 
+// props returns those of an actor of the group.
+func (g *Group) props(produce actor.Producer, options ...actor.PropsOption) *actor.Props {
+	return actor.PropsFromProducer(produce, append(options, g.common()...)...)
+}
+
+// common is what all actors of a group have.
+func (g *Group) common() []actor.PropsOption {
+	return []actor.PropsOption{actor.WithReceiverMiddleware(g.guarded), actor.WithDispatcher(g.runners)}
+}
+
 // guarded is around every actor of a group.
 func (g *Group) guarded(receive actor.ReceiverFunc) actor.ReceiverFunc {
 	return func(ctx actor.ReceiverContext, envelope *actor.MessageEnvelope) {
@@ -84,7 +94,6 @@ func (c *crash) Unwrap() error {
 
 // spawnRoot starts the root actor under the guardian.
 func spawnRoot(g *Group, r *root) *actor.PID {
-	props := actor.PropsFromProducer(func() actor.Actor { return r }, actor.WithGuardian(theGuardian),
-		actor.WithSupervisor(theEscalation), actor.WithReceiverMiddleware(g.guarded))
-	return g.system.Root.Spawn(props)
+	return g.system.Root.Spawn(g.props(func() actor.Actor { return r }, actor.WithGuardian(theGuardian),
+		actor.WithSupervisor(theEscalation)))
 }

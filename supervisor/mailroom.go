@@ -34,9 +34,12 @@ type (
 		ids  []process.ID
 		size int
 	}
-	lifeEnded      struct{ id process.ID }
-	rankGone       struct{ rank int }
-	outgoing       struct{ letter *desk.Letter }
+	lifeEnded struct{ id process.ID }
+	rankGone  struct{ rank int }
+	outgoing  struct {
+		letter *desk.Letter
+		asked  bool // the root, which knows of lives before we do
+	}
 	withdrawn      struct{ letter *desk.Letter }
 	addressRequest struct {
 		rank   int
@@ -92,12 +95,23 @@ func (m *mailroom) Receive(ctx actor.Context) {
 	case *replied:
 		m.desk.Replied(msg.id, msg.number, msg.value, msg.err)
 	case *outgoing:
-		m.desk.Post(msg.letter)
+		m.post(msg)
 	case *withdrawn:
 		m.desk.Withdraw(msg.letter)
 	case *addressRequest:
 		msg.answer <- m.address(msg.rank)
 	}
+}
+
+// post takes a caller's message. One for a rank that has no life goes by way of the root, once: what the root has told the caller
+// of a new one may not have come here yet.
+func (m *mailroom) post(o *outgoing) {
+	if o.asked || m.desk.Lives(o.letter.Rank) {
+		m.desk.Post(o.letter)
+		return
+	}
+	o.asked = true
+	m.ctx.Send(m.ctx.Parent(), o)
 }
 
 func (m *mailroom) start() {
@@ -108,7 +122,7 @@ func (m *mailroom) start() {
 }
 
 func (m *mailroom) spawn(produce actor.Producer, name string) *actor.PID {
-	pid, err := m.ctx.SpawnNamed(actor.PropsFromProducer(produce, actor.WithReceiverMiddleware(m.group.guarded)), name)
+	pid, err := m.ctx.SpawnNamed(m.group.props(produce), name)
 	if err != nil {
 		panic(err) // the names are ours, each once
 	}
@@ -161,9 +175,7 @@ func (m *mailroom) forward(msg *Message, number int) {
 		m.ctx.Send(m.to, msg)
 		return
 	}
-	waiter := m.ctx.Spawn(actor.PropsFromProducer(func() actor.Actor {
-		return &waiter{message: msg}
-	}, actor.WithReceiverMiddleware(m.group.guarded)))
+	waiter := m.ctx.Spawn(m.group.props(func() actor.Actor { return &waiter{message: msg} }))
 	if m.waiters[msg.From] == nil {
 		m.waiters[msg.From] = map[int]*actor.PID{}
 	}
@@ -239,7 +251,7 @@ func (a *address) Receive(ctx actor.Context) {
 		l.End(process.ID{Rank: a.rank}, nil, err)
 		return
 	}
-	ctx.Send(a.room, &outgoing{l})
+	ctx.Send(a.room, &outgoing{letter: l})
 }
 
 // respond tells the sender of a message what became of it.
@@ -291,8 +303,7 @@ func (r *root) openMail(ctx actor.Context) {
 		return
 	}
 	room := &mailroom{group: r.group, to: r.options.listener, observe: r.options.messages}
-	props := actor.PropsFromProducer(func() actor.Actor { return room },
-		actor.WithReceiverMiddleware(r.group.guarded), actor.WithSupervisor(theEscalation))
+	props := r.group.props(func() actor.Actor { return room }, actor.WithSupervisor(theEscalation))
 	var err error
 	if r.mail, err = ctx.SpawnNamed(props, "mail"); err != nil {
 		panic(err) // nobody else names children of the root

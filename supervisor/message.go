@@ -166,12 +166,13 @@ func (g *Group) post(ctx context.Context, rank int, topic string, value any, wan
 	l.Done = func(id process.ID, _ []byte, err error) {
 		ended <- outcome{l.Answer, messageError(id, err)}
 	}
-	g.send(&outgoing{l})
+	room := g.mailroom()
+	g.sendTo(g.system, room, &outgoing{letter: l})
 	select {
 	case o := <-ended:
 		return o.answer, o.err
 	case <-ctx.Done():
-		g.send(&withdrawn{l})
+		g.sendTo(g.system, room, &withdrawn{l})
 		return nil, context.Cause(ctx)
 	case <-g.done:
 	}
@@ -181,6 +182,15 @@ func (g *Group) post(ctx context.Context, rank int, topic string, value any, wan
 	default:
 		return nil, messageError(process.ID{Rank: rank}, desk.ErrOver)
 	}
+}
+
+// mailroom returns who takes messages to ranks: the root while it has not told the mailroom of any. What is sent past the root
+// comes after all that the root has told the mailroom until then.
+func (g *Group) mailroom() *actor.PID {
+	if room := g.mail.Load(); room != nil {
+		return room
+	}
+	return g.pid
 }
 
 // PID returns the address of a rank, which any actor can Send and Request to: nil for a number below 0. It stays the same

@@ -66,7 +66,7 @@ type embedded struct {
 
 func newEmbedded(s Spec, o options, before *embedded) *embedded {
 	s = s.withDefaults()
-	return &embedded{newRoot(&Group{launcher: o.launcher, done: make(chan struct{})}, s, o), before}
+	return &embedded{newRoot(newGroup(o), s, o), before}
 }
 
 // Receive translates what only a parent says, and tells it the end.

@@ -177,8 +177,8 @@ func (r *root) perform(ctx actor.Context, e effect) {
 	case efTimer:
 		r.arm(ctx, e)
 	case efEvent:
+		r.tellEnded(ctx, e.event) // before anybody knows of it, who may write to the mailroom himself
 		r.tellOf(ctx, e.event)
-		r.tellEnded(ctx, e.event)
 		if e.event.Kind == EventExited {
 			r.dumped(stacksOf{id: process.ID{Rank: e.event.Rank, Generation: e.event.Generation}, err: ErrRankEnded})
 		}
@@ -234,6 +234,7 @@ func (r *root) spawn(ctx actor.Context, ids []process.ID) {
 	launcher := r.meet(ids)
 	if r.mail != nil {
 		ctx.Send(r.mail, &lifeBorn{ids, len(r.spec.Ranks)})
+		r.group.mail.Store(r.mail) // not before: a message would find no ranks
 	}
 	roles := r.spec.Roles()
 	for _, id := range ids {
@@ -246,7 +247,7 @@ func (r *root) spawn(ctx actor.Context, ids []process.ID) {
 			Heartbeat: live.Heartbeat, Dumps: live != Liveness{},
 			Mail: r.mail, MaxResult: r.spec.MaxResult, Result: r.options.result,
 		})
-		r.ranks[id.Rank] = ctx.Spawn(props.Configure(actor.WithReceiverMiddleware(r.group.guarded)))
+		r.ranks[id.Rank] = ctx.Spawn(props.Configure(r.group.common()...))
 		if !r.paused.IsZero() {
 			ctx.Send(r.ranks[id.Rank], &actors.Signal{Signal: sigStop})
 		}

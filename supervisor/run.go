@@ -42,8 +42,15 @@ type Group struct {
 	final  Report
 	values [][]byte
 
-	stream stream                // of events, for their readers
-	crash  atomic.Pointer[crash] // the first panic of one of our actors: a bug
+	runners *runners
+	mail    atomic.Pointer[actor.PID] // the mailroom, once it knows the first ranks; nil where no rank speaks
+	stream  stream                    // of events, for their readers
+	crash   atomic.Pointer[crash]     // the first panic of one of our actors: a bug
+}
+
+func newGroup(o options) *Group {
+	done := make(chan struct{})
+	return &Group{launcher: o.launcher, done: done, runners: newRunners(done)}
 }
 
 // Start starts the group and returns at once. The context ends the group gracefully; its cause is then what Wait returns.
@@ -54,7 +61,8 @@ func Start(ctx context.Context, s Spec, opts ...Option) (*Group, error) {
 		return nil, err
 	}
 	s = s.withDefaults()
-	g := &Group{system: o.system, launcher: o.launcher, done: make(chan struct{})}
+	g := newGroup(o)
+	g.system = o.system
 	g.pid = spawnRoot(g, newRoot(g, s, o))
 	unhook := context.AfterFunc(ctx, func() { g.send(&stop{cause: context.Cause(ctx)}) })
 	go func() { // ends with the group

@@ -45,13 +45,19 @@ func (c *Conn) Send(m Message) error {
 	if value := large(m); value != nil {
 		return c.sendLarge(m.Kind(), value)
 	}
+	k := m.Kind()
+	turn := c.turn(k)
+	if frame := inPlace(m); frame != nil {
+		turn.Lock()
+		defer turn.Unlock()
+		return c.put(frame)
+	}
 	var out batch
 	defer out.free()
 	if err := out.add(m); err != nil {
 		return err
 	}
-	k, frame := m.Kind(), out.bytes()
-	turn := c.turn(k)
+	frame := out.bytes()
 	turn.Lock()
 	defer turn.Unlock()
 	for len(frame) > headerLen+MaxFrame {
@@ -111,6 +117,9 @@ func (c *Conn) sendLarge(k Kind, value []byte) error {
 // SendAll writes messages, none of which is larger than a frame, in one call. Errors are those of Send; none of them is sent when
 // one cannot be.
 func (c *Conn) SendAll(messages ...Message) error {
+	if len(messages) == 1 {
+		return c.Send(messages[0])
+	}
 	var out batch
 	defer out.free()
 	var kinds [len(c.kinds)]bool

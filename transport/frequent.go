@@ -153,6 +153,15 @@ func unsigned(b []byte) uint64 {
 
 // appendMail appends what the encoder would write, which asks for the type of each field.
 func appendMail(b []byte, m *Mail) []byte {
+	b = append(appendMailHead(b, m), m.Value...)
+	if m.Error != "" {
+		b = append(appendSize(append(b, "\xa5error"...), 0xd9, len(m.Error)), m.Error...)
+	}
+	return b
+}
+
+// appendMailHead appends all that comes before the bytes of the value.
+func appendMailHead(b []byte, m *Mail) []byte {
 	at := len(b)
 	b = append(b, 0x80)
 	if m.ID != 0 {
@@ -165,10 +174,7 @@ func appendMail(b []byte, m *Mail) []byte {
 		b = append(appendSize(append(b, "\xa5topic"...), 0xd9, len(m.Topic)), m.Topic...)
 	}
 	if len(m.Value) > 0 {
-		b = append(appendSize(append(b, "\xa5value"...), 0xc4, len(m.Value)), m.Value...)
-	}
-	if m.Error != "" {
-		b = append(appendSize(append(b, "\xa5error"...), 0xd9, len(m.Error)), m.Error...)
+		b = appendSize(append(b, "\xa5value"...), 0xc4, len(m.Value))
 	}
 	for _, there := range [...]bool{m.ID != 0, m.Reply != 0, m.Topic != "", len(m.Value) > 0, m.Error != ""} {
 		if there {

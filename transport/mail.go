@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"sync"
@@ -29,7 +30,8 @@ type Mail struct {
 	Value []byte `msgpack:"value,omitempty"`
 	Error string `msgpack:"error,omitempty"`
 
-	memory []byte // see Release
+	memory []byte        // see Release
+	frame  *bytes.Buffer // the value, after room for all else that its frame has; see NewMail
 }
 
 // Credit allows the other side to send that many more bytes of Mail and Part: see [Mail.Cost]. A worker's

@@ -39,8 +39,9 @@ func giveBack(b []byte) {
 func Release(m Message) {
 	switch m := m.(type) {
 	case *Mail:
-		if m.memory != nil {
+		if m.memory != nil || m.frame != nil {
 			giveBack(m.memory)
+			(&batch{m.frame}).free()
 			*m = Mail{}
 		}
 	case *Part:
@@ -51,19 +52,48 @@ func Release(m Message) {
 	}
 }
 
-// NewMail returns a Mail with a value, encoded, for who calls [Release] when it was sent. It returns the encoder's error for a
-// value that msgpack cannot hold.
+// mailHead is the most that the frame of a Mail has before its value, in bytes.
+const mailHead = 320
+
+// NewMail returns a Mail with a value, encoded, for one Send, after which its sender calls [Release]. It returns the encoder's
+// error for a value that msgpack cannot hold.
+//
+// A value of some size is copied no more until it is sent: it lies where its frame will be.
 func NewMail(topic string, value any) (*Mail, error) {
 	var out batch
-	defer out.free()
 	out.open()
+	out.buf.Write(make([]byte, mailHead))
 	if err := encode(out.buf, value); err != nil {
+		out.free()
 		return nil, err
 	}
-	m := &Mail{Topic: topic, Value: borrow(out.buf.Len())}
+	encoded := out.bytes()[mailHead:]
+	if len(encoded) >= smallestRecycled && out.buf.Cap() <= largestBuffer {
+		return &Mail{Topic: topic, Value: encoded, frame: out.buf}, nil
+	}
+	defer out.free()
+	m := &Mail{Topic: topic, Value: borrow(len(encoded))}
 	m.memory = m.Value
-	copy(m.Value, out.bytes())
+	copy(m.Value, encoded)
 	return m, nil
+}
+
+// inPlace returns the frame of a message whose value lies in it already, nil for any other.
+func inPlace(m Message) []byte {
+	mail, ok := m.(*Mail)
+	if !ok || mail.frame == nil || mail.Error != "" {
+		return nil
+	}
+	frame := mail.frame.Bytes()
+	var room [mailHead]byte
+	head := appendMailHead(room[:headerLen], mail)
+	if len(head) > mailHead || len(mail.Value) != len(frame)-mailHead || &mail.Value[0] != &frame[mailHead] {
+		return nil
+	}
+	frame = frame[mailHead-len(head):]
+	putHeader(head, len(frame)-headerLen, KindMail, 0)
+	copy(frame, head)
+	return frame
 }
 
 // keep notes what a message lies in that has just been read.

@@ -151,6 +151,39 @@ func TestMessages(t *testing.T) {
 	}
 }
 
+// Who knows of a rank can write to it: the message waits until the root has told of it, too.
+func TestMessageToAdded(t *testing.T) {
+	processtest.Check(t)
+	known, goOn := make(chan struct{}), make(chan struct{})
+	g, in := clerks(t, 1, supervisor.WithObserver(func(e supervisor.Event) {
+		if e.Kind == supervisor.EventAdded {
+			close(known)
+			<-goOn
+		}
+	}))
+	added := process.Reexec(clerk.Name())
+	added.Argument, _ = transport.Marshal("clerk 1")
+	failed := make(chan error, 2)
+	go func() {
+		_, err := g.Add([]process.Command{added}, "")
+		failed <- err
+	}()
+	<-known
+	go func() { failed <- g.Request(t.Context(), 1, "ask", "", nil) }()
+	for range 10 { // meanwhile the request has come to the mailroom, most likely
+		if err := g.Request(t.Context(), 0, "ask", "", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(goOn)
+	for range 2 {
+		if err := <-failed; err != nil {
+			t.Error(err)
+		}
+	}
+	<-in.here
+}
+
 // A request whose context ends is forgotten, and its late answer, too.
 func TestMessageDeadline(t *testing.T) {
 	processtest.Check(t)

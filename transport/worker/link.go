@@ -85,6 +85,9 @@ func (l *link) listen() {
 			offer(l.stopped, m)
 		case *transport.Mail:
 			l.office.receive(m)
+			// We are about to wait in the kernel, and take the processor along for as long as nobody takes it away: who has just
+			// been given something goes first.
+			runtime.Gosched()
 		case *transport.Credit:
 			l.office.credit.Grant(m.Bytes)
 		case *transport.Dump:

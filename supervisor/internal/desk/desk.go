@@ -197,10 +197,17 @@ func (d *Desk) End() {
 	}
 }
 
+// Lives reports whether a rank has a life that could take a message.
+func (d *Desk) Lives(rank int) bool {
+	b := d.boxes[rank]
+	return b != nil && !b.down
+}
+
 // Post takes a message to a rank.
 func (d *Desk) Post(l *Letter) {
 	b := d.boxes[l.Rank]
 	switch {
+	case l.over: // withdrawn on its way
 	case b == nil:
 		l.End(process.ID{Rank: l.Rank}, nil, fmt.Errorf("%w: it has ranks 0 to %d", ErrNoRank, d.size-1))
 	case b.down:

@@ -186,6 +186,8 @@ func TestWithdraw(t *testing.T) {
 	tr.Withdraw(queued)
 	tr.Withdraw(queued)
 	tr.Credited(id(0, 0), 1000)
+	tr.Post(queued) // it comes late
+	tr.did()
 	asked := tr.letter(0, "asked", true, false)
 	tr.did("0@0: mail 1 asked")
 	tr.Withdraw(asked)

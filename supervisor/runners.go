@@ -1,0 +1,44 @@
+package supervisor
+
+import "sync/atomic"
+
+// mostRunners bounds the goroutines of a group that wait for an actor to run.
+const mostRunners = 8
+
+// runners are the goroutines in which the actors of a group run. An actor has one while it has messages: the engine would start
+// another one each time, whose stack grows anew.
+type runners struct {
+	next    chan func()
+	waiting atomic.Int32
+	done    <-chan struct{} // when they are to end
+}
+
+func newRunners(done <-chan struct{}) *runners { return &runners{next: make(chan func()), done: done} }
+
+// Schedule runs an actor until it has no message.
+func (r *runners) Schedule(run func()) {
+	select {
+	case r.next <- run:
+	default:
+		go r.run(run)
+	}
+}
+
+// Throughput is the engine's: the number of messages after which an actor lets others run.
+func (r *runners) Throughput() int { return 300 }
+
+func (r *runners) run(next func()) {
+	for {
+		next()
+		if r.waiting.Add(1) > mostRunners {
+			r.waiting.Add(-1)
+			return
+		}
+		select {
+		case next = <-r.next:
+			r.waiting.Add(-1)
+		case <-r.done:
+			return
+		}
+	}
+}
