@@ -124,7 +124,7 @@ func (d *document) report() Report {
 		}
 		r.Ranks = append(r.Ranks, RankReport{
 			Rank: k.Rank, Generation: k.Generation, PID: k.PID, Outcome: k.Outcome, Removed: k.Removed, Exit: k.Exit,
-			Conditions: k.Conditions, Role: k.Role, RoleRank: roleRank, Host: k.Host,
+			Conditions: k.Conditions, Role: k.Role, RoleRank: roleRank, Host: k.Host, Result: k.Result, ResultBytes: k.ResultBytes,
 		})
 	}
 	for i := range d.Generations {

@@ -55,6 +55,10 @@ type RankReport struct {
 	Removed    string        // why it was removed; "" for who belongs to the group
 	Exit       *process.Exit // nil while it lives
 	Conditions []string      // what it was set up with: see Spec.Conditions
+	// Result is what its work returned, as JSON, once the group has ended: nil for none, for more than 64 KiB and for what JSON has
+	// no form of. ResultBytes is the size of it as msgpack: see Group.Results.
+	Result      json.RawMessage
+	ResultBytes int
 }
 
 // report copies what the machine knows.
@@ -105,13 +109,43 @@ func (m *machine) results() [][]byte {
 	return values
 }
 
-// MarshalJSON writes the report as docs/design.md §9 has it. Whether <, > and & are escaped is up to the encoder.
-func (r Report) MarshalJSON() ([]byte, error) {
+// mostResult bounds what of a result is in a report, in bytes.
+const mostResult = 64 << 10
+
+// addResults tells what each rank's work returned.
+func (r *Report) addResults(values [][]byte) {
+	for i := range min(len(r.Ranks), len(values)) {
+		r.Ranks[i].Result, r.Ranks[i].ResultBytes = resultAsJSON(values[i]), len(values[i])
+	}
+}
+
+func resultAsJSON(value []byte) json.RawMessage {
+	if len(value) == 0 || len(value) > mostResult {
+		return nil
+	}
+	var decoded any // it has passed the walk, and is bounded
+	if err := transport.Unmarshal(value, &decoded); err != nil {
+		return nil
+	}
+	text, err := plainJSON(decoded)
+	if err != nil || len(text) > mostResult {
+		return nil
+	}
+	return text
+}
+
+// plainJSON returns the JSON form of a value, in which <, > and & are not escaped.
+func plainJSON(value any) ([]byte, error) {
 	var text bytes.Buffer
 	to := json.NewEncoder(&text)
 	to.SetEscapeHTML(false)
-	err := to.Encode(r.document())
-	return text.Bytes(), err
+	err := to.Encode(value)
+	return bytes.TrimSuffix(text.Bytes(), []byte("\n")), err
+}
+
+// MarshalJSON writes the report as docs/design.md §9 has it. Whether <, > and & are escaped is up to the encoder.
+func (r Report) MarshalJSON() ([]byte, error) {
+	return plainJSON(r.document())
 }
 
 // A document is the JSON form of a Report.
@@ -153,19 +187,21 @@ type failureDocument struct {
 }
 
 type rankDocument struct {
-	Rank       int           `json:"rank"`
-	Role       string        `json:"role,omitempty"`
-	RoleRank   *int          `json:"role_rank,omitempty"` // with a role
-	Generation int           `json:"generation"`
-	PID        int           `json:"pid"`
-	Host       string        `json:"host,omitempty"`
-	Outcome    Outcome       `json:"outcome"`
-	Removed    string        `json:"removed,omitempty"`
-	Exit       *process.Exit `json:"exit"`
-	MaxRSS     int64         `json:"max_rss_bytes"` // 0 means not known
-	CPUSeconds float64       `json:"cpu_seconds"`
-	Conditions []string      `json:"conditions,omitempty"`
-	Dump       string        `json:"dump,omitempty"`
+	Rank        int             `json:"rank"`
+	Role        string          `json:"role,omitempty"`
+	RoleRank    *int            `json:"role_rank,omitempty"` // with a role
+	Generation  int             `json:"generation"`
+	PID         int             `json:"pid"`
+	Host        string          `json:"host,omitempty"`
+	Outcome     Outcome         `json:"outcome"`
+	Removed     string          `json:"removed,omitempty"`
+	Exit        *process.Exit   `json:"exit"`
+	MaxRSS      int64           `json:"max_rss_bytes"` // 0 means not known
+	CPUSeconds  float64         `json:"cpu_seconds"`
+	Conditions  []string        `json:"conditions,omitempty"`
+	Result      json.RawMessage `json:"result,omitempty"`
+	ResultBytes int             `json:"result_bytes,omitempty"`
+	Dump        string          `json:"dump,omitempty"`
 }
 
 // A healthyDocument is the rank that was well when another one was hung.
@@ -188,7 +224,7 @@ func (r Report) document() document {
 	for _, k := range r.Ranks {
 		out := rankDocument{
 			Rank: k.Rank, Generation: k.Generation, PID: k.PID, Outcome: k.Outcome, Removed: k.Removed, Exit: k.Exit,
-			Conditions: k.Conditions, Role: k.Role, Host: k.Host,
+			Conditions: k.Conditions, Role: k.Role, Host: k.Host, Result: k.Result, ResultBytes: k.ResultBytes,
 		}
 		if k.Role != "" {
 			out.RoleRank = &k.RoleRank

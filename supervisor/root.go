@@ -292,6 +292,7 @@ func (r *root) conclude() {
 		r.machine.abort(Interrupted, fmt.Errorf("%w: the root actor was stopped from outside", ErrStopped))
 	}
 	g.err, g.final, g.values = r.machine.end, r.report(), r.machine.results()
+	g.final.addResults(g.values)
 }
 
 // abort ends a machine whose shell can go on no longer: whoever lived has been killed.
