@@ -198,41 +198,17 @@ func (m *machine) inputLine(ev event) string {
 			return ""
 		}
 		return fmt.Sprintf("timer %v", ev.timer)
-	case evStop:
-		verb := "stop"
-		if ev.kill {
-			verb = "kill"
-		}
-		return verb + strings.TrimPrefix(ev.cause.Error(), ErrStopped.Error()+":")
-	case evChange:
-		if _, later := ev.strategy.(slow); later {
-			return "change strategy=slow"
-		}
-		return "change strategy=told"
-	case evAnswer:
-		return fmt.Sprintf("answer %s question=%d", answerWords(ev.directive, ev.err), ev.question)
-	case evNotice:
-		return fmt.Sprintf("notice text=(%s)", ev.text)
-	case evAdd:
-		return fmt.Sprintf("add %d text=(%s)", len(ev.commands), ev.reason)
-	case evRemove:
-		return fmt.Sprintf("remove %d text=(%s)", ev.rank, ev.reason)
-	case evRestart:
-		return strings.TrimSpace(fmt.Sprintf("restart %s text=(%s)", strings.Trim(fmt.Sprint(ev.ranks), "[]"), ev.reason))
-	case evResize:
-		return fmt.Sprintf("resize %d text=(%s)", len(ev.commands), ev.reason)
-	case evTerms:
-		t := ev.terms.terms()
-		return "terms" + t.words()
-	case evSignal:
-		return "signal " + strings.TrimPrefix(process.SignalName(ev.signal), "SIG")
-	case evReturned:
-		return fmt.Sprintf("returned %v value=%s", id, ev.value)
 	case evRoom:
 		if m.phase == idle {
 			return "" // start tells it
 		}
 		return roomWords(ev.room)
+	case evAnswer:
+		return fmt.Sprintf("answer %s question=%d", answerWords(ev.directive, ev.err), ev.question)
+	case evNotice:
+		return fmt.Sprintf("notice text=(%s)", ev.text)
+	case evReturned:
+		return fmt.Sprintf("returned %v value=%s", id, ev.value)
 	case evBeat:
 		return fmt.Sprintf("beat %v", id)
 	case evProgress:
@@ -247,7 +223,41 @@ func (m *machine) inputLine(ev event) string {
 	case evExited:
 		return fmt.Sprintf("exited %v %s", id, exitWords(id, &ev.exit))
 	}
+	if wish := wishLine(ev); wish != "" {
+		return wish
+	}
 	return fmt.Sprintf("%v %v", ev.row(), id)
+}
+
+// wishLine is inputLine for what comes from outside, "" for any other event.
+func wishLine(ev event) string {
+	switch ev := ev.(type) {
+	case evStop:
+		verb := "stop"
+		if ev.kill {
+			verb = "kill"
+		}
+		return verb + strings.TrimPrefix(ev.cause.Error(), ErrStopped.Error()+":")
+	case evChange:
+		if _, later := ev.strategy.(slow); later {
+			return "change strategy=slow"
+		}
+		return "change strategy=told"
+	case evAdd:
+		return fmt.Sprintf("add %d text=(%s)", len(ev.commands), ev.reason)
+	case evRemove:
+		return fmt.Sprintf("remove %d text=(%s)", ev.rank, ev.reason)
+	case evRestart:
+		return strings.TrimSpace(fmt.Sprintf("restart %s text=(%s)", strings.Trim(fmt.Sprint(ev.ranks), "[]"), ev.reason))
+	case evResize:
+		return fmt.Sprintf("resize %d text=(%s)", len(ev.commands), ev.reason)
+	case evTerms:
+		t := ev.terms.terms()
+		return "terms" + t.words()
+	case evSignal:
+		return "signal " + strings.TrimPrefix(process.SignalName(ev.signal), "SIG")
+	}
+	return ""
 }
 
 // exitWords is the inverse of exitOf.

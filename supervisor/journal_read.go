@@ -213,6 +213,36 @@ func (k EventKind) known() bool {
 }
 
 func (j *journalReader) event(r *record) (Event, error) {
+	e, err := j.common(r)
+	if err != nil {
+		return e, err
+	}
+	switch e.Kind {
+	case EventExited:
+		if e.Exit == nil {
+			return e, errors.New("it has no exit")
+		}
+	case EventRoom:
+		if e.Size < 0 || e.Hosts < 0 {
+			return e, fmt.Errorf("room for %d ranks on %d hosts", e.Size, e.Hosts)
+		}
+	case EventChanged:
+		return e, j.changed(&e, r.Terms)
+	case EventStopping:
+		e.Kill = r.Signal == "SIGKILL"
+	case EventSignal:
+		e.Signal, err = process.ParseSignal(r.Signal)
+		return e, err
+	case EventFailed:
+		return e, j.failed(&e, r)
+	case EventDecided:
+		return e, j.decided(&e, r)
+	}
+	return e, nil
+}
+
+// common reads what events of all kinds have.
+func (j *journalReader) common(r *record) (Event, error) {
 	e := Event{Seq: r.Seq, Kind: r.Event, Rank: -1, Generation: r.Generation, PID: r.PID, Host: r.Host, Reason: r.Reason, Exit: r.Exit, Size: r.Size, Hosts: r.Hosts, Fit: r.Fit}
 	if r.Rank != nil {
 		e.Rank = *r.Rank
@@ -233,28 +263,6 @@ func (j *journalReader) event(r *record) (Event, error) {
 	}
 	if (e.Kind == EventStopping || e.Kind == EventDone) && r.Error != "" {
 		e.Err = recall(errors.New(r.Error))
-	}
-	switch e.Kind {
-	case EventExited:
-		if e.Exit == nil {
-			return e, errors.New("it has no exit")
-		}
-	case EventRoom:
-		if e.Size < 0 || e.Hosts < 0 {
-			return e, fmt.Errorf("room for %d ranks on %d hosts", e.Size, e.Hosts)
-		}
-	case EventChanged:
-		return e, j.changed(&e, r.Terms)
-	case EventStopping:
-		e.Kill = r.Signal == "SIGKILL"
-	case EventSignal:
-		var err error
-		e.Signal, err = process.ParseSignal(r.Signal)
-		return e, err
-	case EventFailed:
-		return e, j.failed(&e, r)
-	case EventDecided:
-		return e, j.decided(&e, r)
 	}
 	return e, nil
 }
