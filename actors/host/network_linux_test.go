@@ -194,8 +194,8 @@ func (b *buffer) String() string {
 	return b.text.String()
 }
 
+// newCountry is for a test that has called processtest.Check, or whose parent has.
 func newCountry(t *testing.T, hosts ...string) *country {
-	processtest.Check(t)
 	names := append([]string{"root"}, hosts...)
 	c := &country{t: t, net: testnet.New(t, names...), certs: t.TempDir(), locks: t.TempDir(), agents: map[string]*program{}}
 	var who []string
@@ -357,6 +357,7 @@ const shortLease = 2 * time.Second
 // TestHostFailures: whatever becomes of a host, its ranks are ended, then started on a spare one, and never run twice; one that
 // comes back comes back with nothing (launchers B16; F-25).
 func TestHostFailures(t *testing.T) {
+	processtest.Check(t)
 	for _, row := range []struct {
 		name       string
 		harm, undo func(c *country, victim string)
@@ -368,6 +369,7 @@ func TestHostFailures(t *testing.T) {
 		{"the host is cut off", func(c *country, victim string) { c.net.Host(victim).Cut() }, func(c *country, victim string) { c.net.Host(victim).Heal() }},
 	} {
 		t.Run(row.name, func(t *testing.T) {
+			t.Parallel() // each waits for a lease most of the time
 			c := newCountry(t, "a", "b", "c", "d")
 			c.rule(deed{Hosts: 4, PerHost: 2, MaxHosts: 3, Lease: shortLease, Restarts: 2, Spec: supervisor.Spec{Ranks: c.ranks(6), Grace: time.Second}})
 			c.up(0, 6)
@@ -415,6 +417,7 @@ func (c *country) hostOf(rank int) string {
 
 // TestShortPartition: a host that is cut off for less than its lease is not lost, and nothing that its ranks said meanwhile.
 func TestShortPartition(t *testing.T) {
+	processtest.Check(t)
 	c := newCountry(t, "a", "b")
 	const lines = 200
 	c.rule(deed{Hosts: 2, PerHost: 1, Lease: 30 * time.Second, Spec: supervisor.Spec{Ranks: supervisor.Repeat(2, process.Command{
@@ -448,6 +451,7 @@ func TestShortPartition(t *testing.T) {
 
 // TestSlowNetwork: on a network that loses frames and holds others back everything arrives, and nobody is lost.
 func TestSlowNetwork(t *testing.T) {
+	processtest.Check(t)
 	c := newCountry(t, "a", "b")
 	for _, name := range []string{"a", "b"} {
 		c.net.Host(name).Impair(0.02, 20*time.Millisecond)
@@ -472,12 +476,14 @@ func TestSlowNetwork(t *testing.T) {
 // TestRootKilled: agents that lose their root end its ranks when their lease is over, and serve the next one with nothing of the
 // old one alive.
 func TestRootKilled(t *testing.T) {
+	processtest.Check(t)
 	for name, harm := range map[string]func(*country){
 		"killed":  func(c *country) { _ = c.root.Process.Kill() },
 		"stopped": func(c *country) { _ = c.root.Process.Signal(syscall.SIGSTOP) },
 		"cut off": func(c *country) { c.net.Host("root").Cut() },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			c := newCountry(t, "a", "b")
 			c.rule(deed{Hosts: 2, PerHost: 2, Lease: shortLease, Spec: supervisor.Spec{Ranks: c.ranks(4), Grace: time.Second}})
 			c.up(0, 4)
@@ -506,9 +512,10 @@ func TestDDP(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	processtest.Check(t)
 	c := newCountry(t, "a", "b", "c", "d")
 	c.rule(deed{Hosts: 4, PerHost: 4, Lease: 20 * time.Second, Spec: supervisor.Spec{StartTimeout: 5 * time.Minute, Ranks: supervisor.Repeat(16, process.Command{
-		Args: []string{python, script}, Env: []string{"GLOO_SOCKET_IFNAME=eth0", "OMP_NUM_THREADS=1"},
+		Args: []string{python, script, "--epochs", "4"}, Env: []string{"GLOO_SOCKET_IFNAME=eth0", "OMP_NUM_THREADS=1"},
 	})}})
 	done := c.within(5*time.Minute, "the end", func(w word) bool { return w.Done })
 	if done.Err != "" {
@@ -519,6 +526,7 @@ func TestDDP(t *testing.T) {
 // TestElastic: a group that loses a host goes on with fewer ranks, and with more when the host is back, which uses no budget; the
 // reasons are recorded (F-20).
 func TestElastic(t *testing.T) {
+	processtest.Check(t)
 	c := newCountry(t, "a", "b", "c")
 	c.rule(deed{Hosts: 3, PerHost: 2, Lease: shortLease, Restarts: 1, Spec: supervisor.Spec{
 		Ranks: c.ranks(6), MinRanks: 4, Grace: time.Second, Elastic: supervisor.Elastic{Fit: true, Regrow: true, Settle: time.Second},
@@ -539,6 +547,7 @@ func TestElastic(t *testing.T) {
 
 // TestRootCutOff: a root that is cut off from all its hosts loses them, waits, and goes on when they are back.
 func TestRootCutOff(t *testing.T) {
+	processtest.Check(t)
 	c := newCountry(t, "a", "b")
 	c.rule(deed{Hosts: 2, PerHost: 2, Lease: shortLease, Restarts: 3, Spec: supervisor.Spec{Ranks: c.ranks(4), Grace: time.Second}})
 	c.up(0, 4)
@@ -551,6 +560,7 @@ func TestRootCutOff(t *testing.T) {
 
 // TestAgentLeaves: an agent that is told to leave stops its ranks and says so: the root waits for no lease.
 func TestAgentLeaves(t *testing.T) {
+	processtest.Check(t)
 	c := newCountry(t, "a", "b", "c")
 	c.rule(deed{Hosts: 3, PerHost: 2, MaxHosts: 2, Lease: host.MaxLease, Restarts: 1, Spec: supervisor.Spec{Ranks: c.ranks(4), Grace: time.Second}})
 	c.up(0, 4)
@@ -563,6 +573,7 @@ func TestAgentLeaves(t *testing.T) {
 
 // TestAnotherName: a host is who its certificate says.
 func TestAnotherName(t *testing.T) {
+	processtest.Check(t)
 	c := newCountry(t, "a")
 	c.rule(deed{Hosts: 2, PerHost: 1, Spec: supervisor.Spec{Ranks: c.ranks(2)}})
 	c.log("host a has joined")
@@ -577,6 +588,7 @@ func TestAnotherName(t *testing.T) {
 
 // TestFunctionsOnFourHosts: a Go function with arguments and results of megabytes, on four hosts with four ranks each.
 func TestFunctionsOnFourHosts(t *testing.T) {
+	processtest.Check(t)
 	c := newCountry(t, "a", "b", "c", "d")
 	c.rule(deed{Hosts: 4, PerHost: 4, Lease: 20 * time.Second, Map: 16})
 	ranks := map[int]bool{}

@@ -206,11 +206,11 @@ func (s *settlement) run(tb testing.TB, slots int, idle time.Duration, mark func
 func TestManyHosts(t *testing.T) {
 	const slots = 8
 	perHost := map[int]map[string]float64{}
-	for _, n := range []int{20, 100} {
+	for n, idle := range map[int]time.Duration{20: 0, 100: 5 * time.Second} {
 		s := populate(t, n, slots)
 		perHost[n] = map[string]float64{}
 		before := s.pool.frames.Load()
-		s.run(t, slots, 5*time.Second, func(deed string) {
+		s.run(t, slots, idle, func(deed string) {
 			now := s.pool.frames.Load()
 			perHost[n][deed] = float64(now-before) / float64(n)
 			before = now

@@ -54,7 +54,7 @@ func (a *agent) explore() {
 }
 
 // patientTries is how many Joins a root that is there may leave unanswered before that is strange.
-const patientTries = 4
+const patientTries = 3
 
 // judge tells what the scout has found, and ends an agent that can never be let in.
 func (a *agent) judge(v *verdict) {
