@@ -195,6 +195,7 @@ func TestRestarted(t *testing.T) {
 		t.Fatal(err)
 	}
 	x.running(3)
+	x.lineOfAll(2, "here") // at the gate
 	g.open()
 	for rank, said := range endings(x) {
 		if said != fmt.Sprintf("rank %d of 3 has ended well", rank) {
