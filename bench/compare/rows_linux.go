@@ -93,6 +93,7 @@ var rows = []row{
 			{name: "without any of the three", argv: subject("guarantees", "cgroup,watchdog,deathsig,link"), inside: true},
 			{name: "without actors", argv: subject("guarantees", "actors"), inside: true},
 			{name: "without any of the four", argv: subject("guarantees", "cgroup,watchdog,deathsig,link,actors"), inside: true},
+			{name: "os/exec, with pipes", argv: subject("exec-pipes"), inside: true},
 			{name: "os/exec", argv: subject("exec"), inside: true},
 			{name: "posix_spawn (limit)", argv: posixSpawn, inside: true},
 		},

@@ -4,6 +4,7 @@
 //	subject launch N PROGRAM [ARG…]      a group, to its end
 //	subject guarantees WITHOUT N PROGRAM [ARG…]  the same, with some of its guarantees left out
 //	subject exec N PROGRAM [ARG…]        os/exec, in a loop
+//	subject exec-pipes N PROGRAM [ARG…]  the same, and what they write is read
 //	subject run RESTARTS N PROGRAM [ARG…]  a group of Python scripts, or of other commands, that says "held" when it has the failure
 //	subject functions N                  a group of Go functions, of which one fails
 //	subject roundtrip|oneway VIA COUNT   messages of 64 bytes: VIA is muster, socketpair or rpc
@@ -13,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -41,7 +43,9 @@ func main() {
 	case "guarantees":
 		guarantees(args[0], args[1:])
 	case "exec":
-		measure(execOne, func() error { return execLoop(number(args[0]), args[1:]) })
+		measure(execOne, func() error { return execLoop(number(args[0]), args[1:], nil) })
+	case "exec-pipes":
+		measure(execOne, func() error { return execLoop(number(args[0]), args[1:], io.Discard) })
 	case "run":
 		run(number(args[0]), number(args[1]), args[2:])
 	case "functions":
@@ -169,10 +173,14 @@ func processes(l process.Launcher, n int, c process.Command) error {
 
 func execOne(argv []string) error { return exec.Command(argv[0], argv[1:]...).Run() }
 
-func execLoop(n int, argv []string) error {
+// execLoop hands what they write to somebody, each stream through a pipe and a goroutine of os/exec; nil is the null device.
+func execLoop(n int, argv []string, output io.Writer) error {
 	running := make([]*exec.Cmd, n)
 	for i := range running {
 		running[i] = exec.Command(argv[0], argv[1:]...)
+		if output != nil {
+			running[i].Stdout, running[i].Stderr = output, io.MultiWriter(output) // of two writers that are the same it would make one pipe
+		}
 		if err := running[i].Start(); err != nil {
 			return err
 		}
