@@ -423,6 +423,49 @@ for listening in (False, True):
 	})
 }
 
+// TestMessagesOfPools: what multiprocessing starts anew, and what that starts, finds the module, as it imports what the program has
+// imported, and in it that it is not the rank.
+func TestMessagesOfPools(t *testing.T) {
+	const script = `
+from concurrent.futures import ProcessPoolExecutor
+import multiprocessing
+
+def square(n):
+    muster.progress(n)
+    for call in muster.barrier, muster.messages, lambda: muster.report(n):
+        try: call()
+        except muster.NoSupervisor as e: assert "started by" in str(e), e
+        else: raise AssertionError("not refused")
+    return n * n, muster.info().rank
+
+def pool(n, method="spawn", call=square):
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context(method)) as p:
+        return p.submit(call, n).result()
+
+if __name__ == "__main__":
+    assert muster.info().rank == 3
+    for method in "spawn", "forkserver", "fork":
+        assert pool(5, method) == (25, 3), method
+    assert pool(7, call=pool) == (49, 3)
+    muster.report("done")
+`
+	for name, first := range map[string]string{
+		"imported first": "import muster", "imported then": "import multiprocessing.spawn, muster",
+		"looked for": "import importlib.util, muster; assert importlib.util.find_spec('multiprocessing.spawn').has_location",
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachPython(t, func(t *testing.T, p executable) {
+				w := startRank(t, p, first+script, "-W", "ignore")
+				all := w.rest(t)
+				r, ok := lastOf(all).(*transport.Result)
+				if !ok || kinds(all) != "Result" || unpacked(t, r.Value) != "done" {
+					t.Errorf("got %s; %s", kinds(all), w.wait().stderr)
+				}
+			})
+		})
+	}
+}
+
 // TestAlone: where there is no supervisor a rank meets itself, and has nobody to talk to.
 func TestAlone(t *testing.T) {
 	const script = `

@@ -33,7 +33,8 @@ What must hold:
   - Local variables are told, and asked for their repr, under MUSTER_LOCALS=1 only: they may hold secrets.
 
 It differs from plain Python where Python leaves no choice: a few frames more are on the stack, sys.meta_path has an
-entry more, which finds the module muster when nobody else does, sys.orig_argv shows the real command line, and a source that is not valid in its encoding is reported in the words of compile().
+entry more, which finds the module muster when nobody else does, and for a program that imports it one that waits for
+multiprocessing.spawn, sys.orig_argv shows the real command line, and a source that is not valid in its encoding is reported in the words of compile().
 """
 
 import _signal
@@ -963,6 +964,67 @@ def furnish(module, link):
         return vars(module)[name]
 
     module.__getattr__ = find
+    if "multiprocessing.spawn" in sys.modules:
+        equip(sys.modules["multiprocessing.spawn"])
+    else:
+        sys.meta_path.insert(0, Lookout())
+
+
+# Processes that multiprocessing starts anew import what the program has imported: they find the module muster, too, and in it
+# that they are not the rank. What tells them how lies beside the rest that multiprocessing has for them, as a pickle.
+
+NEWCOMER = """
+exec(compile(SOURCE.partition("\\f")[0], NAME, "exec"))
+link = Link(dict(os.environ))
+link.home = -1
+sys.meta_path.append(Finder(link))
+"""
+
+
+class Newcomer:
+    """Makes a process know the module muster in which it is unpickled."""
+
+    def __reduce__(self):
+        return exec, (NEWCOMER, {"__name__": NAME + ".newcomer", "NAME": NAME, "SOURCE": SOURCE})
+
+
+class Lookout:
+    """A finder that waits for multiprocessing.spawn, whose loader it is then in the place of the real one, and goes."""
+
+    loader = None  # the real one
+
+    def find_spec(self, name, path=None, target=None):
+        for finder in list(sys.meta_path) if name == "multiprocessing.spawn" else ():
+            spec = finder is not self and hasattr(finder, "find_spec") and finder.find_spec(name, path, target)
+            if spec:
+                self.loader, spec.loader = spec.loader, self
+                return spec
+
+    def __getattr__(self, name):
+        return getattr(self.loader, name)
+
+    def create_module(self, spec):
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module):
+        sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not self]
+        self.loader.exec_module(module)
+        equip(module)
+
+
+def equip(spawn):
+    theirs = spawn.get_preparation_data
+
+    def get_preparation_data(name):
+        data = theirs(name)
+        if name == "ignore":  # a fork server, which is not told: what it forks imports the main module itself
+            data.pop("init_main_from_path", None)
+            data.pop("init_main_from_name", None)
+        else:
+            data["muster"] = Newcomer()
+        return data
+
+    spawn.get_preparation_data = get_preparation_data
 
 
 class Progress:
@@ -1031,7 +1093,7 @@ SENDABLE = "None, bool, int, float, str, bytes, list, tuple, and dict with str k
 
 
 class NoSupervisor(RuntimeError):
-    """No supervisor started this process, or it is gone, or this process was forked off the one that it started."""
+    """No supervisor started this process, or it is gone, or this process was forked off, or started by, the one that it started."""
 
     __module__ = "muster"
 
@@ -1086,7 +1148,7 @@ class Office:
         """
         data = encode(value)
         if self.link.home and self.link.home != os.getpid():
-            raise NoSupervisor("a forked process has no result of its own")
+            raise NoSupervisor("a process that was forked off, or started by, the rank has no result of its own")
         self.value = data
 
     def tell(self, topic, value=None, timeout=None):
@@ -1167,7 +1229,7 @@ class Office:
         """
         link = self.link
         if link.home and link.home != os.getpid():
-            raise NoSupervisor("the supervisor does not know this process: it was forked off the rank")
+            raise NoSupervisor("the supervisor does not know this process: it was forked off, or started by, the rank")
         if link.home and (link.deaf or not link.pid):
             raise NoSupervisor("the supervisor is gone")
         return bool(link.home)
