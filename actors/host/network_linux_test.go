@@ -196,6 +196,15 @@ func (b *buffer) String() string {
 
 // newCountry is for a test that has called processtest.Check, or whose parent has.
 func newCountry(t *testing.T, hosts ...string) *country {
+	c := found(t, hosts...)
+	for _, name := range hosts {
+		c.startAgent(name)
+	}
+	return c
+}
+
+// found makes a country whose hosts have certificates and nothing else.
+func found(t *testing.T, hosts ...string) *country {
 	names := append([]string{"root"}, hosts...)
 	c := &country{t: t, net: testnet.New(t, names...), certs: t.TempDir(), locks: t.TempDir(), agents: map[string]*program{}}
 	var who []string
@@ -204,9 +213,6 @@ func newCountry(t *testing.T, hosts ...string) *country {
 	}
 	if _, err := certs.Create(c.certs, who, certs.Options{}); err != nil {
 		t.Fatal(err)
-	}
-	for _, name := range hosts {
-		c.startAgent(name)
 	}
 	return c
 }
@@ -602,5 +608,83 @@ func TestFunctionsOnFourHosts(t *testing.T) {
 	})
 	if done.Err != "" || len(ranks) != 16 {
 		t.Errorf("error %q, %d results", done.Err, len(ranks))
+	}
+}
+
+// examples builds programs of examples/.
+func examples(t *testing.T, names ...string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	for _, name := range names {
+		if out, err := exec.Command("go", "build", "-o", dir, "../../examples/"+name).CombinedOutput(); err != nil {
+			t.Fatalf("go build %s: %v\n%s", name, err, out)
+		}
+	}
+	return dir
+}
+
+// on starts any program on a host, and returns what it has written when it has ended, as it has to do well.
+func (c *country) on(host string, args ...string) (ended func() string) {
+	c.t.Helper()
+	var out, stderr buffer
+	p := exec.Command(args[0], args[1:]...)
+	p.Stdout, p.Stderr = &out, &stderr
+	if err := c.net.Host(host).Start(p); err != nil {
+		c.t.Fatal(err)
+	}
+	late := time.AfterFunc(patience, func() { _ = p.Process.Kill() })
+	return sync.OnceValue(func() string {
+		c.t.Helper()
+		defer late.Stop()
+		if err := p.Wait(); err != nil {
+			c.t.Errorf("%q on %s: %v\n%s%s", args, host, err, out.String(), stderr.String())
+		}
+		return out.String()
+	})
+}
+
+// TestExamplesOnFourHosts: the example in Go, and launch with an agent on each host, run four ranks on each of four hosts.
+func TestExamplesOnFourHosts(t *testing.T) {
+	processtest.Check(t)
+	names := []string{"a", "b", "c", "d"}
+	c := found(t, names...)
+	bin, runs := examples(t, "hosts", "launch"), t.TempDir()
+	if err := os.Chmod(runs, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("LAUNCH_RUN_DIR", runs)
+	run := func(root []string, agent func(name string) []string) string {
+		var agents []func() string
+		out := c.on("root", root...)
+		for _, name := range names {
+			agents = append(agents, c.on(name, agent(name)...))
+		}
+		text := out()
+		for _, ended := range agents {
+			ended()
+		}
+		return text
+	}
+	hosts := filepath.Join(bin, "hosts")
+	got := run([]string{hosts, "root", c.rootAddr(), "4", c.certs + "/root"}, func(name string) []string {
+		return []string{hosts, "agent", c.rootAddr(), name, c.certs + "/" + name}
+	})
+	if !strings.HasSuffix(got, "\n33860 primes below 400000\n") {
+		t.Errorf("hosts: %q", got)
+	}
+	launch := filepath.Join(bin, "launch")
+	got = run([]string{launch, "--hosts", "4", "--per-host", "4", "--listen", c.rootAddr(), "--certs", c.certs + "/root", "--output", "raw", "--",
+		"sh", "-c", "echo $RANK is $LOCAL_RANK on $NODE_RANK, and meets at $MASTER_ADDR"}, func(name string) []string {
+		return []string{launch, "agent", "--join", c.rootAddr(), "--slots", "4", "--certs", c.certs + "/" + name}
+	})
+	lines := slices.Sorted(strings.Lines(got))
+	meet := strings.Fields(lines[0])[8]
+	for rank := range 16 {
+		if want := fmt.Sprintf("%d is %d on %d, and meets at %s\n", rank, rank%4, rank/4, meet); !slices.Contains(lines, want) {
+			t.Errorf("no %q in %q", want, lines)
+		}
+	}
+	if !strings.HasPrefix(meet, "10.77.0.") || len(lines) != 16 {
+		t.Errorf("launch: %q", lines)
 	}
 }

@@ -351,7 +351,11 @@ func (p *Pool) lost(l *link, why string) {
 	if i := slices.Index(p.links, l); i >= 0 {
 		p.links = slices.Delete(p.links, i, i+1)
 		delete(p.ports, l)
-		p.change(fmt.Sprintf("host %s is lost: %s", l.joined.Name, why))
+		becomes := "is lost"
+		if p.closed { // by whom it was told to leave
+			becomes = "has left"
+		}
+		p.change(fmt.Sprintf("host %s %s: %s", l.joined.Name, becomes, why))
 	}
 }
 

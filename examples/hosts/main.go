@@ -4,11 +4,16 @@
 //	hosts agent 127.0.0.1:7070 a    # on one machine, or in another terminal
 //	hosts agent 127.0.0.1:7070 b
 //
-// The same binary is root, agent and worker. Off the loopback interface both sides want TLS: see package certs.
+// The same binary is root, agent and worker. Off the loopback interface all want certificates, which launch certs makes, or package
+// certs: the last argument is the directory of one's own.
+//
+//	hosts root 10.0.0.1:7070 2 certs/root
+//	hosts agent 10.0.0.1:7070 a certs/a
 package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +25,7 @@ import (
 	"time"
 
 	"github.com/go-muster/muster/actors/host"
+	"github.com/go-muster/muster/actors/host/certs"
 	"github.com/go-muster/muster/supervisor"
 	"github.com/go-muster/muster/transport/worker"
 )
@@ -56,22 +62,35 @@ func main() {
 	}
 }
 
+// perHost is how many ranks each host runs.
+const perHost = 4
+
 func run(ctx context.Context, args []string, out io.Writer) error {
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	var secure *tls.Config
+	if len(args) == 4 {
+		var err error
+		if secure, err = certs.Load(args[3]); err != nil {
+			return err
+		}
+		args = args[:3]
+	}
 	switch {
 	case len(args) == 3 && args[0] == "root":
 		hosts, err := strconv.Atoi(args[2])
 		if err != nil || hosts < 1 {
 			return fmt.Errorf("%q is no number of hosts", args[2])
 		}
-		return root(ctx, host.Config{Listen: args[1], PerHost: 2, Logger: logger}, hosts, out)
+		return root(ctx, host.Config{Listen: args[1], TLS: secure, PerHost: perHost, Logger: logger}, hosts, out)
 	case len(args) == 3 && args[0] == "agent":
-		return host.Serve(ctx, host.AgentConfig{Join: args[1], Name: args[2], Slots: 2, Patience: time.Minute, Logger: logger})
+		return host.Serve(ctx, host.AgentConfig{
+			Join: args[1], Name: args[2], TLS: secure, Slots: perHost, Patience: time.Minute, Logger: logger,
+		})
 	}
-	return errors.New("write root HOST:PORT HOSTS, or agent HOST:PORT NAME")
+	return errors.New("write root HOST:PORT HOSTS [CERTS], or agent HOST:PORT NAME [CERTS]")
 }
 
-// root waits for hosts and has them count, two ranks on each. What is lost with a host is counted again, on those that are left.
+// root waits for hosts and has them count. What is lost with a host is counted again, on those that are left.
 func root(ctx context.Context, c host.Config, hosts int, out io.Writer) error {
 	pool, err := host.Open(c)
 	if err != nil {
@@ -82,9 +101,9 @@ func root(ctx context.Context, c host.Config, hosts int, out io.Writer) error {
 	if _, err := pool.Await(ctx, hosts, hosts, 0); err != nil {
 		return err
 	}
-	const each = 50_000
+	const each = 25_000
 	var pieces []piece
-	for i := range 2 * hosts {
+	for i := range perHost * hosts {
 		pieces = append(pieces, piece{i * each, (i + 1) * each})
 	}
 	counts, err := supervisor.Map(ctx, supervisor.Spec{Name: "primes", Strategy: supervisor.OneForOne{Restarts: 3}}, primes, pieces,
@@ -96,6 +115,6 @@ func root(ctx context.Context, c host.Config, hosts int, out io.Writer) error {
 	for _, n := range counts {
 		sum += n
 	}
-	_, err = fmt.Fprintf(out, "%d primes below %d\n", sum, 2*hosts*each)
+	_, err = fmt.Fprintf(out, "%d primes below %d\n", sum, perHost*hosts*each)
 	return err
 }

@@ -43,7 +43,7 @@ func TestHosts(t *testing.T) {
 
 // TestUsage: what makes no sense is told.
 func TestUsage(t *testing.T) {
-	for _, args := range [][]string{nil, {"root", "127.0.0.1:0"}, {"root", "127.0.0.1:0", "none"}, {"agent", "127.0.0.1:0"}} {
+	for _, args := range [][]string{nil, {"root", "127.0.0.1:0"}, {"root", "127.0.0.1:0", "none"}, {"agent", "127.0.0.1:0"}, {"agent", "127.0.0.1:0", "a", "/nosuch"}} {
 		if err := run(t.Context(), args, io.Discard); err == nil {
 			t.Errorf("%q: no error", args)
 		}

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -12,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/go-muster/muster/actors/host"
 	"github.com/go-muster/muster/actors/process/processtest"
 )
 
@@ -521,6 +524,50 @@ func TestWaitingIsReached(t *testing.T) {
 	}
 	if left := runsIn(t); len(left) > 0 {
 		t.Errorf("%q is left", left)
+	}
+}
+
+// TestEtcd: launches and agents find each other in an etcd, and an agent that stays finds the next launch.
+func TestEtcd(t *testing.T) {
+	processtest.Check(t)
+	path, err := exec.LookPath("etcd")
+	if err != nil {
+		t.Skip("needs etcd: apt-get install etcd-server")
+	}
+	store, peers := free(t), "http://"+free(t)
+	etcd := exec.Command(path, "--name", "one", "--data-dir", t.TempDir(), "--listen-client-urls", "http://"+store, "--advertise-client-urls", "http://"+store,
+		"--listen-peer-urls", peers, "--initial-advertise-peer-urls", peers, "--initial-cluster", "one="+peers)
+	if err := etcd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = etcd.Process.Kill()
+		_ = etcd.Wait()
+	})
+	meet := []string{"--listen", "127.0.0.1:0", "--etcd", store, "--cluster", "c"}
+	agent := func(name string, args ...string) *cli {
+		return startUnder(t, nil, append(append([]string{"agent", "--name", name, "--slots", "1"}, meet...), args...)...)
+	}
+	a, b := agent("a"), agent("b", "--stay")
+	for _, hosts := range []string{"2", "1"} {
+		root := startUnder(t, nil, append(append([]string{"--hosts", hosts}, meet...), "--", "sh", "-c", "echo $RANK on $NODE_RANK")...)
+		root.wants(0)
+	}
+	a.wants(0)
+	b.stderr.await(t, 2, "launch: joined the launch: ")
+	b.signal(syscall.SIGTERM)
+	b.wants(0)
+}
+
+// TestOtherVersion: a host with another version of Muster, or another system, is told apart.
+func TestOtherVersion(t *testing.T) {
+	h := host.Host{Places: 2, Capacity: host.Capacity{CPUs: 1, GPUs: 2}, Containment: "group", Version: musterVersion(), System: runtime.GOOS + "/" + runtime.GOARCH}
+	if got := describeHost(h); got != "2 places, 1 CPU, 2 GPUs, group" {
+		t.Error(got)
+	}
+	h.Version, h.System = "v0", "plan9/386"
+	if got, want := describeHost(h), "2 places, 1 CPU, 2 GPUs, group, plan9/386, Muster v0, and here it is "+musterVersion(); got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -221,6 +222,12 @@ func describeHost(h host.Host) string {
 		parts = append(parts, count(h.Capacity.GPUs, "GPU"))
 	}
 	parts = append(parts, h.Containment)
+	if system := runtime.GOOS + "/" + runtime.GOARCH; h.System != system {
+		parts = append(parts, h.System)
+	}
+	if ours := musterVersion(); h.Version != ours {
+		parts = append(parts, fmt.Sprintf("Muster %s, and here it is %s", h.Version, ours))
+	}
 	return strings.Join(parts, ", ")
 }
 
