@@ -90,7 +90,6 @@ func blames(code code, m any) bool {
 // drain begins to leave the root.
 func (a *agent) drain(now time.Time) {
 	a.state, a.why, a.farewell = draining, stoppedAgent, newFarewell()
-	a.session.send(control, encode(codeDeparting, &departing{a.why}))
 	for _, t := range a.tenants {
 		if !t.started { // it never begins
 			delete(a.tenants, t.number)
@@ -102,7 +101,8 @@ func (a *agent) drain(now time.Time) {
 			a.order(t.number, func(p process.Process) { p.Stop(a.why, grace) })
 		}
 	}
-	if n := len(a.tenants); n > 0 {
+	if n := len(a.tenants); n > 0 { // else all is said when it has left, which is now
+		a.session.send(control, encode(codeDeparting, &departing{a.why}))
 		a.log("the root is left when the ranks have ended", "ranks", n)
 	}
 	a.timer.Reset(0)
