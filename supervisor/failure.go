@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-muster/muster/actors/process"
@@ -101,7 +102,7 @@ func (f *Failure) ID() process.ID { return process.ID{Rank: f.Rank, Generation: 
 
 // Error returns who failed and why: "rank 2@0: ValueError: no learning rate". What the best evidence leaves out stands behind
 // it: how a process ended that raised, unless by exit status 0 or 1; that a signal which ended it was not ours; and, of one
-// that only has an exit status to show, the last line of its standard error.
+// that only has an exit status to show, the last line of its standard error that is not indented.
 func (f *Failure) Error() string {
 	text := fmt.Sprintf("rank %v: %v", f.ID(), f.cause())
 	switch x := f.Exit; {
@@ -117,10 +118,21 @@ func (f *Failure) Error() string {
 }
 
 // lastLine returns the last line that is not empty, as it was left if it was written over, and as much of it as fits on one of a
-// terminal.
+// terminal. Lines that are indented belong to the one before them: the source of a warning, the stack under an error.
 func lastLine(text []byte) string {
-	text = bytes.TrimSpace(text)
-	line := bytes.TrimSpace(text[bytes.LastIndexAny(text, "\r\n")+1:])
+	lines := bytes.FieldsFunc(text, func(r rune) bool { return r == '\r' || r == '\n' })
+	lines = slices.DeleteFunc(lines, func(line []byte) bool { return len(bytes.TrimSpace(line)) == 0 })
+	if len(lines) == 0 {
+		return ""
+	}
+	last := len(lines) - 1
+	for at := last; at >= 0; at-- {
+		if lines[at][0] != ' ' && lines[at][0] != '\t' {
+			last = at
+			break
+		}
+	}
+	line := bytes.TrimSpace(lines[last])
 	return string(line[:min(len(line), 160)])
 }
 
