@@ -80,7 +80,7 @@ func (r *rank) take(ctx actor.Context, piece *transport.Part) {
 		return
 	}
 	if s.size += len(piece.Value); r.Result == nil && r.MaxResult > 0 && s.size > r.MaxResult {
-		s.pieces, s.lost = nil, fmt.Errorf("%w: more than %d bytes", ErrResultSize, r.MaxResult)
+		s.pieces, s.lost = nil, fmt.Errorf("%w: more than %d bytes: raise MaxResult, or leave it in a file", ErrResultSize, r.MaxResult)
 		r.tell(ctx, &r.told.broken, &Broken{r.ID, s.lost, time.Now()})
 		return
 	}
