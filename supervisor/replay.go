@@ -1,8 +1,10 @@
 package supervisor
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 	"time"
 
@@ -71,6 +73,7 @@ type course struct {
 type word struct {
 	after time.Duration
 	say   func(process.ID) event
+	seq   int // of the event in the record
 }
 
 // A hearing is a course of which more may come.
@@ -129,7 +132,7 @@ func (h *hearing) hear(e Event) {
 		part = 0 // it was on its way
 	}
 	if say := saying(e); say != nil {
-		h.words[part] = append(h.words[part], word{max(0, e.At.Sub(h.since[part])), say})
+		h.words[part] = append(h.words[part], word{max(0, e.At.Sub(h.since[part])), say, e.Seq})
 	}
 }
 
@@ -155,7 +158,7 @@ func saying(e Event) func(process.ID) event {
 		return func(id process.ID) event { return evReturned{id: id} }
 	case EventFailed:
 		ours := f != nil && (errors.Is(f.Err, ErrStartTimeout) || errors.Is(f.Err, ErrLifetime))
-		if f == nil || f.Exit != nil || f.Exception == nil && ours {
+		if f == nil || f.Exit != nil || f.ofLostHost() || f.Exception == nil && ours {
 			return nil // the exit is told, and the time is ours
 		}
 		return func(id process.ID) event { return evRaised{id: id, exception: f.Exception, err: f.Err} }
@@ -183,10 +186,10 @@ func (c *course) complete() {
 		}
 	}
 	if !started {
-		c.words[0] = append(c.words[0], word{c.cut + 1, func(id process.ID) event { return evStarted{id: id} }})
+		c.words[0] = append(c.words[0], word{after: c.cut + 1, say: func(id process.ID) event { return evStarted{id: id} }})
 	}
 	if !ready {
-		c.words[0] = append(c.words[0], word{c.cut + 1, func(id process.ID) event { return evReady{id} }})
+		c.words[0] = append(c.words[0], word{after: c.cut + 1, say: func(id process.ID) event { return evReady{id} }})
 	}
 }
 
@@ -201,7 +204,16 @@ type replayer struct {
 	changes []event     // of its ranks and terms, that the group is to take
 	refusal error       // of the last one
 	lives   []*played
+	lost    []loss // of this moment
 	events  []Event
+}
+
+// A loss is the exit of a life whose host was lost. All of a host come at one moment: who is first in the record is the origin of
+// the failure, and is to be so again.
+type loss struct {
+	seq int
+	*played
+	event
 }
 
 // A played life is one of the newest of each rank.
@@ -374,7 +386,7 @@ func (r *replayer) perform(e effect) {
 		}
 	case efAbandon:
 		for _, id := range e.ids {
-			r.after(0, func() { r.say(r.lives[id.Rank], abandonedExit(id)) })
+			r.after(0, func() { r.say(r.lives[id.Rank], abandonedExit(id), 0) })
 		}
 	case efTimer:
 		r.arm(e)
@@ -421,7 +433,7 @@ func (r *replayer) launch(id process.ID) {
 		if at.After(last) {
 			last = at
 		}
-		r.at(at, func() { r.end(p, w.say(id)) })
+		r.at(at, func() { r.end(p, w.say(id), w.seq) })
 	}
 	if r.m.of(id.Rank) == Permanent || c.rung == 0 && c.ended {
 		return
@@ -429,25 +441,41 @@ func (r *replayer) launch(id process.ID) {
 	if r.over.After(last) {
 		last = r.over
 	}
-	r.at(last.Add(1), func() { r.end(p, evExited{id: id}) })
+	r.at(last.Add(1), func() { r.end(p, evExited{id: id}, 0) })
 }
 
 func (r *replayer) speak(p *played, words []word) {
 	for _, w := range words {
-		r.after(w.after, func() { r.say(p, w.say(p.id)) })
+		r.after(w.after, func() { r.say(p, w.say(p.id), w.seq) })
 	}
 }
 
 // say tells something of a life that has not ended.
-func (r *replayer) say(p *played, ev event) {
-	if !p.alive {
-		return
-	}
+func (r *replayer) say(p *played, ev event, seq int) {
 	x, exited := ev.(evExited)
-	if p.alive = !exited; exited {
-		ev = r.together(x)
+	switch {
+	case !p.alive:
+	case exited && errors.Is(x.exit.Err, process.ErrHostLost):
+		if r.lost = append(r.lost, loss{seq, p, ev}); len(r.lost) == 1 {
+			r.after(0, r.lose) // when all have come that come now
+		}
+	default:
+		p.alive = !exited
+		r.tell(ev)
 	}
-	r.tell(ev)
+}
+
+// lose tells the exits with a lost host, in the order of the record.
+func (r *replayer) lose() {
+	lost := r.lost
+	r.lost = nil
+	slices.SortStableFunc(lost, func(a, b loss) int { return cmp.Compare(a.seq, b.seq) })
+	for _, l := range lost {
+		if l.alive {
+			l.alive = false
+			r.tell(r.together(l.event.(evExited)))
+		}
+	}
 }
 
 // together has a rank lost with its host and with those who are there now of the ranks that were lost with it.
@@ -468,12 +496,12 @@ func (r *replayer) together(x evExited) evExited {
 }
 
 // end is the exit that a life has of its own. A signal that met it alive makes it an answer.
-func (r *replayer) end(p *played, ev event) {
+func (r *replayer) end(p *played, ev event, seq int) {
 	if x, is := ev.(evExited); is {
 		x.exit.Stopped = p.reach && x.exit.Err == nil
 		ev = x
 	}
-	r.say(p, ev)
+	r.say(p, ev, seq)
 }
 
 // signal is one of ours at a process: it does what it did then, or else what the signal does.
@@ -488,5 +516,5 @@ func (r *replayer) signal(id process.ID, rung int, s process.Signal) {
 		return
 	}
 	exit := process.Exit{Code: -1, Signal: s, Stopped: true}
-	r.after(0, func() { r.say(p, evExited{id: id, exit: exit}) })
+	r.after(0, func() { r.say(p, evExited{id: id, exit: exit}, 0) })
 }
