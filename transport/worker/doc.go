@@ -25,6 +25,9 @@
 // [Progress] tells the supervisor how far the work is. Heartbeats, and the stacks of all goroutines when the supervisor asks
 // for them, are sent from beside the function, which need not know.
 //
+// Ranks that are talked to take [Messages], and [Tell] or [Request] the other way. They meet by [Barrier], [Broadcast] and
+// [AllGather], and find each other by [Set] and [Get]: no port is opened, and no file written.
+//
 // What goes wrong travels to the supervisor as an exception: a returned error with everything it wraps and joins, a
 // panic of the function with its stack, a panic or fatal error of any other goroutine as the runtime describes it. Sentinel
 // errors that both sides name with transport.RegisterError satisfy errors.Is there, errors of a type that both name with

@@ -22,6 +22,9 @@ func Barrier(ctx context.Context) error {
 
 // AllGather is a Barrier to which every rank brings a value, and from which it takes those of all, by rank. The value is small:
 // the encoding of all together is at most 1 MiB.
+//
+// Errors: those of Barrier, [ErrMessage] wrapped for a value that cannot be sent, and what transport.Unmarshal says of another
+// rank's that is no T.
 func AllGather[T any](ctx context.Context, value T) ([]T, error) {
 	o := theOffice.Load()
 	if o == nil {
@@ -47,7 +50,7 @@ type broadcast struct {
 }
 
 // Broadcast is a Barrier from which every rank takes the value that one of them, the rank called from, brings. What the
-// others bring does not count.
+// others bring does not count. Errors are those of AllGather; [ErrRefused], too, where there is no such rank.
 func Broadcast[T any](ctx context.Context, from int, value T) (T, error) {
 	o := theOffice.Load()
 	if o == nil {
@@ -99,7 +102,7 @@ func Get[T any](ctx context.Context, key string) (T, error) {
 	return value, err
 }
 
-// Lookup is Get that does not wait, and reports whether there is a value.
+// Lookup is Get that does not wait, and reports whether there is a value. Errors are those of Get.
 func Lookup[T any](ctx context.Context, key string) (value T, ok bool, err error) {
 	return get[T](ctx, key, false)
 }

@@ -28,8 +28,9 @@ type Function[A, R any] struct{ name string }
 // Name returns the name the function is registered under.
 func (f Function[A, R]) Name() string { return f.name }
 
-// Func registers a function with an argument and a result, which travel as msgpack, and returns its handle. Call it
-// while the program initialises (a package variable is the usual place); it panics when the name is empty or taken.
+// Func registers a function with an argument and a result, which travel as msgpack, and returns its handle. An argument is at most
+// 64 MiB, a result as large as the MaxResult of the supervisor's Spec; see [Stream] for more. Call it while the program initialises
+// (a package variable is the usual place); it panics when the name is empty or taken.
 func Func[A, R any](name string, fn func(context.Context, Info, A) (R, error)) Function[A, R] {
 	register(name, entry{wantsData: true, run: func(ctx context.Context, me Info, argument []byte) ([]byte, error) {
 		var a A
