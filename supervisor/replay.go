@@ -69,6 +69,14 @@ type course struct {
 	ended bool          // the record has its end
 }
 
+// outlived reports whether the end of a life was heard although it had been given up: its host was lost.
+func (c *course) outlived() bool {
+	return slices.ContainsFunc(c.words[2], func(w word) bool {
+		_, exited := w.say(process.ID{}).(evExited)
+		return exited
+	})
+}
+
 // A word is something that a life tells, a time after the beginning of that part of its course.
 type word struct {
 	after time.Duration
@@ -386,7 +394,9 @@ func (r *replayer) perform(e effect) {
 		}
 	case efAbandon:
 		for _, id := range e.ids {
-			r.after(0, func() { r.say(r.lives[id.Rank], abandonedExit(id), 0) })
+			if p := r.lives[id.Rank]; !p.outlived() {
+				r.after(0, func() { r.say(p, abandonedExit(id), 0) })
+			}
 		}
 	case efTimer:
 		r.arm(e)
