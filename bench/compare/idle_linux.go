@@ -32,7 +32,7 @@ func watchIdle(ctx context.Context, trials []*trial, window time.Duration) ([][]
 	values := make([][]float64, len(trials))
 	for i, t := range trials {
 		spent, memory := used(before[i], t.supervisor())
-		values[i] = []float64{spent * idleTime.Seconds() / window.Seconds(), memory}
+		values[i] = []float64{spent.Seconds() * idleTime.Seconds() / window.Seconds(), memory}
 	}
 	return values, nil
 }
@@ -51,7 +51,7 @@ func pause(ctx context.Context, d time.Duration) error {
 // usage is what a process has used.
 type usage struct {
 	pid    int
-	cpu    float64 // seconds
+	cpu    time.Duration
 	memory float64 // bytes, of pages that are shared its part
 }
 
@@ -66,7 +66,7 @@ func (t *trial) supervisor() []usage {
 	return all
 }
 
-func used(before, after []usage) (cpu, memory float64) {
+func used(before, after []usage) (cpu time.Duration, memory float64) {
 	for _, u := range after {
 		cpu, memory = cpu+u.cpu, memory+u.memory
 	}
@@ -82,8 +82,8 @@ func usageOf(pid int) usage {
 	for _, path := range threads {
 		b, _ := os.ReadFile(path)
 		if fields := bytes.Fields(b); len(fields) > 0 {
-			ns, _ := strconv.ParseFloat(string(fields[0]), 64)
-			u.cpu += ns / 1e9
+			ns, _ := strconv.ParseInt(string(fields[0]), 10, 64)
+			u.cpu += time.Duration(ns)
 		}
 	}
 	rollup, _ := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))

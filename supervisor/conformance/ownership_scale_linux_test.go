@@ -31,7 +31,7 @@ import (
 func TestManyShortGroups(t *testing.T) {
 	processtest.Check(t)
 	const size, atOnce = 64, 4
-	rounds, budget := times(500, 500, 10), 30*time.Second
+	rounds, budget := times(500, 500, 10), 15*time.Second
 	if soak {
 		budget = time.Hour
 	}
