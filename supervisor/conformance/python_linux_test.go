@@ -191,7 +191,7 @@ func TestPythonMessages(t *testing.T) {
 func TestPythonVolume(t *testing.T) {
 	const script = `
 import muster
-for n in range(40_000):
+for n in range(10_000):
     muster.tell("line", str(n))
 muster.report(bytes(5 << 20))
 `
@@ -210,7 +210,7 @@ muster.report(bytes(5 << 20))
 			}
 		}
 		var value []byte
-		if err := transport.Unmarshal(g.Results()[0], &value); err != nil || len(value) != 5<<20 || len(in.seen) != 40_000 {
+		if err := transport.Unmarshal(g.Results()[0], &value); err != nil || len(value) != 5<<20 || len(in.seen) != 10_000 {
 			t.Errorf("%d bytes, %d lines, %v", len(value), len(in.seen), err)
 		}
 	})
