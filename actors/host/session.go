@@ -90,6 +90,7 @@ type lane struct {
 	next    uint64  // number of the last frame that was made, from 1
 	sent    []chunk // that were sent and not acknowledged, oldest first
 	backlog []chunk // that wait for room in flight
+	moved   uint64  // the tick after which something was acknowledged last
 
 	got     uint64 // number of the last frame that came in order
 	acked   uint64 // the last that we acknowledged
@@ -218,19 +219,20 @@ func (s *session) acknowledged(of int, ack uint64) error {
 	}
 	for len(l.sent) > 0 && l.sent[0].seq <= ack {
 		l.sent[0].body = nil
-		l.sent = l.sent[1:]
+		l.sent, l.moved = l.sent[1:], s.ticks
 	}
 	s.advance(of)
 	return nil
 }
 
-// tick is called for each tick of the other side: it lives, and what it has not acknowledged for two of them was lost.
+// tick is called for each tick of the other side: it lives, and what it has not acknowledged for two of them was lost, unless it has
+// acknowledged something before that meanwhile. A network that is slow gets nothing to carry twice.
 func (s *session) tick() {
 	s.ticks++
 	for i := range s.lanes {
 		l := &s.lanes[i]
 		l.asked = 0
-		if len(l.sent) > 0 && s.ticks-l.sent[0].tick >= 2 {
+		if len(l.sent) > 0 && s.ticks-max(l.sent[0].tick, l.moved) >= 2 {
 			s.resend(i)
 		}
 	}

@@ -112,6 +112,29 @@ func TestSessionBounds(t *testing.T) {
 	}
 }
 
+// TestSessionOfASlowNetwork: what is on its way, as acknowledgements show, is not sent again; what is lost is.
+func TestSessionOfASlowNetwork(t *testing.T) {
+	s := newSession(1)
+	s.send(bulk, make([]byte, maxFlight*chunkSize))
+	if n := len(s.frames()); n != maxFlight {
+		t.Fatalf("%d frames in flight, want %d", n, maxFlight)
+	}
+	for seq := range uint64(20) {
+		s.tick()
+		if _, _, err := s.receive(header{acks: [lanes]uint64{bulk: seq + 1}}, nil); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(s.frames()); n != 0 {
+			t.Fatalf("%d frames are sent again after %d ticks with an acknowledgement each", n, seq+1)
+		}
+	}
+	s.tick()
+	s.tick()
+	if n := len(s.frames()); n != maxFlight-20 {
+		t.Errorf("%d frames are sent again after two ticks without, want %d", n, maxFlight-20)
+	}
+}
+
 // TestSessionHostile: what no session of ours sends is an error, or nothing.
 func TestSessionHostile(t *testing.T) {
 	for _, b := range [][]byte{nil, make([]byte, headerSize-1), append([]byte{2}, make([]byte, headerSize)...),
