@@ -3,7 +3,6 @@ package watchdog
 import (
 	"bytes"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -15,21 +14,26 @@ import (
 // The kernel's own cgroup.kill signals the first thread of each process, and passes over a process whose first thread
 // has ended while others live (seen on 6.18): so each is signalled as a process, too.
 func KillCgroup(dir string) error {
-	err := os.WriteFile(filepath.Join(dir, "cgroup.kill"), []byte("1"), 0)
-	_ = filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
-		if err == nil && entry.IsDir() {
-			for _, pid := range Members(path) {
-				_ = SignalMember(path, pid, unix.SIGKILL)
-			}
-		}
-		return nil
-	})
+	err := os.WriteFile(dir+"/cgroup.kill", []byte("1"), 0)
+	killMembers(dir)
 	return err
+}
+
+func killMembers(dir string) {
+	for _, pid := range Members(dir) {
+		_ = SignalMember(dir, pid, unix.SIGKILL)
+	}
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if e.IsDir() {
+			killMembers(dir + "/" + e.Name())
+		}
+	}
 }
 
 // Members lists the pids of the processes in a cgroup directory, those below it left out.
 func Members(dir string) []int {
-	b, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+	b, _ := os.ReadFile(dir + "/cgroup.procs")
 	var pids []int
 	for line := range bytes.Lines(b) {
 		if pid, err := strconv.Atoi(string(bytes.TrimSpace(line))); err == nil && pid > 0 {
@@ -52,7 +56,8 @@ func SignalMember(dir string, pid int, sig unix.Signal) error {
 		return err
 	}
 	// Two names are enough: that of the tree is unique on this machine.
-	name := filepath.Join(filepath.Base(filepath.Dir(dir)), filepath.Base(dir))
+	names := strings.Split(strings.TrimRight(dir, "/"), "/")
+	name := strings.Join(names[max(0, len(names)-2):], "/")
 	for line := range strings.Lines(string(b)) {
 		if strings.HasPrefix(line, "0::") && strings.HasSuffix(strings.TrimSpace(line), name) {
 			return unix.PidfdSendSignal(fd, sig, nil, 0)

@@ -3,7 +3,6 @@ package watchdog
 import (
 	"bytes"
 	"os"
-	"path/filepath"
 	"strconv"
 	"time"
 
@@ -98,7 +97,7 @@ func Remove(dir string) error {
 	}
 	for _, e := range entries {
 		if e.IsDir() {
-			if err := Remove(filepath.Join(dir, e.Name())); err != nil {
+			if err := Remove(dir + "/" + e.Name()); err != nil {
 				return err
 			}
 		}

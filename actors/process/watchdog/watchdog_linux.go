@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"os"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -19,13 +18,13 @@ const (
 	greeting   = "muster watchdog 1\n"
 )
 
-// init is the watchdog's main: it runs before the program's.
+// init is the watchdog's main: it runs before the program's, and before most of the program is initialised. Packages come in the
+// order of their names, as soon as all that they import have come: that is why this one imports neither path/filepath nor
+// runtime/debug.
 func init() {
 	if os.Args[0] != name || !greeted() {
 		return
 	}
-	debug.SetGCPercent(-1) // there is next to nothing to collect:
-	debug.SetMemoryLimit(16 << 20)
 	guard(bufio.NewScanner(os.NewFile(lifelineFD, "lifeline")))
 	exit()
 }
@@ -113,8 +112,11 @@ type impl struct {
 	lifeline *os.File
 }
 
+// environment is the watchdog's own: there is next to nothing to collect.
+var environment = []string{"GOGC=off", "GOMEMLIMIT=16MiB"}
+
 // start executes this binary as a watchdog: in a session of its own, so that no signal to our terminal or group means it,
-// and with an empty environment, so that nothing of ours can be mistaken for something else.
+// and without our environment, so that nothing of ours can be mistaken for something else.
 func start() (w impl, err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -138,7 +140,7 @@ func start() (w impl, err error) {
 	pidfd := -1
 	pid, err := syscall.ForkExec("/proc/self/exe", []string{name}, &syscall.ProcAttr{
 		Dir:   "/",
-		Env:   []string{},
+		Env:   environment,
 		Files: []uintptr{uintptr(null), uintptr(null), uintptr(null), uintptr(fds[1])},
 		Sys:   &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd},
 	})
