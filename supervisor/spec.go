@@ -3,6 +3,7 @@ package supervisor
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/go-muster/muster/actors/process"
@@ -150,13 +151,16 @@ func (s *Spec) config() config {
 	}
 }
 
-// checkCommands looks at every command, and tells what is wrong with several of them once, by the first: which needs no
-// name when it is wrong with all.
+// checkCommands looks at every command, once where ranks beside each other have the same. It tells what is wrong with several of
+// them once, by the first: which needs no name when it is wrong with all.
 func (s *Spec) checkCommands(l process.Launcher, name string) error {
 	times := map[string]int{}
 	var errs []error
+	var err error
 	for rank, c := range s.Ranks {
-		err := l.Check(c)
+		if rank == 0 || !reflect.DeepEqual(c, s.Ranks[rank-1]) {
+			err = l.Check(c)
+		}
 		if err == nil {
 			continue
 		}
