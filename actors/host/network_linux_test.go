@@ -372,6 +372,14 @@ func TestHostFailures(t *testing.T) {
 		{"the agent is stopped", func(c *country, victim string) { _ = c.agents[victim].Process.Signal(syscall.SIGSTOP) },
 			func(c *country, victim string) { _ = c.agents[victim].Process.Signal(syscall.SIGCONT) }},
 		{"the host's interface is down", func(c *country, victim string) { _ = c.net.Host(victim).Down() }, func(c *country, victim string) { _ = c.net.Host(victim).Up() }},
+		{"its agent is told to leave while it is cut off", func(c *country, victim string) {
+			c.net.Host(victim).Cut()
+			_ = c.agents[victim].Process.Signal(syscall.SIGTERM)
+		}, func(c *country, victim string) {
+			<-c.agents[victim].ended // it waits for no root
+			c.net.Host(victim).Heal()
+			c.startAgent(victim)
+		}},
 		{"the host is cut off", func(c *country, victim string) { c.net.Host(victim).Cut() }, func(c *country, victim string) { c.net.Host(victim).Heal() }},
 	} {
 		t.Run(row.name, func(t *testing.T) {

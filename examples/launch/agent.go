@@ -24,14 +24,16 @@ const agentHelp = `Make this machine a host of a group that a launch on another 
 The agent joins it, runs the ranks that it is given, and kills them when it does not hear of that
 launch for a lease. Ranks find the agent's environment and directory, and what launch gives them.
 
-First Ctrl-C or SIGTERM: leave: the launch starts nothing here any more, the ranks are stopped and have
-the launch's --grace; they count as those of a host that is lost. Second: kill them. Third: leave at
-once.
+First Ctrl-C or SIGTERM: leave. The launch starts nothing here any more, the ranks are stopped and
+have the launch's --grace; they count as those of a host that is lost. Second: kill them. Third:
+leave at once.
 
-Each flag is also a variable: --slots is LAUNCH_AGENT_SLOTS, or LAUNCH_SLOTS; --name, --listen and
---advertise are LAUNCH_AGENT_NAME and so on only, because launch has flags of these names. The ranks do
-not inherit them. Exit status: 0 when the launch is done, or the agent was told to leave; 1 when there was no
-launch to be found (--patience), or it refuses this host; 2 for bad usage.`
+Each flag is also a variable: --slots is LAUNCH_AGENT_SLOTS, or LAUNCH_SLOTS. --name, --listen and
+--advertise have the first kind only, because launch has flags of these names. The ranks do not
+inherit any of them.
+
+Exit status: 0 when the launch is done, or the agent was told to leave; 1 when there was no launch to
+be found (--patience), or it refuses this host; 2 for bad usage.`
 
 // An agentCommand is launch agent.
 type agentFlags struct {
