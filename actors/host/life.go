@@ -24,7 +24,8 @@ type life struct {
 	id       process.ID
 	link     *link
 	team     *team
-	command  process.Command
+	command  process.Command // but for its argument
+	argument []byte          // until it is sent
 	observer process.Observer
 	grace    time.Duration // that its group gives it
 

@@ -19,6 +19,7 @@ type link struct {
 	agent   *actor.PID
 	entered bool   // it has been heard of since it was let in
 	leaves  bool   // it has said so; guarded by the pool's mu, and set by the link alone
+	unfit   bool   // it cannot run what runs, or that is not known yet; guarded by the pool's mu
 	peer    string // whose certificate it has; "" without
 	joined  join
 	session *session
@@ -224,11 +225,11 @@ func (l *link) bear(n *life) {
 	l.lives[n.number] = n
 	c := n.command
 	l.session.send(control, encode(codeLaunch, &launch{
-		Life: n.number, Rank: n.id.Rank, Generation: n.id.Generation, Command: encodeCommand(c), Argument: c.Argument != nil, Grace: n.grace,
+		Life: n.number, Rank: n.id.Rank, Generation: n.id.Generation, Command: encodeCommand(c), Argument: n.argument != nil, Grace: n.grace,
 	}))
-	if c.Argument != nil {
-		l.session.send(bulk, encode(codeArgument, &argument{n.number, c.Argument}))
-		n.command.Argument = nil
+	if n.argument != nil {
+		l.session.send(bulk, encode(codeArgument, &argument{n.number, n.argument}))
+		n.argument = nil
 	}
 }
 

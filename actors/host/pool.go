@@ -246,10 +246,10 @@ func (p *Pool) Await(ctx context.Context, least, most int, settle time.Duration)
 	}
 }
 
-// staying are the hosts that do not leave. Called with mu held.
+// staying are the hosts that count: those that do not leave, and can run what runs. Called with mu held.
 func (p *Pool) staying() (all []*link) {
 	for _, l := range p.links {
-		if !l.leaves {
+		if !l.leaves && !l.unfit {
 			all = append(all, l)
 		}
 	}
@@ -258,7 +258,7 @@ func (p *Pool) staying() (all []*link) {
 
 // slots is how many ranks a host takes. Called with mu held.
 func (p *Pool) slots(l *link) int {
-	if l.leaves {
+	if l.leaves || l.unfit {
 		return 0
 	}
 	if p.PerHost > 0 {
@@ -324,7 +324,12 @@ func (p *Pool) enter(l *link) bool {
 	}
 	p.links = append(p.links, l)
 	p.ports[l] = l.joined.Ports
-	p.change("host "+l.joined.Name+" has joined", slog.Any("host", p.host(l)))
+	if commands := p.running(); len(commands) > 0 {
+		l.unfit = true
+		go p.examine(l, commands) // ends with the answers, or the link
+	} else {
+		p.joined(l)
+	}
 	return true
 }
 
@@ -359,11 +364,16 @@ func (p *Pool) lost(l *link, why string) {
 	}
 }
 
+// ring wakes those that wait for hosts. Called with mu held.
+func (p *Pool) ring() {
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
 // change tells everybody of hosts that came or went. Called with mu held.
 func (p *Pool) change(why string, args ...any) {
 	p.log(why, args...)
-	close(p.changed)
-	p.changed = make(chan struct{})
+	p.ring()
 	for _, t := range p.teams {
 		t.tell(why)
 	}
@@ -409,7 +419,14 @@ func (p *Pool) Guard(report func(string)) (release func()) {
 func (p *Pool) notice(text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.log(text)
+	p.tellAll(text)
+}
+
+// tellAll tells the groups what is noticed, or where there is none the log. Called with mu held.
+func (p *Pool) tellAll(text string) {
+	if len(p.reports) == 0 {
+		p.log(text)
+	}
 	for _, report := range p.reports {
 		report(text)
 	}
@@ -428,8 +445,7 @@ func (p *Pool) Close() {
 	}
 	p.closed = true
 	links := slices.Clone(p.links)
-	close(p.changed)
-	p.changed = make(chan struct{})
+	p.ring()
 	p.mu.Unlock()
 	p.stop()
 	p.inside.Wait()

@@ -118,8 +118,9 @@ func (t *team) Launch(id process.ID, c process.Command, o process.Observer) (pro
 	l := t.pool.named(c.Host)
 	t.pool.numbers++
 	n := &life{
-		number: t.pool.numbers, id: id, team: t, link: l, command: c, observer: o, grace: t.grace, begun: make(chan struct{}),
+		number: t.pool.numbers, id: id, team: t, link: l, command: c, observer: o, argument: c.Argument, grace: t.grace, begun: make(chan struct{}),
 	}
+	n.command.Argument = nil
 	t.lives[id.Rank] = n
 	t.pool.mu.Unlock()
 	if l == nil {
@@ -167,5 +168,8 @@ func (t *team) Leave() {
 	}
 	for _, other := range p.teams {
 		other.tell("another group of this pool has ended")
+	}
+	if len(p.teams) == 0 {
+		p.readmit()
 	}
 }
