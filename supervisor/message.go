@@ -71,11 +71,11 @@ type Message struct {
 
 // NewMessage returns a message with a value, encoded. Errors wrap [ErrMessage].
 func NewMessage(topic string, value any) (*Message, error) {
-	encoded, err := transport.Marshal(value)
+	mail, err := transport.NewMail(topic, value)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMessage, err)
 	}
-	m := &Message{Topic: topic, Value: encoded}
+	m := &Message{Topic: topic, Value: mail.Value}
 	return m, m.check()
 }
 

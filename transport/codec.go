@@ -8,8 +8,8 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 )
 
-// Marshal returns the msgpack encoding of a value, in the shortest form of every integer.
-// It returns the encoder's error for a value that msgpack cannot hold, such as a channel.
+// Marshal returns the msgpack encoding of a value, in the shortest form of every integer. It returns the encoder's error for a
+// value that msgpack cannot hold, such as a channel, and an error in place of a panic of the encoder or of the value's own methods.
 func Marshal(v any) ([]byte, error) {
 	var buf bytes.Buffer
 	if err := encode(&buf, v); err != nil {
@@ -18,9 +18,14 @@ func Marshal(v any) ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-func encode(w io.Writer, v any) error {
+// encode runs under recover: values have methods of their own, and for some, such as an uintptr, the encoder has a panic.
+func encode(w io.Writer, v any) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("transport: encode %T: %v", v, p)
+		}
+	}()
 	enc := msgpack.GetEncoder()
-	defer msgpack.PutEncoder(enc)
 	enc.Reset(w)
 	enc.UseCompactInts(true)
 	enc.UseCompactFloats(false)
@@ -28,6 +33,7 @@ func encode(w io.Writer, v any) error {
 	if err := enc.Encode(v); err != nil {
 		return fmt.Errorf("transport: encode %T: %w", v, err)
 	}
+	msgpack.PutEncoder(enc) // one that failed may hold anything
 	return nil
 }
 

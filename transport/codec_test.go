@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/quick"
 	"time"
@@ -215,6 +216,35 @@ type holder struct {
 
 // TestHostile feeds what kills or bloats the bare decoder. Nothing may come of it but an error, or a value at a cost in
 // proportion to the bytes.
+// TestMarshalRefuses: what cannot be encoded is an error, whatever the encoder or the value's own methods make of it.
+func TestMarshalRefuses(t *testing.T) {
+	circle := &link{}
+	circle.Next = circle
+	for name, v := range map[string]any{
+		"a channel": make(chan int), "an uintptr": uintptr(1), "a number of the system": syscall.ENOENT, "a struct of them": struct{ U uintptr }{},
+		"a function": func() {}, "methods that panic": loudCoder{}, "in a list": []any{1, loudCoder{}},
+	} {
+		if b, err := transport.Marshal(v); err == nil {
+			t.Errorf("%s is %x", name, b)
+		}
+		if m, err := transport.NewMail("x", v); err == nil {
+			t.Errorf("%s is a Mail of %x", name, m.Value)
+		}
+	}
+	if _, err := transport.NewMail("x", circle); !errors.Is(err, transport.ErrTooLarge) {
+		t.Errorf("a circle: %v", err)
+	}
+	if b, err := transport.Marshal([]any{1, "one"}); err != nil || string(b) != "\x92\x01\xa3one" {
+		t.Errorf("afterwards: %x, %v", b, err)
+	}
+}
+
+type link struct{ Next *link }
+
+type loudCoder struct{}
+
+func (loudCoder) EncodeMsgpack(*msgpack.Encoder) error { panic("loud") }
+
 func TestHostile(t *testing.T) {
 	huge := "\xff\xff\xff\xff"
 	field := func(name, value string) string { return "\x81" + string([]byte{0xa0 | byte(len(name))}) + name + value }

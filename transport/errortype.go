@@ -77,22 +77,16 @@ func (e *Exception) addValue(err error) {
 	e.Registered, e.Value = name, value
 }
 
-// encodeWithin is Marshal up to a limit in bytes. What is encoded may have methods of its own, which may panic, and may go
-// round in a circle, which ends at the limit.
-func encodeWithin(v any, limit int) (b []byte, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("transport: encode %T: %v", v, p)
-		}
-	}()
-	out := &within{left: limit}
-	err = encode(out, v)
-	return out.buf.Bytes(), err
+// encodeWithin is Marshal up to a limit in bytes: what goes round in a circle ends there.
+func encodeWithin(v any, limit int) ([]byte, error) {
+	var buf bytes.Buffer
+	err := encode(&within{&buf, limit}, v)
+	return buf.Bytes(), err
 }
 
 // within is a buffer with a limit.
 type within struct {
-	buf  bytes.Buffer
+	buf  *bytes.Buffer
 	left int
 }
 
@@ -101,6 +95,14 @@ func (w *within) Write(b []byte) (int, error) {
 		return 0, ErrTooLarge
 	}
 	return w.buf.Write(b)
+}
+
+// WriteByte spares the encoder a writer of its own around this one.
+func (w *within) WriteByte(b byte) error {
+	if w.left--; w.left < 0 {
+		return ErrTooLarge
+	}
+	return w.buf.WriteByte(b)
 }
 
 // concrete returns a copy of the error that the exception was made from, nil when its type is not registered here or is

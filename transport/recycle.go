@@ -55,15 +55,15 @@ func Release(m Message) {
 // mailHead is the most that the frame of a Mail has before its value, in bytes.
 const mailHead = 320
 
-// NewMail returns a Mail with a value, encoded, for one Send, after which its sender calls [Release]. It returns the encoder's
-// error for a value that msgpack cannot hold.
+// NewMail returns a Mail with a value, encoded, for one Send, after which its sender calls [Release]. Errors are those of [Marshal],
+// and [ErrTooLarge] wrapped for a value of twice what a Mail may have: one that goes round in a circle has no end.
 //
 // A value of some size is copied no more until it is sent: it lies where its frame will be.
 func NewMail(topic string, value any) (*Mail, error) {
 	var out batch
 	out.open()
 	out.buf.Write(make([]byte, mailHead))
-	if err := encode(out.buf, value); err != nil {
+	if err := encode(&within{out.buf, 2 * MaxMail}, value); err != nil {
 		out.free()
 		return nil, err
 	}

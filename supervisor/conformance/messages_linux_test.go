@@ -131,8 +131,10 @@ func TestMessages(t *testing.T) {
 	if err := g.Tell(ctx, 0, "large", make([]byte, transport.MaxMail)); !errors.Is(err, supervisor.ErrMessage) {
 		t.Errorf("a value too large: %v", err)
 	}
-	if err := g.Tell(ctx, 0, "odd", make(chan int)); !errors.Is(err, supervisor.ErrMessage) {
-		t.Errorf("a value that is none: %v", err)
+	for _, odd := range []any{make(chan int), uintptr(1)} {
+		if err := g.Tell(ctx, 0, "odd", odd); !errors.Is(err, supervisor.ErrMessage) {
+			t.Errorf("a value that is none, %T: %v", odd, err)
+		}
 	}
 	mute := make(chan error)
 	go func() { mute <- g.Request(ctx, 0, "mute", "", nil) }()
@@ -213,7 +215,7 @@ func TestMessagesOfActors(t *testing.T) {
 	asker := system.Root.Spawn(protoactor.PropsFromFunc(func(ctx protoactor.Context) {
 		switch m := ctx.Message().(type) {
 		case protoactor.SystemMessage, protoactor.AutoReceiveMessage:
-		case string:
+		case string, uintptr:
 			ctx.Request(g.PID(1), m)
 		default:
 			got <- m
@@ -225,6 +227,10 @@ func TestMessagesOfActors(t *testing.T) {
 	var text string
 	if !ok || answer.Decode(&text) != nil || text != "0: hello from rank 1" || answer.From != (process.ID{Rank: 1}) {
 		t.Fatalf("the answer is %+v, %q", answer, text)
+	}
+	system.Root.Send(asker, uintptr(1)) // the encoder panics of one
+	if failed, ok := (<-got).(*supervisor.MessageError); !ok || !errors.Is(failed, supervisor.ErrMessage) {
+		t.Errorf("the answer to a value that is none is %+v", failed)
 	}
 	end, err := supervisor.NewMessage("end", "well")
 	if err != nil {
