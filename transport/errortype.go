@@ -3,7 +3,10 @@ package transport
 import (
 	"bytes"
 	"fmt"
+	"io/fs"
+	"os"
 	"reflect"
+	"strconv"
 	"sync"
 )
 
@@ -14,6 +17,14 @@ var errorTypes = struct {
 	byName map[string]reflect.Type
 	byType map[reflect.Type]string
 }{byName: map[string]reflect.Type{}, byType: map[reflect.Type]string{}}
+
+func init() {
+	RegisterErrorType[*fs.PathError]("fs.PathError")
+	RegisterErrorType[*os.LinkError]("os.LinkError")
+	RegisterErrorType[*os.SyscallError]("os.SyscallError")
+	RegisterErrorType[*strconv.NumError]("strconv.NumError")
+	registerErrorType("syscall.Errno", errnoType)
+}
 
 // RegisterErrorType makes errors of type T, a value or a pointer, survive the process boundary as what they are: of an
 // exception made from an error of exactly this type, in a binary where name means T, [errors.As] gives a T in a supervisor
@@ -31,7 +42,8 @@ var errorTypes = struct {
 // its text. Each look makes a copy.
 //
 // Call it while the program initialises; it panics when there is no name, when T is an interface, or when the name or the
-// type is registered otherwise, as that is a mistake in the program.
+// type is registered otherwise, as that is a mistake in the program. [*fs.PathError], [*os.LinkError], [*os.SyscallError] and
+// [*strconv.NumError] are registered already, and [syscall.Errno], which travels by name, such as ENOSPC.
 func RegisterErrorType[T error](name string) { registerErrorType(name, reflect.TypeFor[T]()) }
 
 func registerErrorType(name string, t reflect.Type) {
@@ -66,7 +78,7 @@ func (e *Exception) addValue(err error) {
 	if v := reflect.ValueOf(err); v.Kind() == reflect.Pointer && v.IsNil() {
 		return
 	}
-	value, failed := encodeWithin(err, maxValue)
+	value, failed := encodeWithin(portable(err), maxValue)
 	if failed == nil {
 		_, failed = readable(value) // as who reads it will find
 	}
@@ -111,6 +123,9 @@ func (e *Exception) concrete() error {
 	t := errorTypeNamed(e.Registered)
 	if t == nil || len(e.Value) == 0 {
 		return nil
+	}
+	if t == errnoType {
+		return errnoNamed(e.Value)
 	}
 	pointer := t.Kind() == reflect.Pointer
 	base := t

@@ -10,6 +10,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"strconv"
 	"sync"
 )
 
@@ -30,6 +31,8 @@ var sentinels = struct {
 	"fs.ErrInvalid":            fs.ErrInvalid,
 	"os.ErrDeadlineExceeded":   os.ErrDeadlineExceeded,
 	"errors.ErrUnsupported":    errors.ErrUnsupported,
+	"strconv.ErrRange":         strconv.ErrRange,
+	"strconv.ErrSyntax":        strconv.ErrSyntax,
 	"transport.ErrTooLarge":    ErrTooLarge,
 }}
 
