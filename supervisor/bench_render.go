@@ -103,7 +103,11 @@ func describeEvent(e Event) (head, id, tail string) {
 	case EventWaiting:
 		tail = fmt.Sprintf(" %v%s", e.After, inParentheses(e.Reason))
 	case EventRoom:
-		tail = fmt.Sprintf(" for %s on %s%s", counted(e.Size, "rank"), counted(e.Hosts, "host"), inParentheses(e.Reason))
+		tail = fmt.Sprintf(" for %s on %s", counted(e.Size, "rank"), counted(e.Hosts, "host"))
+		if e.After > 0 {
+			tail += fmt.Sprintf(" since %v", e.After)
+		}
+		tail += inParentheses(e.Reason)
 	case EventDone:
 		tail = fmt.Sprintf(": %v", e.Err)
 	}

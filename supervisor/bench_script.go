@@ -157,7 +157,7 @@ func (s *script) begin(d *bench.Command) string {
 	return room + s.tell(evStart{})
 }
 
-// room reads how many ranks there is room for, on hosts=2 or one, and text=(why).
+// room reads how many ranks there is room for, on hosts=2 or one, text=(why), and since=5s.
 func (s *script) room(words []string, d *bench.Command) evRoom {
 	n, err := strconv.Atoi(strings.Join(words, ""))
 	hosts := 1
@@ -167,7 +167,14 @@ func (s *script) room(words []string, d *bench.Command) evRoom {
 	if err != nil {
 		fail("%s: say for how many ranks there is room", d.Cmd)
 	}
-	return evRoom{process.Room{Ranks: n, Hosts: hosts, Why: value(d, "text")}}
+	var since time.Duration
+	if text := value(d, "since"); text != "" && err == nil {
+		since, err = time.ParseDuration(text)
+	}
+	if err != nil {
+		fail("%s: since=%s is no time", d.Cmd, value(d, "since"))
+	}
+	return evRoom{process.Room{Ranks: n, Hosts: hosts, Why: value(d, "text"), Since: since}}
 }
 
 // values is how many values an argument has at least.
@@ -175,7 +182,7 @@ var values = map[string]int{
 	"code": 1, "signal": 1, "type": 1, "value": 1, "message": 1, "text": 1, "ranks": 1, "grace": 1, "start-timeout": 1,
 	"kill-wait": 1, "lifetime": 1, "seed": 1, "timeout": 1, "need": 1, "shutdown": 1, "strategy": 1, "restarts": 1, "within": 1, "decay": 1,
 	"heartbeat": 1, "stall": 1, "lag": 1, "count": 1, "min-uptime": 1, "backoff": 2, "linger": 1, "after": 1, "at": 1, "seen": 1,
-	"min-ranks": 1, "max-ranks": 1, "history": 1, "host": 1, "with": 1, "room": 1, "hosts": 1, "wait": 1, "settle": 1, "first": 1,
+	"min-ranks": 1, "max-ranks": 1, "history": 1, "host": 1, "with": 1, "room": 1, "hosts": 1, "since": 1, "wait": 1, "settle": 1, "first": 1,
 }
 
 // event is what a rank tells.
@@ -530,7 +537,7 @@ func (c *config) set(arg bench.Arg) (err error) {
 		c.ordered = true
 	case "room": // that the hosts have at the start; none when they are not heard of yet
 		c.placed = true
-	case "hosts", "text": // of room
+	case "hosts", "text", "since": // of room
 	case "fit":
 		c.elastic.Fit = true
 	case "regrow":

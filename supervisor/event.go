@@ -57,7 +57,7 @@ type Event struct {
 	Signal     process.Signal // of signal
 	Kill       bool           // of stopping: at once, without a grace
 	Terms      *Terms         // of changed: the new ones; nil when it is the strategy
-	After      time.Duration  // of waiting, and of decided
+	After      time.Duration  // of waiting, and of decided; of room: for how long that has been so
 	Action     Action         // of decided
 	Failure    *Failure       // of failed and decided: a copy of what was known then
 	Exit       *process.Exit  // of exited

@@ -271,7 +271,7 @@ func (r *replayer) begin(j Journal) {
 }
 
 func roomOf(e Event) evRoom {
-	return evRoom{process.Room{Ranks: e.Size, Hosts: e.Hosts, Why: e.Reason}}
+	return evRoom{process.Room{Ranks: e.Size, Hosts: e.Hosts, Why: e.Reason, Since: e.After}}
 }
 
 // A changed group is one whose ranks or terms somebody changed from outside.

@@ -12,7 +12,7 @@ func (b bounds) least() int { return max(1, b.min) }
 // launch begins the next generation when there is room for it; else the group waits.
 func (m *machine) launch() {
 	m.renumber()
-	if n := m.fitting(); n == 0 || m.generation < m.first && m.hopes(n) {
+	if n := m.fitting(); n == 0 || m.generation < m.first && m.hopes(n) && m.room.Since < m.elastic.Settle {
 		m.awaitRoom(n)
 	} else {
 		m.launchWith(n)
@@ -86,7 +86,7 @@ func (m *machine) awaitRoom(n int) {
 	}
 	wait := m.elastic.Wait
 	if n > 0 {
-		wait = min(wait, m.elastic.Settle)
+		wait = min(wait, m.elastic.Settle-m.room.Since)
 	}
 	m.emitGroup(Event{Kind: EventWaiting, After: wait, Reason: "waits for hosts: " + m.lack(n)})
 	m.arm(roomTimer, m.elastic.Wait)
@@ -171,7 +171,7 @@ func (m *machine) becauseOfRoom(n int) string {
 // noteRoom notes how much room there is.
 func (m *machine) noteRoom(ev event) {
 	m.room = ev.(evRoom).room
-	m.emitGroup(Event{Kind: EventRoom, Size: m.room.Ranks, Hosts: m.room.Hosts, Reason: m.room.Why})
+	m.emitGroup(Event{Kind: EventRoom, Size: m.room.Ranks, Hosts: m.room.Hosts, Reason: m.room.Why, After: m.room.Since})
 }
 
 // onRoom looks whether the group may grow. Hosts that join one after the other make one restart.

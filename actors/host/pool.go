@@ -44,6 +44,7 @@ type Pool struct {
 	reports  map[int]func(string)
 	serial   int
 	changed  chan struct{} // closed and replaced when a host joins or is lost
+	moved    time.Time     // when a host joined or was lost last
 	refused  string        // the last agent that was, and why
 	closed   bool
 }
@@ -373,6 +374,7 @@ func (p *Pool) ring() {
 // change tells everybody of hosts that came or went. Called with mu held.
 func (p *Pool) change(why string, args ...any) {
 	p.log(why, args...)
+	p.moved = time.Now()
 	p.ring()
 	for _, t := range p.teams {
 		t.tell(why)

@@ -24,13 +24,19 @@ func (p *Pool) Join(grace time.Duration, report func(process.Room)) process.Team
 	defer p.mu.Unlock()
 	t := &team{pool: p, report: report, grace: grace, lives: map[int]*life{}}
 	p.teams = append(p.teams, t)
-	t.tell("")
+	var since time.Duration
+	if !p.moved.IsZero() {
+		since = time.Since(p.moved)
+	}
+	t.tellSince("", since)
 	return t
 }
 
 // tell tells the group of its room. Called with the pool's mu held: so it hears of everything in order.
-func (t *team) tell(why string) {
-	room := process.Room{Why: why}
+func (t *team) tell(why string) { t.tellSince(why, 0) }
+
+func (t *team) tellSince(why string, since time.Duration) {
+	room := process.Room{Why: why, Since: since}
 	for _, b := range t.berths() {
 		room.Ranks += b.slots
 		room.Hosts++

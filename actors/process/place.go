@@ -37,6 +37,9 @@ type Room struct {
 	Ranks int    // how many places there are; a multiple of the places of a host where ranks must fill their hosts
 	Hosts int    // on how many hosts
 	Why   string // what has changed: "host b has joined", "host c is lost: …"
+	// Since is for how long no host had come or gone when a group joined: as long as that it need not wait for others. 0 means that
+	// one just has, or that it is not known.
+	Since time.Duration
 }
 
 // A Plan says where the ranks of a generation run, and where they meet.

@@ -405,6 +405,9 @@ func TestRegrow(t *testing.T) {
 	root.stdout.await(t, 1, `a: 0/2 gen 1 of 2`)
 	root.stdout.await(t, 1, `b: 1/2 gen 1 of 2`) // each rank where it runs
 	root.stderr.await(t, 1, "launch: goes on with 2 ranks\n")
+	if strings.Contains(root.stderr.String(), "waits for hosts") {
+		t.Error("hosts are waited for twice")
+	}
 	r := readReport(t, report)
 	if r.WorldSize != 2 || len(r.Failures) != 0 {
 		t.Errorf("report %+v", r)
