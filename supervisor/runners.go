@@ -1,7 +1,5 @@
 package supervisor
 
-import "sync/atomic"
-
 // mostRunners bounds the goroutines of a group that wait for an actor to run.
 const mostRunners = 8
 
@@ -9,11 +7,13 @@ const mostRunners = 8
 // another one each time, whose stack grows anew.
 type runners struct {
 	next    chan func()
-	waiting atomic.Int32
+	waiting chan struct{}   // one for each that waits for the next
 	done    <-chan struct{} // when they are to end
 }
 
-func newRunners(done <-chan struct{}) *runners { return &runners{next: make(chan func()), done: done} }
+func newRunners(done <-chan struct{}) *runners {
+	return &runners{next: make(chan func()), waiting: make(chan struct{}, mostRunners), done: done}
+}
 
 // Schedule runs an actor until it has no message.
 func (r *runners) Schedule(run func()) {
@@ -30,13 +30,14 @@ func (r *runners) Throughput() int { return 300 }
 func (r *runners) run(next func()) {
 	for {
 		next()
-		if r.waiting.Add(1) > mostRunners {
-			r.waiting.Add(-1)
+		select {
+		case r.waiting <- struct{}{}:
+		default:
 			return
 		}
 		select {
 		case next = <-r.next:
-			r.waiting.Add(-1)
+			<-r.waiting
 		case <-r.done:
 			return
 		}

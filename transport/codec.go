@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"reflect"
 
 	"github.com/vmihailenco/msgpack/v5"
 )
@@ -30,11 +31,23 @@ func encode(w io.Writer, v any) (err error) {
 	enc.UseCompactInts(true)
 	enc.UseCompactFloats(false)
 	enc.SetSortMapKeys(true)
-	if err := enc.Encode(v); err != nil {
+	if err := enc.Encode(addressable(v)); err != nil {
 		return fmt.Errorf("transport: encode %T: %w", v, err)
 	}
 	msgpack.PutEncoder(enc) // one that failed may hold anything
 	return nil
+}
+
+// addressable returns a struct or an array as a pointer to a copy: the encoder refuses a field whose methods want its address, such
+// as an url.URL, in one that has none.
+func addressable(v any) any {
+	given := reflect.ValueOf(v)
+	if k := given.Kind(); k != reflect.Struct && k != reflect.Array {
+		return v
+	}
+	copied := reflect.New(given.Type())
+	copied.Elem().Set(given)
+	return copied.Interface()
 }
 
 // Unmarshal decodes exactly one msgpack value into v, which must be a pointer. The bytes may come from anywhere: they

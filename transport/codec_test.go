@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"net/url"
 	"reflect"
 	"runtime"
 	"slices"
@@ -216,6 +217,28 @@ type holder struct {
 
 // TestHostile feeds what kills or bloats the bare decoder. Nothing may come of it but an error, or a value at a cost in
 // proportion to the bytes.
+// TestMarshalByValue: a struct that is no pointer travels like one that is, whatever the methods of its fields are of.
+func TestMarshalByValue(t *testing.T) {
+	type place struct {
+		Where url.URL
+		When  time.Time
+		How   [1]url.URL
+	}
+	want := place{Where: url.URL{Scheme: "http", Host: "a"}, When: time.Unix(5, 6).UTC(), How: [1]url.URL{{Path: "/b"}}}
+	byValue, err := transport.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byPointer, err := transport.Marshal(&want)
+	if err != nil || !bytes.Equal(byValue, byPointer) {
+		t.Errorf("%x by value, %x by pointer, %v", byValue, byPointer, err)
+	}
+	var got place
+	if err := transport.Unmarshal(byValue, &got); err != nil || !got.When.Equal(want.When) || got.Where != want.Where || got.How != want.How {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
 // TestMarshalRefuses: what cannot be encoded is an error, whatever the encoder or the value's own methods make of it.
 func TestMarshalRefuses(t *testing.T) {
 	circle := &link{}
