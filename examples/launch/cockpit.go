@@ -23,7 +23,8 @@ type cockpit struct {
 	board    *tui.Board
 	terminal *os.File
 	screen   *tui.Screen
-	over     atomic.Bool // the terminal is free again
+	free     atomic.Bool // hosts are waited for, and the terminal is not taken yet
+	over     atomic.Bool // it is free again
 }
 
 // newCockpit returns what --tui asks for, nil when it does not.
@@ -60,6 +61,9 @@ func (b *behind) Write(p []byte) (int, error) {
 	if b.c.over.Load() {
 		return b.real.Write(p)
 	}
+	if b.c.free.Load() {
+		_, _ = b.real.Write(p)
+	}
 	return b.meanwhile.Write(p)
 }
 
@@ -73,11 +77,19 @@ func (s says) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// gather leaves the terminal to what is said while hosts are waited for.
+func (c *cockpit) gather() {
+	if c != nil {
+		c.free.Store(true)
+	}
+}
+
 // begin takes the terminal. If that fails, or what shows the group does, its output is written as without.
 func (c *cockpit) begin(group *supervisor.Group, interrupt func()) {
 	if c == nil {
 		return
 	}
+	c.free.Store(false)
 	c.screen = tui.Start(tui.Options{
 		Board: c.board, Group: group, Interrupt: interrupt, In: os.Stdin, Out: c.terminal, Environment: os.Environ(),
 		Header: func() string { return "launch: " + c.line(now()) },

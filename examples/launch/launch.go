@@ -71,6 +71,7 @@ func (f *flags) runGroup(spec supervisor.Spec, what []string, stdout, stderr io.
 	signals.stopSelf, signals.leave = sinks.stopSelf, sinks.leave
 	if f.away {
 		sinks.reach.gather()
+		sinks.cockpit.gather()
 		root, err := f.gather(sinks, signals)
 		if err != nil {
 			sinks.reach.begin(nil)

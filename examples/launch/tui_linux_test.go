@@ -140,6 +140,20 @@ func TestTUIIsResizedAndSuspended(t *testing.T) {
 	m.await(`status 130`)
 }
 
+// The terminal is taken when the group begins: what it waits for is seen before.
+func TestTUIOfManyHosts(t *testing.T) {
+	m := newMux(t, 120, 24)
+	m.launch("--hosts", "1", "--listen", "127.0.0.1:0", "--tui", "--", "sh", "-c", polite)
+	m.await(`launch: waiting for 1 host: launch agent --join 127`)
+	a := startAgent(t, m.field(`--join (\S+)`), "a")
+	m.await(`(?m)^launch: 1 running .*\nRANK +HOST .*\n0 +a `)
+	m.keys("Tab")
+	m.await(`host a has joined`)
+	m.keys("C-c")
+	m.await(`status 130`)
+	a.wants(0)
+}
+
 // What is not written to the terminal is written as always.
 func TestTUIWithOutputElsewhere(t *testing.T) {
 	m := newMux(t, 120, 24)
