@@ -418,10 +418,7 @@ func (d *Desk) serve(c request, what string, value []byte) {
 	case "barrier", "gather":
 		d.meeting.come(c, what, 0, value)
 	case "broadcast":
-		var b struct {
-			From  int    `msgpack:"from"`
-			Value []byte `msgpack:"value"`
-		}
+		var b broadcast
 		if d.decode(c, value, &b) {
 			d.meeting.come(c, what, b.From, b.Value)
 		}
@@ -438,6 +435,12 @@ func (d *Desk) serve(c request, what string, value []byte) {
 	default:
 		d.answer(c, nil, errTopic)
 	}
+}
+
+// broadcast is the value of muster.broadcast.
+type broadcast struct {
+	From  int    `msgpack:"from"`
+	Value []byte `msgpack:"value"`
 }
 
 func (d *Desk) decode(c request, value []byte, v any) bool {

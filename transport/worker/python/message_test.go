@@ -504,6 +504,8 @@ func TestMessageValues(t *testing.T) {
 		"tell('x' * 257)":                        "ValueError: a topic has at most 256 bytes: '" + strings.Repeat("x", 257) + "'",
 		"tell(1)":                                "TypeError: a topic is a str, not int",
 		"set(1, 2)":                              "TypeError: a key is a str, not int",
+		"broadcast(1, source='0')":               "TypeError: a source is an int, not str",
+		"broadcast(1, source=None)":              "TypeError: a source is an int, not NoneType",
 		"all_gather(muster)":                     "TypeError: value is of type module: " + sendable,
 		"no_such_thing":                          "AttributeError: module 'muster' has no attribute 'no_such_thing'",
 		"report(__import__('array').array('d'))": "TypeError: value is of type array: use its tolist(): " + sendable,

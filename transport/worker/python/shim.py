@@ -950,6 +950,7 @@ KINDS = "Message", "NoSupervisor", "Refused"
 
 def furnish(module, link):
     """Fill the module muster: with progress, and with what is on the fourth page once somebody asks for it."""
+    module.__doc__ = "What this rank says to its supervisor and, through it, to the other ranks: docs/python.md of Muster."
     link.progress = link.progress or Progress(link)
     module.progress = link.progress
     module.__all__ = ["progress", *CALLS, *KINDS]
@@ -1190,6 +1191,7 @@ class Office:
 
     def broadcast(self, value=None, source=0, timeout=None):
         """Meet as in barrier, and return the value that the rank source brings."""
+        source = index(source, "source")
         if not self.linked():
             return decode(encode(value, LETTER))
         body = {"from": source}
@@ -1455,6 +1457,12 @@ def text(value, what):
     if not isinstance(value, str):
         raise TypeError("a %s is a str, not %s" % (what, type(value).__name__))
     return value
+
+
+def index(value, what):
+    if not hasattr(type(value), "__index__"):
+        raise TypeError("a %s is an int, not %s" % (what, type(value).__name__))
+    return value.__index__()
 
 
 def checked(topic):
