@@ -305,7 +305,8 @@ func noteSince(t *time.Time, holds bool, now time.Time) {
 // mayGrow holds for a group that is to be restarted for more room, when that has settled.
 func (w *world) mayGrow() bool {
 	return w.elastic.Regrow && w.want() > len(w.lives) && w.generation >= 0 && w.scope == nil && w.stops == 0 && !w.starting && !w.done &&
-		w.question.IsZero() && !w.achieved && w.everybody(func(b *body) bool { return !w.goodEnd(b) })
+		w.question.IsZero() && !w.achieved && w.everybody(func(b *body) bool { return !w.goodEnd(b) }) &&
+		!w.everybody(func(b *body) bool { return b.told || !b.dropped.IsZero() })
 }
 
 // checkPatience: a wait for hosts ends, and so does that of a group which might grow.

@@ -194,9 +194,14 @@ func (m *machine) grows() bool {
 	return m.elastic.Regrow && m.want() > len(m.lives) && !m.achieved && !m.any(over)
 }
 
-// onSettle restarts the group, of its own accord, with more ranks.
-func (m *machine) onSettle(event) {
+// onSettle restarts the group, of its own accord, with more ranks. When all of them leave, it is about to end, unless somebody adds
+// another one.
+func (m *machine) onSettle(ev event) {
 	if !m.grows() {
+		return
+	}
+	if !m.any(func(_ int, l *life) bool { return l.alive() && !l.leaves() }) {
+		m.watchRoom(ev)
 		return
 	}
 	m.scopeAll()
