@@ -144,9 +144,9 @@ func (m *machine) fewer() {
 // goOn ends the wait for hosts, when there is room for as few as it takes.
 func (m *machine) goOn() {
 	m.endWait()
-	m.disarm(settleTimer)
 	m.renumber()
 	m.launchWith(m.fitting())
+	m.watchRoom(nil) // a restart of some leaves room for more as it is
 }
 
 // fit gives the group, of which nothing is alive, another size, and all of its ranks new lives.
