@@ -110,6 +110,7 @@ func decodeResults[R any](values [][]byte) ([]R, error) {
 		if err := transport.Unmarshal(value, &results[rank]); err != nil {
 			return nil, fmt.Errorf("supervisor: the result of rank %d: %w", rank, err)
 		}
+		values[rank] = nil // nobody else has the group: large results need not be there twice, but for one at a time
 	}
 	return results, nil
 }

@@ -3,6 +3,7 @@ package rules
 import (
 	"errors"
 	"fmt"
+	"os"
 	"reflect"
 	"regexp"
 	"strings"
@@ -48,6 +49,7 @@ var (
 	golang = &supervisor.Failure{Exception: &transport.Exception{
 		Type: "*fmt.wrapError", Module: "fmt", Cause: &transport.Exception{Type: "*fs.PathError", Sentinel: "fs.ErrNotExist"},
 	}}
+	full = &supervisor.Failure{Exception: transport.FromError(fmt.Errorf("checkpoint: %w", &os.SyscallError{Syscall: "write", Err: syscall.ENOSPC}))}
 	path = &supervisor.Failure{Exception: &transport.Exception{Type: "*fs.PathError", Module: "io/fs"}}
 )
 
@@ -92,6 +94,9 @@ func TestWhen(t *testing.T) {
 		`{exception: fs.ErrNotExist}`:         {failures{golang}, failures{path, torn}},
 		`{exception: "*fs.PathError"}`:        {failures{path}, failures{golang, torn}},
 		`{exception: PathError}`:              {failures{path}, failures{golang, torn}},
+		`{exception: syscall.ENOSPC}`:         {failures{full}, failures{golang, path, torn}},
+		`{exception: os.SyscallError}`:        {failures{full}, failures{golang, path}},
+		`{exception: syscall.}`:               {nil, failures{full, golang}},
 
 		`{message: torn}`:                       {failures{torn}, failures{nested, code(1)}},
 		`{message: "^shard \\d+ is torn$"}`:     {failures{torn}, failures{raised("TornError", "shard x is torn")}},

@@ -21,8 +21,8 @@ type When struct {
 	Signal   []process.Signal // that ended the process
 	OOM      bool             // the kernel ended it, for memory
 	KilledBy []process.Killer
-	// Exception are classes, by qualified or bare name: of the exception, of its base classes, or of a registered sentinel
-	// error of Go anywhere in what the error wraps.
+	// Exception are classes, by qualified or bare name: of the exception, of its base classes; or what is registered in Go, anywhere
+	// in what the error wraps: a sentinel, a type of errors, an error of the system such as syscall.ENOSPC.
 	Exception []string
 	// Message are expressions for the exception's message; without an exception, for the text of what else went wrong.
 	Message    []*regexp.Regexp
@@ -96,17 +96,26 @@ func bare(name string) string {
 	return name
 }
 
-// wraps reports whether the error is a sentinel, or wraps one.
-func wraps(x *transport.Exception, sentinel string) bool {
-	if x.Sentinel == sentinel {
-		return true
+// wraps reports whether the error is, or wraps, what is registered under a name: a sentinel, or an error of a type.
+func wraps(x *transport.Exception, name string) bool {
+	if name == x.Sentinel || name == x.Registered || name == errno(x) {
+		return name != ""
 	}
 	for _, err := range x.Unwrap() {
-		if inner, ok := err.(*transport.Exception); ok && wraps(inner, sentinel) {
+		if inner, ok := err.(*transport.Exception); ok && wraps(inner, name) {
 			return true
 		}
 	}
 	return false
+}
+
+// errno returns the name of an error of the system, such as syscall.ENOSPC; "" for any other.
+func errno(x *transport.Exception) string {
+	var name string
+	if x.Registered != "syscall.Errno" || transport.Unmarshal(x.Value, &name) != nil {
+		return ""
+	}
+	return "syscall." + name
 }
 
 func (w *When) matchesMessage(f *supervisor.Failure) bool {
