@@ -492,11 +492,12 @@ for call in ("tell('x')", "request('x')", "set('k', 1)", "get('k')", "lookup('k'
 
 // TestMessageValues: what cannot be sent is refused where it is said, and says where in the value that is.
 func TestMessageValues(t *testing.T) {
-	const sendable = "None, bool, int, float, str, bytes, list, tuple, and dict with str keys, can be sent"
+	const sendable = "None, bool, int, float, str, bytes, datetime, list, tuple, and dict with str keys, can be sent"
 	for call, want := range map[string]string{
-		"report({'a': [1, {2}]})": "TypeError: value['a'][1] is of type set: " + sendable,
-		"report({'a': {1: 2}})":   "TypeError: value['a'] has the key 1, of type int: " + sendable,
-		"report([1 << 64])":       "ValueError: value[0] has more than 64 bits",
+		"report({'a': [1, {2}]})":                               "TypeError: value['a'][1] is of type set: " + sendable,
+		"report({'a': {1: 2}})":                                 "TypeError: value['a'] has the key 1, of type int: " + sendable,
+		"report([1 << 64])":                                     "ValueError: value[0] has more than 64 bits",
+		"report([__import__('datetime').datetime(2026, 1, 1)])": "ValueError: value[0] is a time without a zone: use its astimezone()",
 		"report(['\\udcff'])": "ValueError: value[0] is no text in UTF-8: " +
 			"'utf-8' codec can't encode character '\\udcff' in position 0: surrogates not allowed",
 		"tell('x', bytes(1040384))":              "ValueError: the value has 1040389 bytes in msgpack, the most is 1040384",

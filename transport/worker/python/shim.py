@@ -114,11 +114,11 @@ def unpack(data, at=0, depth=NESTED, message=False):
     if code < 0xC0:
         form, size = (MAP, code & 15) if code < 0x90 else (LIST, code & 15) if code < 0xA0 else (STR, code & 31)
         return unpack_sized(data, at, form, size, depth, message)
-    if message and code in EXTENSIONS:
+    if code in EXTENSIONS:
         width, size = EXTENSIONS[code]
         size += int.from_bytes(part(data, at, width), "big") + 1  # and its type
-        part(data, at + width, size)
-        return None, at + width + size
+        body = part(data, at + width, size)
+        return None if message else moment(body), at + width + size
     form, width = CODES[code]
     head = part(data, at, width)
     if form is FLOAT:
@@ -1090,7 +1090,8 @@ from _collections import deque
 LETTER, TOPIC, REASON, PIECE, WINDOW, COST = (1 << 20) - (8 << 10), 256, 4 << 10, 256 << 10, 1 << 20, 64  # bytes
 PULSE = 0.5  # seconds after which who waits looks in any case: Python may miss a signal that comes just before
 RESERVED = "muster."
-SENDABLE = "None, bool, int, float, str, bytes, list, tuple, and dict with str keys, can be sent"
+SENDABLE = "None, bool, int, float, str, bytes, datetime, list, tuple, and dict with str keys, can be sent"
+TIME = b"\xff"  # the type of the extension that is one
 
 
 class NoSupervisor(RuntimeError):
@@ -1502,6 +1503,8 @@ def put(out, value, place, depth):
         if not depth:
             raise ValueError("%s is nested deeper than %d, or holds itself" % (named(place), NESTED))
         (put_map if isinstance(value, dict) else put_list)(out, value, place, depth - 1)
+    elif isinstance(value, getattr(sys.modules.get("datetime"), "datetime", ())):
+        put_moment(out, value, place)
     elif isinstance(number(value), (int, float)):
         put(out, number(value), place, depth)
     else:
@@ -1520,6 +1523,44 @@ def put_text(out, value, place):
     except UnicodeEncodeError as error:
         raise ValueError("%s is no text in UTF-8: %s" % (named(place), error)) from None
     out += pack_size(STR, len(data), 0xA0, 32) + data
+
+
+def put_moment(out, value, place):
+    if value.utcoffset() is None:
+        raise ValueError("%s is a time without a zone: use its astimezone()" % named(place))
+    since = value - epoch()
+    seconds, nanos = since.days * 86400 + since.seconds, since.microseconds * 1000
+    if nanos == 0 and 0 <= seconds < 1 << 32:
+        out += b"\xd6" + TIME + struct.pack(">I", seconds)
+    elif 0 <= seconds < 1 << 34:
+        out += b"\xd7" + TIME + struct.pack(">Q", nanos << 34 | seconds)
+    else:
+        out += b"\xc7\x0c" + TIME + struct.pack(">Iq", nanos, seconds)
+
+
+def moment(extension):
+    """Return the time that an extension is, to the microsecond. KeyError: it is none; ValueError: no calendar has it."""
+    nanos, data = 0, extension[1:]
+    if extension[:1] != TIME or len(data) not in (4, 8, 12):
+        raise KeyError(extension[0])
+    if len(data) == 12:
+        nanos, seconds = struct.unpack(">Iq", data)
+    else:
+        seconds = int.from_bytes(data, "big")
+        if len(data) == 8:
+            nanos, seconds = seconds >> 34, seconds & (1 << 34) - 1
+    from datetime import timedelta
+
+    try:
+        return epoch() + timedelta(seconds=seconds, microseconds=nanos // 1000)
+    except OverflowError:
+        raise ValueError("a time that Python cannot hold: %d seconds after 1970" % seconds) from None
+
+
+def epoch():
+    from datetime import datetime, timezone
+
+    return datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def put_list(out, value, place, depth):
@@ -1554,7 +1595,7 @@ def decode(data):
     try:
         value, end = unpack(data)
     except KeyError as error:
-        raise TypeError("msgpack's code 0x%02x, as of a time or another extension, has no Python form" % error.args) from None
+        raise TypeError("msgpack's code or extension 0x%02x has no Python form" % error.args) from None
     except (IndexError, TypeError, ValueError) as error:  # TypeError: a list cannot be a key
         raise ValueError("the value is not msgpack: %s" % error) from None
     if end != len(data):

@@ -175,8 +175,26 @@ class Values(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, "or holds itself"):
             shim.encode(value)
 
+    def test_times(self):
+        from datetime import datetime, timedelta, timezone
+
+        for text, data in {
+            "1970-01-01T00:00:00+00:00": "d6ff00000000", "2026-11-29T13:34:17+01:00": "d6ff6a0e4a09",
+            "2026-11-29T12:34:17.123456+00:00": "", "1969-12-31T23:59:59.5+00:00": "", "2600-01-01T00:00:00+00:00": "",
+            "0001-01-01T00:00:00+00:00": "c70cff00000000fffffff1886e0900", "9999-12-31T23:59:59.999999+00:00": "",
+        }.items():
+            time = datetime.fromisoformat(text.replace(".5+", ".500000+"))
+            got = shim.decode(shim.encode(time))
+            self.assertEqual((got, got.utcoffset()), (time, timedelta()))
+            if data and time.utcoffset() == timedelta():
+                self.assertEqual(shim.encode(time).hex(), data)
+        self.assertEqual(shim.decode(bytes.fromhex("d7ff000003fc00000001")), datetime(1970, 1, 1, 0, 0, 1, tzinfo=timezone.utc))
+        for far in ("c70cff000000007fffffffffffffff", "c70cff000000000000010000000000"):
+            with self.assertRaises(ValueError):
+                shim.decode(bytes.fromhex(far))
+
     def test_what_is_no_value(self):
-        for data in ("c1", "d4ff00", "c70001", "d6ff00000000"):
+        for data in ("c1", "d4ff00", "c70001", "d60100000000", "c70bff0000000000000000000000"):
             with self.assertRaises(TypeError):
                 shim.decode(bytes.fromhex(data))
         for data in ("91", "dcffff", "ddffffffff", "a3e5ad", "a1ff", "c4", "c402ff", "cd01", "81", "819001", "0000", "cb00"):
