@@ -279,7 +279,9 @@ func (w *world) checkEvent(e Event) {
 			w.checkStopping(e.Reason)
 		}
 	case EventReaped:
-		w.reaped = w.now
+		if !w.elastic.Fit || w.reaped.Before(w.decided) { // after the back-off others may have to end, for want of room
+			w.reaped = w.now
+		}
 		if w.achieved && !w.final { // the restart is called off
 			w.scope = nil
 		}
