@@ -348,8 +348,9 @@ class Link(_socket.socket):
         try:
             second_page()
             return report(error, now)
-        except BaseException:  # out of memory, or interrupted
-            return pack({"type": type(error).__name__, "truncated": True, **now})
+        except BaseException:  # out of memory, interrupted, or of a class that has no names
+            name = type.__dict__["__name__"].__get__(type(error))  # whatever its metaclass makes of that
+            return pack({"type": name, "truncated": True, **now})
 
     def raised(self, body):
         """Tell an exception, once."""

@@ -431,6 +431,18 @@ class Description(unittest.TestCase):
         self.assertLessEqual(max(map(len, map(str.encode, body["bases"]))), shim.ATTRIBUTE)
         self.assertTrue(body["truncated"])
 
+    def test_a_class_whose_names_fight_back(self):
+        class Nameless(type):
+            def __getattribute__(self, name):
+                if name in ("__name__", "__qualname__", "__module__"):
+                    raise RuntimeError(name)
+                return type.__getattribute__(self, name)
+
+        link = shim.Link({"RANK": "3"})
+        link.pid = os.getpid()
+        body = shim.unpack(link.describe(Nameless("E", (Exception,), {})()))[0]
+        self.assertEqual((body["type"], body["truncated"], body["rank"]), ("E", True, 3))
+
     def test_an_attribute_that_fights_back(self):
         class Odd:
             def __repr__(self):
