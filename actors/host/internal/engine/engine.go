@@ -128,9 +128,9 @@ func (f *far) SendUserMessage(pid *actor.PID, m any) {
 	bytes, is := body.(*wrapperspb.BytesValue)
 	switch {
 	case !is:
-		f.peers.drop(fmt.Sprintf("%T is no BytesValue", body), pid, 1)
+		f.peers.drop(fmt.Sprintf("%T is no BytesValue", body), pid)
 	case len(bytes.Value) > MaxMessage:
-		f.peers.drop(fmt.Sprintf("%d bytes are too many", len(bytes.Value)), pid, 1)
+		f.peers.drop(fmt.Sprintf("%d bytes are too many", len(bytes.Value)), pid)
 	default:
 		out := &message{body: bytes, target: pid, sender: sender}
 		if header != nil {

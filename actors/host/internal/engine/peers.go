@@ -39,6 +39,7 @@ type peers struct {
 	reach   time.Duration // how long a peer that cannot be reached is tried
 	lost    atomic.Pointer[func(string)]
 	dropped atomic.Uint64 // messages
+	refused atomic.Uint64 // of them, those that there was no room for, or that could not be sent
 
 	running sync.WaitGroup
 	mu      sync.Mutex
@@ -64,9 +65,9 @@ func (p *peers) put(m *message) {
 	}
 	switch {
 	case p.stopped:
-		p.drop("the engine is stopped", m.target, 1)
+		p.drop("the engine is stopped", m.target)
 	case q.bytes > maxWaiting:
-		p.drop("too much waits for its host", m.target, 1)
+		p.drop("too much waits for its host", m.target)
 	default:
 		q.waiting = append(q.waiting, m)
 		q.bytes += m.size()
@@ -77,11 +78,10 @@ func (p *peers) put(m *message) {
 	}
 }
 
-func (p *peers) drop(why string, target *actor.PID, n int) {
-	if n == 0 {
-		return
-	}
-	if now := p.dropped.Add(uint64(n)); loud(now-uint64(n), now) {
+// drop refuses a message.
+func (p *peers) drop(why string, target *actor.PID) {
+	p.dropped.Add(1)
+	if now := p.refused.Add(1); loud(now-1, now) {
 		p.logger.Warn("messages to a peer were dropped", "why", why, "peer", target.Address, "actor", target.Id, "dropped", now)
 	}
 }
@@ -205,12 +205,13 @@ func (p *peer) connect(ctx context.Context, cancel func(), conn *grpc.ClientConn
 	return s, nil
 }
 
-// giveUp drops what waits.
+// giveUp drops what waits, which is no news: that the peer is not reached is for whoever sends to it to tell.
 func (p *peer) giveUp(why string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if n := len(p.waiting); n > 0 && p.ctx.Err() == nil { // whoever stops the engine knows
-		p.drop(why, p.waiting[0].target, n)
+		p.dropped.Add(uint64(n))
+		p.logger.Debug("what waited for a peer was dropped", "why", why, "peer", p.address, "dropped", n)
 	}
 	p.waiting, p.bytes = nil, 0
 }
