@@ -2,6 +2,7 @@ package python
 
 import (
 	"fmt"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -173,6 +174,23 @@ works()
 			w.stdin.Close()
 			expect[*transport.Result](t, w)
 		}
+	})
+}
+
+// TestDumpWithoutNames: a program that has no module threading has a thread without a name.
+func TestDumpWithoutNames(t *testing.T) {
+	eachPython(t, func(t *testing.T, p executable) {
+		w := startScript(t, p, "import sys\nsys.modules.pop('threading', None) # which site may have imported\nsys.stdin.read()")
+		w.greet(t, transport.Welcome{Version: 1, Dumps: true})
+		expect[*transport.Ready](t, w)
+		if err := w.conn.Send(&transport.Dump{}); err != nil {
+			t.Fatal(err)
+		}
+		if text := expect[*transport.Dump](t, w).Text; !regexp.MustCompile(`^Thread 0x[0-9a-f]{16} \(most recent call first\):\n`).MatchString(text) {
+			t.Errorf("got %s", text)
+		}
+		w.stdin.Close()
+		expect[*transport.Result](t, w)
 	})
 }
 

@@ -34,7 +34,8 @@ What must hold:
 
 It differs from plain Python where Python leaves no choice: a few frames more are on the stack, sys.meta_path has an
 entry more, which finds the module muster when nobody else does, and for a program that imports it one that waits for
-multiprocessing.spawn, sys.orig_argv shows the real command line, and a source that is not valid in its encoding is reported in the words of compile().
+multiprocessing.spawn, sys.orig_argv shows the real command line, and a source that is not valid in its encoding is reported in
+the words of compile().
 """
 
 import _signal
@@ -608,7 +609,7 @@ def stacks():
     Nothing is imported here and no source is read: the program may be stuck in either.
     """
     ours = _thread.get_ident()
-    names = {ident: thread.name for ident, thread in list(getattr(sys.modules.get("threading"), "_active", {}).items())}
+    names = {ident: " [%s]" % thread.name for ident, thread in list(getattr(sys.modules.get("threading"), "_active", {}).items())}
     parts = []
     for ident, frame in sys._current_frames().items():
         lines = []
@@ -618,7 +619,7 @@ def stacks():
                 lines.append('  File "%s", line %s in %s\n' % place)
             frame = frame.f_back
         if ident != ours and lines:
-            head = "Thread 0x%016x [%s] (most recent call first):\n" % (ident, names.get(ident, ""))
+            head = "Thread 0x%016x%s (most recent call first):\n" % (ident, names.get(ident, ""))
             parts.append(head + "".join(lines))
     return bounded("\n".join(parts), STACKS)[0]
 
