@@ -1018,8 +1018,8 @@ class Lookout:
 def equip(spawn):
     theirs = spawn.get_preparation_data
 
-    def get_preparation_data(name):
-        data = theirs(name)
+    def get_preparation_data(name, *arguments):
+        data = theirs(name, *arguments)
         if name == "ignore":  # a fork server, which is not told: what it forks imports the main module itself
             data.pop("init_main_from_path", None)
             data.pop("init_main_from_name", None)
