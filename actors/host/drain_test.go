@@ -102,7 +102,7 @@ func TestDeparture(t *testing.T) {
 	second, asked, told := w.guest(team, scripts, 1, "a")
 	third, _, last := w.guest(team, scripts, 2, "a")
 	a.leave()
-	if r := <-rooms; r.Ranks != 3 || r.Hosts != 1 || r.Why != "host a leaves: its agent was stopped" {
+	if r := w.room(rooms); r.Ranks != 3 || r.Hosts != 1 || r.Why != "host a leaves: its agent was stopped" {
 		t.Errorf("room %+v", r)
 	}
 	for _, p := range []*actorstest.Process{first, second, third} {
@@ -152,7 +152,7 @@ func TestDeparture(t *testing.T) {
 			t.Errorf("exit %+v", x)
 		}
 	}
-	if r := <-rooms; r.Ranks != 3 || r.Why != "host a is lost: its agent was stopped" {
+	if r := w.room(rooms); r.Ranks != 3 || r.Why != "host a is lost: its agent was stopped" {
 		t.Errorf("room %+v", r)
 	}
 	if got := strings.Join(seen.heard, " ") + seen.out[process.Stdout]; got != "saved\n" {

@@ -47,7 +47,7 @@ func TestLateHost(t *testing.T) {
 		w.reside(a)
 	}
 	late("b", bare{scripts, "x"}) // which can run y
-	if r := <-rooms; r.Ranks != 4 || r.Why != "host b has joined" {
+	if r := w.room(rooms); r.Ranks != 4 || r.Why != "host b has joined" {
 		t.Errorf("room %+v", r)
 	}
 	for range 2 {
@@ -65,7 +65,7 @@ func TestLateHost(t *testing.T) {
 		return strings.Contains(log.String(), "host c is not used: it cannot run what runs now: there is no program x")
 	})
 	late("d", scripts)
-	if r := <-rooms; r.Ranks != 6 || r.Why != "host d has joined" {
+	if r := w.room(rooms); r.Ranks != 6 || r.Why != "host d has joined" {
 		t.Errorf("room %+v", r)
 	}
 	if err := w.pool.Preflight([]process.Command{{Args: []string{"x"}, Host: "c"}}); err != nil {

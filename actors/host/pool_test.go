@@ -87,6 +87,18 @@ func (w *town) reside(a *agent) *resident {
 	return h
 }
 
+// room waits for what a group is told next.
+func (w *town) room(rooms <-chan process.Room) process.Room {
+	w.t.Helper()
+	select {
+	case r := <-rooms:
+		return r
+	case <-w.ctx.Done():
+		w.t.Error("the group is told nothing")
+		return process.Room{}
+	}
+}
+
 // A witness is an observer that writes down what it hears.
 type witness struct {
 	mu     sync.Mutex
@@ -134,7 +146,7 @@ func TestPool(t *testing.T) {
 	w.settle("b", 2, scripts)
 	rooms := make(chan process.Room, 10)
 	team := w.pool.Join(0, func(r process.Room) { rooms <- r })
-	if r := <-rooms; r.Ranks != 4 || r.Hosts != 2 {
+	if r := w.room(rooms); r.Ranks != 4 || r.Hosts != 2 {
 		t.Fatalf("room %+v", r)
 	}
 	plan, err := team.Place(4, nil)
@@ -196,7 +208,7 @@ func TestHostLost(t *testing.T) {
 			}
 		}()
 	}
-	if r := <-rooms; r.Ranks != 2 || !strings.HasPrefix(r.Why, "host b is lost: not heard of for") {
+	if r := w.room(rooms); r.Ranks != 2 || !strings.HasPrefix(r.Why, "host b is lost: not heard of for") {
 		t.Errorf("room %+v", r)
 	}
 	for i := range seen {
@@ -210,7 +222,7 @@ func TestHostLost(t *testing.T) {
 		t.Errorf("a launch on a host that is lost: %v", err)
 	}
 	b.agent.tell(&deafen{off: true})
-	if r := <-rooms; r.Ranks != 4 || r.Why != "host b has joined" {
+	if r := w.room(rooms); r.Ranks != 4 || r.Why != "host b has joined" {
 		t.Errorf("it comes back, with nothing: room %+v", r)
 	}
 	team.Leave()

@@ -44,8 +44,12 @@ func TestVersions(t *testing.T) {
 				}
 				return
 			}
-			err := <-h.done
-			h.done <- nil // for who waits for it
+			var err error
+			select {
+			case err = <-h.done:
+				h.done <- nil // for who waits for it
+			case <-w.ctx.Done():
+			}
 			if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), row.refused) {
 				t.Errorf("the agent is told: %v", err)
 			}
