@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -82,8 +83,17 @@ func runDir(t *testing.T) string {
 	return dir
 }
 
+// hangup lets SIGHUP mean to what is started here what it does elsewhere, although the tests may run under nohup: that it is ignored
+// would be inherited, that it is heard is not.
+var hangup = sync.OnceFunc(func() {
+	if signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	}
+})
+
 func (c *cli) begin() {
 	c.Helper()
+	hangup()
 	if err := c.cmd.Start(); err != nil {
 		c.Fatal(err)
 	}
