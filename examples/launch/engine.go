@@ -3,6 +3,7 @@ package main
 import (
 	"log/slog"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -20,6 +21,15 @@ func startEngine() <-chan *actor.ActorSystem {
 		made <- actor.NewActorSystem(actor.WithLoggerFactory(silent))
 	}()
 	return made
+}
+
+// spareProcessor gives the scheduler one processor more than there are, unless GOMAXPROCS says what the user wants. A fork stops its
+// thread, and with it one of the scheduler's processors, until the child has called exec: on two of them, half of all that a start
+// needs besides stood still for as long, although a real processor was free.
+func spareProcessor() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
+	}
 }
 
 // startHeap is the heap up to which nothing is collected before the group runs, in percent of Go's least, which is 4 MiB. The

@@ -40,6 +40,7 @@ func launch(f *flags, args []string, stdout, stderr io.Writer) (int, error) {
 
 // runGroup runs a group and returns the exit status; what says in lines what it is, for a dry run.
 func (f *flags) runGroup(spec supervisor.Spec, what []string, stdout, stderr io.Writer) (int, error) {
+	spareProcessor()
 	running, engine := putOffCollection(), startEngine()
 	launcher, err := f.launcher()
 	if err != nil {
