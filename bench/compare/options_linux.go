@@ -28,7 +28,7 @@ type options struct {
 
 const usageText = `Compare runs Muster beside what one would use instead, in turns, and prints tables of ratios.
 
-  go run ./bench/compare                        all rows: some ten minutes
+  go run ./bench/compare                        all rows: a quarter of an hour
   go run ./bench/compare --quick                a look at everything, in seconds
   go run ./bench/compare --rows launch --sizes 8,64 --rounds 20
   go run ./bench/compare --docs docs            the tables and charts of docs/performance.md, anew
