@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vmihailenco/msgpack/v5"
 
@@ -212,6 +213,8 @@ func canonical(v any) any {
 		return v
 	case float32:
 		return fmt.Sprint(float64(v))
+	case time.Time:
+		return v.UTC().Truncate(time.Microsecond).String() // Python knows no more
 	}
 	return fmt.Sprintf("%v", v)
 }

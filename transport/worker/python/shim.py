@@ -1551,6 +1551,8 @@ def moment(extension):
         seconds = int.from_bytes(data, "big")
         if len(data) == 8:
             nanos, seconds = seconds >> 34, seconds & (1 << 34) - 1
+    if nanos >= 10**9:
+        raise KeyError(extension[0])
     from datetime import timedelta
 
     try:

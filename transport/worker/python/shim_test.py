@@ -194,7 +194,10 @@ class Values(unittest.TestCase):
                 shim.decode(bytes.fromhex(far))
 
     def test_what_is_no_value(self):
-        for data in ("c1", "d4ff00", "c70001", "d60100000000", "c70bff0000000000000000000000"):
+        for data in (
+            "c1", "d4ff00", "c70001", "d60100000000", "c70bff0000000000000000000000",
+            "d7ffffffffff87878787", "c70cff3b9aca000000000000000001",  # a second and more of nanoseconds
+        ):
             with self.assertRaises(TypeError):
                 shim.decode(bytes.fromhex(data))
         for data in ("91", "dcffff", "ddffffffff", "a3e5ad", "a1ff", "c4", "c402ff", "cd01", "81", "819001", "0000", "cb00"):
