@@ -772,14 +772,12 @@ class Variables:
 
     def annotate(self, shown, error):
         """Put the variables under the frames of what traceback is about to print, and of its relatives."""
-        import traceback
-
         fit, pending = Fit(), [(shown, error)]
         while pending:
             shown, error = pending.pop()
             if shown is None or error is None:
                 continue
-            steps = list(zip(shown.stack, traceback.walk_tb(error.__traceback__)))
+            steps = list(zip(shown.stack, walk(error.__traceback__)))
             for step, (frame, _) in reversed(fit.some(steps, FRAMES // 2, FRAMES // 2)):
                 step.locals = self.of(frame, fit) or None
             pending += zip(getattr(shown, "exceptions", None) or (), members(error))
