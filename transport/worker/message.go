@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync/atomic"
+	"sync"
 
 	"github.com/go-muster/muster/transport"
 )
@@ -16,6 +16,8 @@ var (
 	// ErrMessage is the condition of a message that cannot be sent: a topic that is too long or reserved, a value that is too
 	// large or cannot be encoded, an answer that nobody waits for.
 	ErrMessage = errors.New("worker: the message cannot be sent")
+	// ErrAnswered is the condition of a message that was decoded and answered, and is to be decoded once more: do so before the answer.
+	ErrAnswered = errors.New("worker: the message was decoded and answered, and is over: whoever decodes it again does so before answering")
 	// ErrRefused is the condition of a request whose answer is an error, as whoever was asked puts it.
 	ErrRefused = errors.New("worker: the request was refused")
 )
@@ -25,14 +27,52 @@ type Message struct {
 	// Topic is the sender's word for what the message is about, "" for none.
 	Topic string
 
-	office   *office
-	id       int // 0: no answer is awaited
-	value    []byte
-	answered atomic.Bool
+	office *office
+	id     int // 0: no answer is awaited
+
+	mu       sync.Mutex
+	mail     *transport.Mail // nil once it was given back
+	reading  int             // calls of Decode that go on
+	decoded  bool
+	answered bool
 }
 
-// Decode decodes the message's value into v, which must be a pointer. Errors wrap transport.ErrMalformed.
-func (m *Message) Decode(v any) error { return transport.Unmarshal(m.value, v) }
+// Decode decodes the message's value into v, which must be a pointer. A message that was decoded and then answered is over: what it
+// lay in is used for the next ones. Errors: transport.ErrMalformed wrapped; [ErrAnswered] for a message that is over.
+func (m *Message) Decode(v any) error {
+	mail, err := m.borrow()
+	if err != nil {
+		return err
+	}
+	defer m.giveBack()
+	return transport.Unmarshal(mail.Value, v)
+}
+
+func (m *Message) borrow() (*transport.Mail, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.mail == nil {
+		return nil, ErrAnswered
+	}
+	m.reading++
+	return m.mail, nil
+}
+
+func (m *Message) giveBack() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.reading--
+	m.decoded = true
+	m.release()
+}
+
+// release gives back what the message lies in, if nobody can want it any more: whoever answers before decoding still can decode.
+func (m *Message) release() {
+	if m.mail != nil && m.decoded && m.answered && m.reading == 0 {
+		transport.Release(m.mail)
+		m.mail = nil
+	}
+}
 
 // Wanted reports whether the sender waits for an answer.
 func (m *Message) Wanted() bool { return m.id != 0 }
@@ -55,13 +95,25 @@ func (m *Message) Fail(err error) error {
 }
 
 func (m *Message) answer(mail *transport.Mail) error {
-	if m.id == 0 || m.answered.Swap(true) {
+	if !m.claim() {
 		return fmt.Errorf("%w: nobody waits for an answer", ErrMessage)
 	}
 	mail.Reply = m.id
 	mail.Limit()
 	defer transport.Release(mail)
 	return m.office.conn.Send(mail)
+}
+
+// claim makes the caller the one who answers.
+func (m *Message) claim() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.id == 0 || m.answered {
+		return false
+	}
+	m.answered = true
+	m.release()
+	return true
 }
 
 // Messages returns the channel on which messages to this rank come, in order, to whoever reads: it is the same one each

@@ -202,8 +202,9 @@ func (o *office) feed() {
 		o.queue = nil
 		o.mu.Unlock()
 		for _, m := range queue {
-			o.box <- &Message{Topic: m.Topic, office: o, id: m.ID, value: m.Value}
-			if taken += m.Cost(); taken >= transport.MailWindow/4 {
+			cost := m.Cost() // whoever takes it may be done with it before we go on
+			o.box <- &Message{Topic: m.Topic, office: o, id: m.ID, mail: m}
+			if taken += cost; taken >= transport.MailWindow/4 {
 				_ = o.conn.Send(&transport.Credit{Bytes: taken})
 				taken = 0
 			}
