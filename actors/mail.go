@@ -5,84 +5,92 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"github.com/go-muster/muster/actors/process"
 	"github.com/go-muster/muster/transport"
 )
 
-// A parcel is data on its way from the worker to the actor: what comes before the actor has had time for it travels as one message.
+// A Mailroom takes what the user code of a worker says, and gives it what others say. What it is told comes from the goroutine that
+// reads from the process, past the actor, in the order in which the worker spoke, and all of a life's before that life's Exited. None
+// of its methods may wait: the worker's next words wait behind them.
+type Mailroom interface {
+	// Opened is the first that it hears of a life: its worker speaks. Post hands the worker a Mail, within what Credited has
+	// allowed, or a Credit for what Mailed has brought and nobody holds any more. It never waits.
+	Opened(id process.ID, post func(transport.Message))
+	// Mailed brings one message of the user code, which has cost the worker its Cost.
+	Mailed(id process.ID, m *transport.Mail)
+	// Credited says that the worker takes that many more bytes of Mail.
+	Credited(id process.ID, bytes int)
+}
+
+// mailed takes a message of the user code past the actor. Nobody's is given back at once.
+func (o *observer) mailed(m *transport.Mail) {
+	switch {
+	case o.rank.Mail != nil:
+		o.rank.Mail.Mailed(o.rank.ID, m)
+	case m.Cost() > 0:
+		o.rank.outbox.post(&transport.Credit{Bytes: m.Cost()})
+	}
+}
+
+func (o *observer) credited(bytes int) {
+	if o.rank.Mail != nil {
+		o.rank.Mail.Credited(o.rank.ID, bytes)
+	}
+}
+
+// An outbox is the way of mail to the process, which may speak before the launcher has returned it: then what it is answered waits.
+type outbox struct {
+	mu      sync.Mutex
+	process process.Process
+	early   []transport.Message
+}
+
+func (b *outbox) post(m transport.Message) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.process == nil {
+		b.early = append(b.early, m)
+		return
+	}
+	b.process.Post(m)
+}
+
+func (b *outbox) open(p process.Process) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.process = p
+	for _, m := range b.early {
+		p.Post(m)
+	}
+	b.early = nil
+}
+
+// A parcel is a piece of a result on its way from the worker to the actor, with those that come before the actor has had time for it.
 type parcel struct {
 	mu    sync.Mutex
-	data  []transport.Message
+	parts []*transport.Part
 	taken bool
 }
 
 // add puts more into a parcel, and reports whether the actor has not taken it yet.
-func (b *parcel) add(m transport.Message) bool {
+func (b *parcel) add(p *transport.Part) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.taken {
-		b.data = append(b.data, m)
+		b.parts = append(b.parts, p)
 	}
 	return !b.taken
 }
 
-func (b *parcel) take() []transport.Message {
+func (b *parcel) take() []*transport.Part {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.taken = true
-	return b.data
+	return b.parts
 }
 
-// data passes on what the worker paid for.
-func (r *rank) data(ctx actor.Context, b *parcel) {
-	var mail []*transport.Mail
-	for _, m := range b.take() {
-		switch m := m.(type) {
-		case *transport.Part:
-			r.part(ctx, m)
-		case *transport.Mail:
-			if r.Mail == nil {
-				r.post(&transport.Credit{Bytes: m.Cost()})
-				continue
-			}
-			mail = append(mail, m)
-		}
-	}
-	if len(mail) > 0 {
-		ctx.Send(r.Mail, &Mailed{r.ID, mail})
-	}
-}
-
-// granted passes credit on, unless word of earlier credit is still on its way: then this one goes with it.
-func (r *rank) granted(ctx actor.Context, bytes int) {
-	if r.Mail == nil || bytes == 0 {
-		return
-	}
-	if credit := r.credit; credit.Add(int64(bytes)) == int64(bytes) {
-		ctx.Send(r.Mail, &Credited{r.ID, func() int { return int(min(credit.Swap(0), transport.MaxMessage)) }})
-	}
-}
-
-// answered passes on an answer that somebody waits for: any other costs the worker nothing and must not pile up.
-func (r *rank) answered(ctx actor.Context, m *transport.Mail) {
-	if r.asked[m.Reply] {
-		delete(r.asked, m.Reply)
-		ctx.Send(r.Mail, &Mailed{r.ID, []*transport.Mail{m}})
-	}
-}
-
-// mail hands the worker a message.
-func (r *rank) mail(m *transport.Mail) {
-	if m.ID != 0 {
-		if r.asked == nil {
-			r.asked = make(map[int]bool)
-		}
-		r.asked[m.ID] = true
-	}
-	r.post(m)
-}
-
-func (r *rank) post(m transport.Message) {
-	if r.process != nil {
-		r.process.Post(m)
+func (r *rank) parts(ctx actor.Context, b *parcel) {
+	for _, p := range b.take() {
+		r.part(ctx, p)
 	}
 }

@@ -3,8 +3,6 @@ package actors
 import (
 	"time"
 
-	"github.com/asynkron/protoactor-go/actor"
-
 	"github.com/go-muster/muster/actors/process"
 	"github.com/go-muster/muster/transport"
 )
@@ -66,22 +64,6 @@ type (
 		ID    process.ID
 		Value []byte
 	}
-	// Opened is the first that Config.Mail hears of a life: its worker speaks. Rank takes Mail and Taken.
-	Opened struct {
-		ID   process.ID
-		Rank *actor.PID
-	}
-	// Mailed carries messages of the worker's user, in order, to Config.Mail, which gives their Cost back with Taken.
-	Mailed struct {
-		ID   process.ID
-		Mail []*transport.Mail
-	}
-	// Credited tells Config.Mail that the worker takes more bytes of Mail: as many as Bytes returns, once. There is one for
-	// all that came until then: a worker that gives credit without end cannot fill a mailbox.
-	Credited struct {
-		ID    process.ID
-		Bytes func() int
-	}
 	// Exited says that nothing is left of a rank's life, or that it was abandoned, or that it could not even begin:
 	// Exit.Err tells.
 	Exited struct {
@@ -105,12 +87,6 @@ type (
 	// Dump asks the worker for its stacks, without harm to it: see Config.Dumps. Dumped is the answer; from a process that
 	// does not speak, or cannot, none comes.
 	Dump struct{}
-	// Mail hands the worker a message of the user's, in order. Whoever sends it stays within what Credited allows.
-	Mail struct{ Mail *transport.Mail }
-	// Forget says that nobody waits for the answer to a Mail any more.
-	Forget struct{ ID int }
-	// Taken gives the worker credit back, in bytes: see Mailed.
-	Taken struct{ Bytes int }
 	// Signal sends a signal to the process group. Sent is told when that is done, if it is not nil; it must have room.
 	Signal struct {
 		Signal process.Signal

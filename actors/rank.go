@@ -36,8 +36,8 @@ type Config struct {
 	// Result opens what the result is written to, where it is not to be kept in memory: Returned has none then, and comes once
 	// all is written. It is called with the first piece of a result, on a goroutine of its own.
 	Result func(process.ID) (ResultWriter, error)
-	// Mail is told of what concerns the user's messages: Opened, Mailed and Credited. Nil leaves the worker's unread.
-	Mail *actor.PID
+	// Mail takes the user's messages. Nil leaves the worker's unread.
+	Mail Mailroom
 }
 
 // errAgain is the end of an actor that the engine starts for a life that is over.
@@ -57,7 +57,7 @@ func Rank(c Config) *actor.Props {
 	var begun atomic.Bool
 	return actor.PropsFromProducer(func() actor.Actor {
 		return &rank{
-			Config: c, again: begun.Swap(true), credit: new(atomic.Int64),
+			Config: c, again: begun.Swap(true),
 			beats: newPace(c.Command.Heartbeat/2 + 1), advance: advance{pace: newPace(progressPace)},
 			credits: make(chan struct{}, credits), exited: make(chan struct{}), gone: make(chan struct{}),
 		}
@@ -75,8 +75,7 @@ type rank struct {
 	beats   pace
 	advance advance
 	result  result
-	credit  *atomic.Int64 // that the worker gave and Mail has not taken yet
-	asked   map[int]bool  // the mail that the worker is to answer
+	outbox  outbox
 	credits chan struct{} // one for each message on its way from the worker to the actor
 	exited  chan struct{} // closed when the process is gone, by its own goroutine
 	gone    chan struct{} // closed when the actor is gone: nobody gives credits back any more
@@ -107,7 +106,7 @@ func (r *rank) Receive(ctx actor.Context) {
 	case *actor.Started:
 		r.launch(ctx)
 	case *parcel:
-		r.data(ctx, m)
+		r.parts(ctx, m)
 	case transport.Message:
 		<-r.credits
 		r.heard(ctx, m)
@@ -150,6 +149,7 @@ func (r *rank) launch(ctx actor.Context) {
 		return
 	}
 	r.process = p
+	r.outbox.open(p)
 	ctx.Send(ctx.Parent(), &Started{r.ID, p.PID()})
 	if !r.Command.Speaks && r.Command.Ready == nil {
 		r.tell(ctx, &r.told.ready, &Ready{r.ID})
@@ -159,9 +159,6 @@ func (r *rank) launch(ctx actor.Context) {
 func (r *rank) heard(ctx actor.Context, m transport.Message) {
 	switch m := m.(type) {
 	case *transport.Hello:
-		if r.Mail != nil && !r.told.hello {
-			ctx.Send(r.Mail, &Opened{r.ID, ctx.Self()})
-		}
 		r.tell(ctx, &r.told.hello, &Hello{r.ID, m.SDK})
 	case *transport.Ready:
 		if r.Command.Ready == nil {
@@ -184,10 +181,6 @@ func (r *rank) heard(ctx actor.Context, m transport.Message) {
 	case *transport.Result:
 		r.advise(ctx)
 		r.returned(ctx, m.Value)
-	case *transport.Mail:
-		r.answered(ctx, m)
-	case *transport.Credit:
-		r.granted(ctx, m.Bytes)
 	}
 }
 
@@ -233,12 +226,6 @@ func (r *rank) order(ctx actor.Context, m any) {
 	case *Dump:
 		r.dumps++
 		r.process.Dump()
-	case *Mail:
-		r.mail(m.Mail)
-	case *Forget:
-		delete(r.asked, m.ID)
-	case *Taken:
-		r.post(&transport.Credit{Bytes: m.Bytes})
 	case *Signal:
 		_ = r.process.Signal(m.Signal) // a process that is gone needs none
 		if m.Sent != nil {
@@ -278,25 +265,47 @@ func (r *rank) awaitExit() {
 	}
 }
 
-// An observer carries what the process's goroutines see into the actor's mailbox.
+// An observer carries what the process's goroutines see into the actor's mailbox, and the user's messages into the mailroom.
 type observer struct {
-	rank *rank
-	root *actor.RootContext
-	self *actor.PID
-	last *parcel // that data may still join: nothing else has come since
+	rank   *rank
+	root   *actor.RootContext
+	self   *actor.PID
+	opened bool    // the mailroom knows
+	last   *parcel // that more may still join: nothing else has come since
 }
 
-// Message waits for a credit, so that a worker cannot fill the mailbox: its socket fills up instead. Data must not hold up
-// what comes after it, and is bounded by the worker's own credit.
+// Message passes the worker's words on.
 func (o *observer) Message(m transport.Message) {
-	if costly, ok := m.(transport.Costly); ok && costly.Cost() > 0 {
-		if o.last == nil || !o.last.add(m) {
-			o.last = &parcel{data: []transport.Message{m}}
-			o.root.Send(o.self, o.last)
-		}
+	switch m := m.(type) {
+	case *transport.Mail:
+		o.mailed(m)
 		return
+	case *transport.Credit:
+		o.credited(m.Bytes)
+		return
+	case *transport.Part:
+		o.part(m)
+		return
+	case *transport.Hello:
+		if o.rank.Mail != nil && !o.opened {
+			o.opened = true
+			o.rank.Mail.Opened(o.rank.ID, o.rank.outbox.post)
+		}
 	}
 	o.last = nil
+	o.tell(m)
+}
+
+// part passes on a piece of the result. It must not hold up what comes after it, and is bounded by the worker's own credit.
+func (o *observer) part(p *transport.Part) {
+	if o.last == nil || !o.last.add(p) {
+		o.last = &parcel{parts: []*transport.Part{p}}
+		o.root.Send(o.self, o.last)
+	}
+}
+
+// tell waits for a credit, so that a worker cannot fill the mailbox: its socket fills up instead.
+func (o *observer) tell(m transport.Message) {
 	var heard any = m
 	if x, is := m.(*transport.Exception); is {
 		heard = &raised{x, time.Now()}

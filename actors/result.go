@@ -67,7 +67,7 @@ func (r *rank) part(ctx actor.Context, p *transport.Part) {
 		r.take(ctx, p)
 	}
 	if r.Result == nil || r.result.lost != nil || r.result.ended {
-		r.post(&transport.Credit{Bytes: p.Cost()})
+		r.process.Post(&transport.Credit{Bytes: p.Cost()})
 		return
 	}
 	r.result.cost += p.Cost()
@@ -192,13 +192,13 @@ func (r *rank) wrote(ctx actor.Context, w *wrote) {
 	s := &r.result
 	s.busy, s.writer, s.closed = nil, w.writer, w.closed
 	if w.cost > 0 {
-		r.post(&transport.Credit{Bytes: w.cost})
+		r.process.Post(&transport.Credit{Bytes: w.cost})
 	}
 	if w.err != nil {
 		s.lost = fmt.Errorf("actors: the result could not be written: %w", w.err)
 		r.tell(ctx, &r.told.broken, &Broken{r.ID, s.lost, time.Now()})
 		if s.cost > 0 {
-			r.post(&transport.Credit{Bytes: s.cost})
+			r.process.Post(&transport.Credit{Bytes: s.cost})
 		}
 		s.pieces, s.cost = nil, 0
 	}

@@ -6,11 +6,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
-
-	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/go-muster/muster/actors"
 	"github.com/go-muster/muster/actors/actorstest"
@@ -291,77 +291,112 @@ func TestResultWriterPanics(t *testing.T) {
 	}
 }
 
-// The user's mail goes by its own way, with what it costs; an answer that nobody waits for goes nowhere.
+// A room notes what it is told, and keeps the way to the worker.
+type room struct {
+	mu   sync.Mutex
+	told []string
+	post func(transport.Message)
+}
+
+func (r *room) note(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.told = append(r.told, fmt.Sprintf(format, args...))
+}
+
+func (r *room) Opened(id process.ID, post func(transport.Message)) {
+	r.note("opened %v", id)
+	r.post = post
+}
+
+func (r *room) Mailed(id process.ID, m *transport.Mail) {
+	r.note("mailed %v %d %s", id, m.Reply, m.Topic)
+}
+
+func (r *room) Credited(id process.ID, bytes int) { r.note("credited %v %d", id, bytes) }
+
+// The user's mail goes by its own way, both ways, past the actor, and all of it before the exit.
 func TestMail(t *testing.T) {
 	processtest.Check(t)
-	room := make(chan any, 10)
-	mailroom := system.Root.Spawn(propsOf(room))
-	f, p := begun(t, func(c *actors.Config) { c.Mail = mailroom })
-	p.Hello("go")
+	r := &room{}
+	f, p := begun(t, func(c *actors.Config) { c.Mail = r })
+	p.Say(&transport.Credit{Bytes: 5})
+	for range 2 {
+		p.Hello("go")
+	}
 	f.want(&actors.Hello{ID: id, SDK: "go"})
 	p.Say(&transport.Credit{Bytes: 10})
 	p.Say(&transport.Mail{Topic: "loss"})
 	p.Say(&transport.Mail{Reply: 1})
-	f.send(&actors.Mail{Mail: &transport.Mail{ID: 1, Topic: "ask"}})
-	f.send(&actors.Mail{Mail: &transport.Mail{ID: 2, Topic: "ask"}})
-	f.send(&actors.Forget{ID: 2})
-	f.send(&actors.Taken{Bytes: 68})
-	for _, want := range []transport.Message{
-		&transport.Mail{ID: 1, Topic: "ask"}, &transport.Mail{ID: 2, Topic: "ask"}, &transport.Credit{Bytes: 68},
-	} {
+	for _, want := range []transport.Message{&transport.Mail{ID: 1, Topic: "ask"}, &transport.Credit{Bytes: 68}} {
+		r.post(want)
 		if got := p.Order(f.ctx); show(got) != show(want) {
 			t.Errorf("the order is %s", show(got))
 		}
 	}
-	for range 2 {
-		p.Say(&transport.Mail{Reply: 1, Value: []byte{0xc0}})
-		p.Say(&transport.Mail{Reply: 2})
-	}
 	p.Exit(process.Exit{})
 	f.want(&actors.Exited{ID: id, PID: p.PID()})
 	f.wantEnd()
-	_ = system.Root.PoisonFuture(mailroom).Wait()
-	close(room)
-	var told []string
-	for fact := range room {
-		told = append(told, strings.TrimPrefix(fmt.Sprintf("%T", fact), "*actors."))
-	}
-	if got := strings.Join(told, " "); got != "Opened Credited Mailed Mailed" {
-		t.Errorf("the mailroom was told %s", got)
+	want := "credited 2@1 5, opened 2@1, credited 2@1 10, mailed 2@1 0 loss, mailed 2@1 1 "
+	if got := strings.Join(r.told, ", "); got != want {
+		t.Errorf("the mailroom was told\n\t%s\nnot\n\t%s", got, want)
 	}
 }
 
-// Credit after credit is one message until somebody has taken it.
-func TestCreditFlood(t *testing.T) {
+// Where nobody takes messages, what they cost goes back at once.
+func TestMailOfNobody(t *testing.T) {
 	processtest.Check(t)
-	room := make(chan any, 1000)
-	mailroom := system.Root.Spawn(propsOf(room))
-	f, p := begun(t, func(c *actors.Config) { c.Mail = mailroom })
-	for range 100 {
-		p.Say(&transport.Credit{Bytes: 10})
-	}
+	f, p := begun(t, func(*actors.Config) {})
+	p.Hello("go")
+	f.want(&actors.Hello{ID: id, SDK: "go"})
+	m := &transport.Mail{Topic: "loss"}
+	p.Say(&transport.Credit{Bytes: 10})
+	p.Say(&transport.Mail{Reply: 1})
+	p.Say(m)
+	credits(f, p, m.Cost())
 	p.Exit(process.Exit{})
 	f.want(&actors.Exited{ID: id, PID: p.PID()})
 	f.wantEnd()
-	_ = system.Root.PoisonFuture(mailroom).Wait()
-	close(room)
-	sum, n := 0, 0
-	for fact := range room {
-		sum += fact.(*actors.Credited).Bytes()
-		n++
-	}
-	if n != 1 || sum != 1000 {
-		t.Errorf("%d bytes in %d messages", sum, n)
-	}
 }
 
-// propsOf is an actor that passes on what it hears.
-func propsOf(facts chan<- any) *actor.Props {
-	return actor.PropsFromFunc(func(ctx actor.Context) {
-		switch m := ctx.Message().(type) {
-		case actor.SystemMessage, actor.AutoReceiveMessage:
-		default:
-			facts <- m
-		}
-	})
+// chatty launches processes that speak before Launch returns.
+type chatty struct {
+	hasty
+	posted chan transport.Message
+}
+
+func (c chatty) Launch(_ process.ID, _ process.Command, o process.Observer) (process.Process, error) {
+	for _, m := range []transport.Message{&transport.Mail{Topic: "loss"}, &transport.Mail{Topic: "losses"}} {
+		o.Message(m)
+	}
+	if n := len(c.posted); n > 0 {
+		return nil, fmt.Errorf("%d orders before there was a process", n)
+	}
+	defer o.Exited(process.Exit{})
+	return listening{dead{}, c.posted}, nil
+}
+
+type listening struct {
+	dead
+	posted chan transport.Message
+}
+
+func (l listening) Post(m transport.Message) { l.posted <- m }
+
+// What a process is answered that speaks early waits for it, in order.
+func TestMailBeforeLaunch(t *testing.T) {
+	processtest.Check(t)
+	posted := make(chan transport.Message, 9)
+	f := start(t, chatty{posted: posted}, nil)
+	f.want(&actors.Started{ID: id, PID: 7}, &actors.Exited{ID: id, PID: 7})
+	f.wantEnd()
+	close(posted)
+	var got []string
+	for m := range posted {
+		got = append(got, show(m))
+	}
+	want := []string{show(&transport.Credit{Bytes: 68}), show(&transport.Credit{Bytes: 70})}
+	if !slices.Equal(got, want) {
+		t.Errorf("it was told %q, not %q", got, want)
+	}
 }

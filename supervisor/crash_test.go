@@ -13,6 +13,7 @@ import (
 	"github.com/go-muster/muster/actors/process"
 	"github.com/go-muster/muster/actors/process/processtest"
 	"github.com/go-muster/muster/supervisor"
+	"github.com/go-muster/muster/transport"
 )
 
 // checkCrash: a panic is a bug; the group ends with it, and with the stack that tells where.
@@ -127,6 +128,35 @@ func TestLauncherPanics(t *testing.T) {
 			checkCrash(t, g, "crash_test.go")
 		})
 	}
+}
+
+func (p brokenProcess) Post(m transport.Message) {
+	if p.at == "post" {
+		panic("on purpose")
+	}
+	p.Process.Post(m)
+}
+
+// TestDeskPanics: a panic at the desk ends the group, and not the program of whoever has sent a message.
+func TestDeskPanics(t *testing.T) {
+	processtest.Check(t)
+	launcher := actorstest.NewLauncher(t)
+	launcher.Play(func(p *actorstest.Process) {
+		p.Hello("go")
+		p.Say(&transport.Credit{Bytes: transport.MailWindow})
+		for p.Order(context.Background()) != (actors.Kill{}) {
+		}
+		p.Exit(killed)
+	})
+	g, err := supervisor.Start(t.Context(), spec(3), supervisor.WithLauncher(brokenLauncher{launcher, "post"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answer string
+	if err := g.Request(t.Context(), 1, "ask", "hello", &answer); !errors.Is(err, supervisor.ErrStopped) {
+		t.Errorf("the request ends with %v", err)
+	}
+	checkCrash(t, g, "crash_test.go")
 }
 
 // TestCrashIsItsOwn: groups of different engines have actors of the same name, and not the same crashes.

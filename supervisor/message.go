@@ -125,8 +125,8 @@ func (m *Message) answer(value []byte, err error) error {
 	return nil
 }
 
-// Tell sends a message to the present life of a rank, whose code takes it from worker.Messages. It waits for room, until the
-// context ends, and returns when the message is on its way to the process; that is no promise that it will be read.
+// Tell sends a message to the present life of a rank, or to the first that it is to have, whose code takes it from worker.Messages. It
+// waits for room, until the context ends, and returns when the message is on its way to the process; that is no promise that it will be read.
 //
 // Errors: *[MessageError]; [ErrMessage] wrapped; the context's cause.
 func (g *Group) Tell(ctx context.Context, rank int, topic string, value any) error {
@@ -166,13 +166,16 @@ func (g *Group) post(ctx context.Context, rank int, topic string, value any, wan
 	l.Done = func(id process.ID, _ []byte, err error) {
 		ended <- outcome{l.Answer, messageError(id, err)}
 	}
-	room := g.mailroom()
-	g.sendTo(g.system, room, &outgoing{letter: l})
+	room := g.mail.Load()
+	if room == nil {
+		return nil, messageError(process.ID{Rank: rank}, ErrRankEnded)
+	}
+	room.at(func(d *desk.Desk) { d.Post(l) })
 	select {
 	case o := <-ended:
 		return o.answer, o.err
 	case <-ctx.Done():
-		g.sendTo(g.system, room, &withdrawn{l})
+		room.at(func(d *desk.Desk) { d.Withdraw(l) })
 		return nil, context.Cause(ctx)
 	case <-g.done:
 	}
@@ -182,15 +185,6 @@ func (g *Group) post(ctx context.Context, rank int, topic string, value any, wan
 	default:
 		return nil, messageError(process.ID{Rank: rank}, desk.ErrOver)
 	}
-}
-
-// mailroom returns who takes messages to ranks: the root while it has not told the mailroom of any. What is sent past the root
-// comes after all that the root has told the mailroom until then.
-func (g *Group) mailroom() *actor.PID {
-	if room := g.mail.Load(); room != nil {
-		return room
-	}
-	return g.pid
 }
 
 // PID returns the address of a rank, which any actor can Send and Request to: nil for a number below 0. It stays the same

@@ -168,7 +168,5 @@ func (r *root) setRanks(ctx actor.Context, commands []process.Command) {
 			delete(r.ranks, rank)
 		}
 	}
-	if r.mail == nil {
-		r.openMail(ctx)
-	}
+	r.expectMail(ctx, commands)
 }

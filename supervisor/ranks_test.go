@@ -15,6 +15,7 @@ import (
 	"github.com/go-muster/muster/actors/process"
 	"github.com/go-muster/muster/actors/process/processtest"
 	"github.com/go-muster/muster/supervisor"
+	"github.com/go-muster/muster/transport"
 )
 
 // expectEnv holds what a process finds against what it has to.
@@ -349,5 +350,37 @@ func TestRoomForMore(t *testing.T) {
 	g.Stop("")
 	if err := g.Wait(); !errors.Is(err, supervisor.ErrStopped) {
 		t.Error(err)
+	}
+}
+
+// What is told to a rank waits for its first life, in an ordered start as long as that takes; where that never comes it is an error.
+func TestMessageBeforeTheFirstLife(t *testing.T) {
+	processtest.Check(t)
+	s := supervisor.Spec{Ranks: supervisor.Repeat(3, process.Command{Args: []string{"train"}, Speaks: true}), Ordered: true}
+	p := begin(t, s)
+	tell := func(rank int) <-chan error {
+		told := make(chan error, 1)
+		go func() { told <- p.Tell(context.Background(), rank, "where are you", rank) }()
+		return told
+	}
+	second, third := tell(1), tell(2)
+	zero := p.rank(0, 0)
+	zero.Ready()
+	one := p.rank(1, 0)
+	one.Hello("go")
+	one.Say(&transport.Credit{Bytes: transport.MailWindow})
+	if m, is := one.Order(context.Background()).(*transport.Mail); !is || m.Topic != "where are you" {
+		t.Errorf("the rank is told %+v", m)
+	}
+	if err := <-second; err != nil {
+		t.Error(err)
+	}
+	one.Exit(process.Exit{Code: 1})
+	obey(zero)
+	if err := <-third; !errors.Is(err, supervisor.ErrStopped) {
+		t.Errorf("the message to a rank that never lived: %v", err)
+	}
+	if f := new(supervisor.Failure); !errors.As(p.Wait(), &f) || p.launcher.Launched() != 2 {
+		t.Errorf("the group's end is %v, after %d launches", p.Wait(), p.launcher.Launched())
 	}
 }

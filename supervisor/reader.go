@@ -4,6 +4,7 @@ import (
 	"runtime/debug"
 	"sync"
 
+	"github.com/go-muster/muster/actors/process"
 	"github.com/go-muster/muster/transport"
 )
 
@@ -11,8 +12,9 @@ import (
 // is no actor: the engine would let the group wait for a function that never returns even when it is killed. The function
 // may take its time: the ranks whose messages wait run out of credit.
 type reader struct {
-	take func(*Message)
-	tell func(message any) // the mailroom
+	take  func(*Message)
+	taken func(id process.ID, cost int) // tells the desk
+	tell  func(message any)             // tells the porter
 
 	mu      sync.Mutex
 	queue   []incoming
@@ -67,22 +69,23 @@ const soon = transport.MailWindow / 16
 
 // readAll hands messages over, and tells what was taken of each life.
 func (r *reader) readAll(batch []incoming) {
-	var done taken
+	var from process.ID
+	cost := 0
 	tell := func() {
-		if done.cost > 0 {
-			r.tell(&taken{done.id, done.cost})
+		if cost > 0 {
+			r.taken(from, cost)
 		}
-		done = taken{}
+		cost = 0
 	}
 	for _, i := range batch {
-		if i.message == nil || i.message.From != done.id || done.cost >= soon {
+		if i.message == nil || i.message.From != from || cost >= soon {
 			tell()
 		}
 		if !r.read(i) {
 			return
 		}
 		if i.message != nil {
-			done = taken{i.message.From, done.cost + i.cost}
+			from, cost = i.message.From, cost+i.cost
 		}
 	}
 	tell()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-muster/muster/actors"
 	"github.com/go-muster/muster/actors/process"
+	"github.com/go-muster/muster/supervisor/internal/desk"
 )
 
 // The root actor is the shell of the machine: messages become events, effects become messages. It never waits, so that
@@ -26,7 +27,6 @@ type root struct {
 	ranks    map[int]*actor.PID
 	dumps    map[process.ID][]chan<- stacksOf // who waits for stacks
 	base     []process.Command                // what an elastic group has the first of
-	mail     *actor.PID                       // the mailroom; nil where no rank speaks
 	ended    []int                            // ranks whose lives are over, and that may be started again
 	cast     *cast
 	timers   [timers]*time.Timer
@@ -54,6 +54,9 @@ type (
 
 func newRoot(g *Group, s Spec, o options) *root {
 	g.stream.size = len(s.Ranks)
+	if speaks(s.Ranks) {
+		g.mail.Store(newMailroom(g, o, len(s.Ranks)))
+	}
 	c := s.config()
 	c.random = rand.Float64
 	_, c.placed = o.launcher.(process.Placer)
@@ -70,7 +73,7 @@ func (r *root) Receive(ctx actor.Context) {
 	case *actor.Started:
 		r.join(ctx)
 		r.guard(ctx)
-		r.openMail(ctx)
+		r.startPorter(ctx)
 		r.begin(ctx)
 	case *actor.Stopping:
 		r.closing = true
@@ -85,8 +88,8 @@ func (r *root) Receive(ctx actor.Context) {
 	case *unpause:
 		r.unpause(ctx)
 		close(m.answer)
-	case *outgoing, *withdrawn, *addressRequest:
-		r.forward(ctx, m)
+	case *addressRequest:
+		r.askAddress(ctx, m)
 	case *dumpRequest:
 		r.dump(ctx, m)
 	case *mailRead:
@@ -161,7 +164,7 @@ func (r *root) step(ctx actor.Context, ev event) {
 	for _, e := range r.machine.step(time.Now(), ev) {
 		r.perform(ctx, e)
 	}
-	r.tellGone(ctx)
+	r.tellGone()
 }
 
 func (r *root) perform(ctx actor.Context, e effect) {
@@ -177,7 +180,7 @@ func (r *root) perform(ctx actor.Context, e effect) {
 	case efTimer:
 		r.arm(ctx, e)
 	case efEvent:
-		r.tellEnded(ctx, e.event) // before anybody knows of it, who may write to the mailroom himself
+		r.tellDesk(e.event) // before anybody knows of it, who may write to the mailroom himself
 		r.tellOf(ctx, e.event)
 		if e.event.Kind == EventExited {
 			r.dumped(stacksOf{id: process.ID{Rank: e.event.Rank, Generation: e.event.Generation}, err: ErrRankEnded})
@@ -232,9 +235,10 @@ func (r *root) tell(ctx actor.Context, ids []process.ID, order any) {
 // spawn makes a new actor for each new life.
 func (r *root) spawn(ctx actor.Context, ids []process.ID) {
 	launcher := r.meet(ids)
-	if r.mail != nil {
-		ctx.Send(r.mail, &lifeBorn{ids, len(r.spec.Ranks)})
-		r.group.mail.Store(r.mail) // not before: a message would find no ranks
+	r.desk(func(d *desk.Desk) { d.Born(ids, len(r.spec.Ranks)) })
+	var mail actors.Mailroom
+	if room := r.group.mail.Load(); room != nil {
+		mail = room
 	}
 	roles := r.spec.Roles()
 	for _, id := range ids {
@@ -245,7 +249,7 @@ func (r *root) spawn(ctx actor.Context, ids []process.ID) {
 		props := actors.Rank(actors.Config{
 			ID: id, Command: command, Launcher: launcher, Output: r.options.output,
 			Heartbeat: live.Heartbeat, Dumps: live != Liveness{},
-			Mail: r.mail, MaxResult: r.spec.MaxResult, Result: r.options.result,
+			Mail: mail, MaxResult: r.spec.MaxResult, Result: r.options.result,
 		})
 		r.ranks[id.Rank] = ctx.Spawn(props.Configure(r.group.common()...))
 		if !r.paused.IsZero() {

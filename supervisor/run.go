@@ -43,9 +43,9 @@ type Group struct {
 	values [][]byte
 
 	runners *runners
-	mail    atomic.Pointer[actor.PID] // the mailroom, once it knows the first ranks; nil where no rank speaks
-	stream  stream                    // of events, for their readers
-	crash   atomic.Pointer[crash]     // the first panic of one of our actors: a bug
+	mail    atomic.Pointer[mailroom] // nil where no rank speaks
+	stream  stream                   // of events, for their readers
+	crash   atomic.Pointer[crash]    // the first panic of one of our actors: a bug
 }
 
 func newGroup(o options) *Group {

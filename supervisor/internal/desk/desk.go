@@ -7,9 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/asynkron/protoactor-go/actor"
-
-	"github.com/go-muster/muster/actors"
 	"github.com/go-muster/muster/actors/process"
 	"github.com/go-muster/muster/transport"
 )
@@ -38,22 +35,21 @@ const (
 )
 
 // A Desk is the pure core of the mailroom: whose message goes where, who waits for which answer, who meets whom. It has
-// no goroutine and no lock; what is to be done it gives to its courier.
+// no goroutine and no lock; what is for a rank goes the way that its life was opened with, what is for the user to its courier.
 //
 // What a rank said dies with its life: requests, and what it has set, are never taken for its next life's (G-3).
 type Desk struct {
 	courier Courier
 	boxes   map[int]*box
 	size    int
+	over    bool
 	absent  []int // ranks that are not there any more, as far as can be told: who went first is first
 	meeting meeting
 	store   store
 }
 
-// A Courier does what a Desk asks for.
+// A Courier brings the user what a Desk has.
 type Courier interface {
-	// Order is for a rank actor.
-	Order(rank *actor.PID, order any)
 	// Present is for the user, who is then heard by Taken and, where the mail has an ID, Replied.
 	Present(id process.ID, m *transport.Mail)
 	// Closed says that the answer to what was presented with an ID is there, or not wanted any more.
@@ -63,8 +59,9 @@ type Courier interface {
 // A box is what the desk knows of a rank's newest life.
 type box struct {
 	id     process.ID
-	rank   *actor.PID // nil until it has opened
-	down   bool       // the life is over
+	unborn bool                    // the rank has had no life yet: id says no more than which rank
+	post   func(transport.Message) // hands the process a message, and never waits; nil until it has opened
+	down   bool                    // the life is over
 	credit transport.Balance
 	queue  []*Letter
 	loose  int             // in the queue or in asked
@@ -109,15 +106,32 @@ func New(c Courier) *Desk {
 	return d
 }
 
+func newBox(id process.ID) *box { return &box{id: id, asked: map[int]*Letter{}, open: map[int]bool{}} }
+
+// Expect says that the group is to have that many ranks: what is for one that has had no life yet waits for its first.
+func (d *Desk) Expect(size int) {
+	d.size = size
+	for rank := range size {
+		if d.boxes[rank] == nil {
+			d.boxes[rank] = newBox(process.ID{Rank: rank})
+			d.boxes[rank].unborn = true
+		}
+	}
+}
+
+// Removed says that a rank is none any more. Ended tells of its life, where it had one.
+func (d *Desk) Removed(rank int) {
+	if b := d.boxes[rank]; b != nil && b.unborn {
+		d.close(b, ErrEnded)
+	}
+}
+
 // Born says that new lives begin, in a group of that size.
 func (d *Desk) Born(ids []process.ID, size int) {
 	d.size = size
 	for _, id := range ids {
-		if old := d.boxes[id.Rank]; old != nil {
-			d.close(old, ErrEnded)
-		}
+		d.boxes[id.Rank] = d.succeed(d.boxes[id.Rank], id)
 		d.forget(id.Rank)
-		d.boxes[id.Rank] = &box{id: id, asked: map[int]*Letter{}, open: map[int]bool{}}
 		d.store.reborn(id)
 	}
 	for rank, b := range d.boxes {
@@ -130,21 +144,36 @@ func (d *Desk) Born(ids []process.ID, size int) {
 	}
 }
 
+// succeed returns the box of a new life: what waited for the first has come to its place, what was another's has ended.
+func (d *Desk) succeed(old *box, id process.ID) *box {
+	b := newBox(id)
+	switch {
+	case old == nil:
+	case old.unborn && !old.down:
+		b.queue, b.loose, b.bytes = old.queue, old.loose, old.bytes
+	default:
+		d.close(old, ErrEnded)
+	}
+	return b
+}
+
 // of returns the box of a life, nil when the life is over.
 func (d *Desk) of(id process.ID) *box {
-	if b := d.boxes[id.Rank]; b != nil && b.id == id && !b.down {
+	if b := d.boxes[id.Rank]; b != nil && b.id == id && !b.down && !b.unborn {
 		return b
 	}
 	return nil
 }
 
-func (d *Desk) Opened(id process.ID, rank *actor.PID) {
+// Opened says that a life can be written to.
+func (d *Desk) Opened(id process.ID, post func(transport.Message)) {
 	if b := d.of(id); b != nil {
-		b.rank = rank
+		b.post = post
 		d.flush(b) // its credit may have come first
 	}
 }
 
+// Credited says that a life takes that many more bytes.
 func (d *Desk) Credited(id process.ID, bytes int) {
 	if b := d.of(id); b != nil {
 		b.credit.Grant(bytes)
@@ -190,17 +219,12 @@ func (d *Desk) close(b *box, why error) {
 	d.store.leave(b.id)
 }
 
-// End answers all who wait: the group is over.
+// End answers all who wait, and all who come: the group is over.
 func (d *Desk) End() {
+	d.over = true
 	for _, b := range d.boxes {
 		d.close(b, ErrOver)
 	}
-}
-
-// Lives reports whether a rank has a life that could take a message.
-func (d *Desk) Lives(rank int) bool {
-	b := d.boxes[rank]
-	return b != nil && !b.down
 }
 
 // Post takes a message to a rank.
@@ -208,6 +232,8 @@ func (d *Desk) Post(l *Letter) {
 	b := d.boxes[l.Rank]
 	switch {
 	case l.over: // withdrawn on its way
+	case d.over:
+		l.End(process.ID{Rank: l.Rank}, nil, ErrOver)
 	case b == nil:
 		l.End(process.ID{Rank: l.Rank}, nil, fmt.Errorf("%w: it has ranks 0 to %d", ErrNoRank, d.size-1))
 	case b.down:
@@ -260,13 +286,12 @@ func (d *Desk) Withdraw(l *Letter) {
 	if b.asked[l.number] == l {
 		delete(b.asked, l.number)
 		b.drop(l)
-		d.courier.Order(b.rank, &actors.Forget{ID: l.number})
 	}
 }
 
 // flush hands the rank's process what its credit allows, in order.
 func (d *Desk) flush(b *box) {
-	for b.rank != nil && len(b.queue) > 0 {
+	for b.post != nil && len(b.queue) > 0 {
 		l := b.queue[0]
 		m := l.Mail
 		if m == nil {
@@ -285,7 +310,7 @@ func (d *Desk) flush(b *box) {
 			b.drop(l)
 			l.End(b.id, nil, nil)
 		}
-		d.courier.Order(b.rank, &actors.Mail{Mail: m})
+		b.post(m)
 	}
 }
 
@@ -356,8 +381,8 @@ func (d *Desk) Taken(id process.ID, cost int) {
 	if b == nil {
 		return
 	}
-	if b.spent += cost; b.spent >= transport.MailWindow/4 {
-		d.courier.Order(b.rank, &actors.Taken{Bytes: b.spent})
+	if b.spent += cost; b.spent >= transport.MailWindow/4 && b.post != nil {
+		b.post(&transport.Credit{Bytes: b.spent})
 		b.spent = 0
 	}
 }
@@ -388,7 +413,7 @@ type request struct {
 // answer answers a call, if the life that made it still is.
 func (d *Desk) answer(c request, value []byte, err error) {
 	b := d.of(c.id)
-	if b == nil || c.number == 0 {
+	if b == nil || b.post == nil || c.number == 0 {
 		return
 	}
 	m := &transport.Mail{Reply: c.number, Value: value}
@@ -396,7 +421,7 @@ func (d *Desk) answer(c request, value []byte, err error) {
 		m.Refuse(err)
 	}
 	m.Limit()
-	d.courier.Order(b.rank, &actors.Mail{Mail: m})
+	b.post(m)
 }
 
 // answerWith answers calls with a value that is encoded, once for all.

@@ -7,9 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/asynkron/protoactor-go/actor"
-
-	"github.com/go-muster/muster/actors"
 	"github.com/go-muster/muster/actors/process"
 	"github.com/go-muster/muster/transport"
 )
@@ -44,7 +41,7 @@ func (tr *trial) start(end, generation, size int, ranks ...int) {
 	}
 	tr.Born(ids, size)
 	for _, i := range ids {
-		tr.Opened(i, actor.NewPID("", i.String()))
+		tr.open(i)
 	}
 }
 
@@ -54,21 +51,22 @@ func (tr *trial) note(format string, args ...any) {
 
 func (tr *trial) Closed(id process.ID, number int) { tr.closed = append(tr.closed, number) }
 
-func (tr *trial) Order(rank *actor.PID, order any) {
-	switch o := order.(type) {
-	case *actors.Mail:
-		text := string(o.Mail.Value)
-		if o.Mail.Reply != 0 {
-			_ = transport.Unmarshal(o.Mail.Value, &text)
-			tr.note("%s: answer %d %s%s", rank.Id, o.Mail.Reply, text, o.Mail.Error)
-			return
+// open opens a life, whose process notes what it is handed.
+func (tr *trial) open(life process.ID) {
+	tr.Opened(life, func(m transport.Message) {
+		switch m := m.(type) {
+		case *transport.Mail:
+			text := string(m.Value)
+			if m.Reply != 0 {
+				_ = transport.Unmarshal(m.Value, &text)
+				tr.note("%v: answer %d %s%s", life, m.Reply, text, m.Error)
+				return
+			}
+			tr.note("%v: mail %d %s", life, m.ID, text)
+		case *transport.Credit:
+			tr.note("%v: taken %d", life, m.Bytes)
 		}
-		tr.note("%s: mail %d %s", rank.Id, o.Mail.ID, text)
-	case *actors.Taken:
-		tr.note("%s: taken %d", rank.Id, o.Bytes)
-	case *actors.Forget:
-		tr.note("%s: forget %d", rank.Id, o.ID)
-	}
+	})
 }
 
 func (tr *trial) Present(from process.ID, m *transport.Mail) {
@@ -114,7 +112,7 @@ func TestLetters(t *testing.T) {
 	tr.Desk = New(tr)
 	tr.Born([]process.ID{id(0, 0)}, 1)
 	tr.letter(0, "early", true, false)
-	tr.Opened(id(0, 0), actor.NewPID("", "0@0"))
+	tr.open(id(0, 0))
 	tr.did()
 	tr.Credited(id(0, 0), 70)
 	tr.did("0@0: mail 1 early")
@@ -133,6 +131,37 @@ func TestLetters(t *testing.T) {
 	tr.did("0@0: mail 2 no", "no to 0@0:  supervisor: the rank has refused the request: not today")
 	tr.letter(1, "nobody", true, false)
 	tr.did("nobody to 1@0:  supervisor: the group has no such rank: it has ranks 0 to 0")
+}
+
+// What is for a rank that is expected waits for its first life, but not for that of one that is removed before, or of a group that
+// is over.
+func TestLettersExpected(t *testing.T) {
+	tr := &trial{T: t}
+	tr.Desk = New(tr)
+	tr.Expect(2)
+	tr.letter(0, "early", true, false)
+	tr.letter(0, "second", false, true)
+	tr.Withdraw(tr.letter(0, "withdrawn", true, true))
+	tr.letter(1, "removed", true, false)
+	tr.letter(2, "nobody", true, false)
+	tr.Mailed(id(0, 0), &transport.Mail{Topic: "of one that is not born"})
+	tr.did("nobody to 2@0:  supervisor: the group has no such rank: it has ranks 0 to 1")
+	tr.Expect(3)
+	tr.letter(2, "waits", true, false)
+	tr.Removed(1)
+	tr.Removed(1)
+	tr.letter(1, "late", true, false)
+	tr.did("removed to 1@0:  supervisor: the rank has ended", "late to 1@0:  supervisor: the rank has ended")
+	tr.start(1, 4, 3)
+	tr.check()
+	tr.Credited(id(0, 4), 1000)
+	tr.did("0@4: mail 1 early", "0@4: mail 0 second", "second to 0@4:  <nil>")
+	tr.Removed(0)
+	tr.did()
+	tr.End()
+	tr.did("early to 0@4:  supervisor: the group has ended", "waits to 2@0:  supervisor: the group has ended")
+	tr.letter(2, "after", true, false)
+	tr.did("after to 2@0:  supervisor: the group has ended")
 }
 
 // The end of a life ends all that it was to answer, at once; the next life has nothing of it.
@@ -191,7 +220,6 @@ func TestWithdraw(t *testing.T) {
 	asked := tr.letter(0, "asked", true, false)
 	tr.did("0@0: mail 1 asked")
 	tr.Withdraw(asked)
-	tr.did("0@0: forget 1")
 	tr.Mailed(id(0, 0), &transport.Mail{Reply: 1, Value: []byte("late")})
 	tr.Ended(id(0, 0))
 	tr.did()
@@ -344,7 +372,7 @@ func TestCreditFirst(t *testing.T) {
 	tr.Born([]process.ID{id(0, 0)}, 1)
 	tr.Credited(id(0, 0), 1000)
 	tr.letter(0, "early", false, false)
-	tr.Opened(id(0, 0), actor.NewPID("", "0@0"))
+	tr.open(id(0, 0))
 	tr.did("0@0: mail 0 early", "early to 0@0:  <nil>")
 }
 

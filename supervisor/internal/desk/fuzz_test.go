@@ -39,7 +39,7 @@ func FuzzDesk(f *testing.F) {
 		for len(next) > 0 && letters < 1<<10 {
 			op, rank := take(), take()%3
 			life := id(rank, max(0, lives[rank]-op>>6)) // the present life or, where there was one, the one before
-			switch op % 12 {
+			switch op % 14 {
 			case 0:
 				lives[rank]++
 				tr.start(3, lives[rank], 3, rank)
@@ -57,6 +57,10 @@ func FuzzDesk(f *testing.F) {
 				tr.Replied(life, take()%8, nil, nil)
 			case 10:
 				tr.Credited(life, take()<<4)
+			case 12:
+				tr.Expect(1 + take()%4)
+			case 13:
+				tr.Removed(rank)
 			case 11:
 				l := &Letter{Rank: take() % 4, Value: []byte(text(16)), Wanted: op&64 != 0, Loose: op&128 != 0}
 				letters++
