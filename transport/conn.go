@@ -26,6 +26,7 @@ type Conn struct {
 
 	parts   map[Kind][]byte // unfinished messages, by kind
 	pending int             // their bytes together, at most MaxMessage
+	trusted bool            // see Trust
 
 	write sync.Mutex     // held for one frame
 	kinds [16]sync.Mutex // held for one message of a kind: messages of one kind never interleave
@@ -35,6 +36,10 @@ type Conn struct {
 func NewConn(rwc io.ReadWriteCloser) *Conn {
 	return &Conn{rwc: rwc, r: bufio.NewReader(rwc)}
 }
+
+// Trust says, before the first Recv, that the other side is no worker but who has started this process: what it announces is believed, and
+// a large message has its memory at once. Otherwise memory grows with what has come.
+func (c *Conn) Trust() { c.trusted = true }
 
 // Close closes the stream. It returns the stream's error.
 func (c *Conn) Close() error { return c.rwc.Close() }
@@ -88,29 +93,39 @@ func large(m Message) []byte {
 	return value
 }
 
-// sendLarge is Send for what is all value: it takes the memory of one frame, however large the value and slow the reader, so
-// that the arguments of many workers can be on their way at once.
+// onlyValue is how a message begins that has one key. The size of a large value comes next, as bin 32.
+const onlyValue = "\x81\xa5value"
+
+// announced returns how many bytes a message is to have that begins like this, 0 where it does not say.
+func announced(begin []byte) int {
+	size, ok := bytes.CutPrefix(begin, []byte(onlyValue+"\xc6"))
+	if !ok || len(size) < 4 {
+		return 0
+	}
+	return len(begin) - len(size) + 4 + int(binary.BigEndian.Uint32(size))
+}
+
+// sendLarge is Send for what is all value: it takes no memory, however large the value and slow the reader, so that the arguments of
+// many workers can be on their way at once.
 func (c *Conn) sendLarge(k Kind, value []byte) error {
-	frame := make([]byte, headerLen, headerLen+MaxFrame)
-	frame = appendSize(append(frame, "\x81\xa5value"...), 0xc4, len(value))
-	if n := len(frame) - headerLen + len(value); n > MaxMessage {
+	head := appendSize(append(make([]byte, headerLen, mailHead), onlyValue...), 0xc4, len(value))
+	if n := len(head) - headerLen + len(value); n > MaxMessage {
 		return fmt.Errorf("%w: %v of %d bytes", ErrTooLarge, k, n)
 	}
 	turn := c.turn(k)
 	turn.Lock()
 	defer turn.Unlock()
 	for {
-		n := min(cap(frame)-len(frame), len(value))
-		frame, value = append(frame, value[:n]...), value[n:]
+		n := min(headerLen+MaxFrame-len(head), len(value))
 		var flags byte
-		if len(value) > 0 {
+		if n < len(value) {
 			flags = flagMore
 		}
-		putHeader(frame, len(frame)-headerLen, k, flags)
-		if err := c.put(frame); err != nil || len(value) == 0 {
+		putHeader(head, len(head)-headerLen+n, k, flags)
+		if err := c.put(head, value[:n]); err != nil || flags == 0 {
 			return err
 		}
-		frame = frame[:headerLen]
+		head, value = head[:headerLen], value[n:]
 	}
 }
 
@@ -144,12 +159,16 @@ func (c *Conn) SendAll(messages ...Message) error {
 	return c.put(out.bytes())
 }
 
-// put writes whole frames in one call: a reader then never sees a header without its body.
-func (c *Conn) put(frames []byte) error {
+// put writes whole frames, in one call but where a value is too large to be copied for that: a reader then seldom waits for a body.
+func (c *Conn) put(pieces ...[]byte) error {
 	c.write.Lock()
 	defer c.write.Unlock()
-	_, err := c.rwc.Write(frames)
-	return err
+	for _, piece := range pieces {
+		if _, err := c.rwc.Write(piece); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // A batch holds messages on their way out, each with room for its header before it.
@@ -241,6 +260,9 @@ func (c *Conn) next() (Kind, []byte, error) {
 		}
 		if c.pending += len(body); c.pending > MaxMessage {
 			return 0, nil, fmt.Errorf("%w: more than %d bytes in chunks, the last of %v", ErrTooLarge, MaxMessage, k)
+		}
+		if total := announced(body); c.trusted && !begun && total <= MaxMessage {
+			part = make([]byte, 0, total)
 		}
 		if cap(part)-len(part) < len(body) {
 			part = slices.Grow(part, max(len(part), len(body))) // append alone would copy a large message five times over

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"reflect"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -358,6 +359,47 @@ func times(n int, b []byte) io.Reader {
 		all[i] = bytes.NewReader(b)
 	}
 	return io.MultiReader(all...)
+}
+
+// TestAnnounced: a large message has its memory at once where the other side is trusted; of a stranger's word nothing is made.
+func TestAnnounced(t *testing.T) {
+	const size = 16 << 20
+	taken := func(stream []byte, trust bool) (bytes uint64, m transport.Message) {
+		c := reading(stream)
+		if trust {
+			c.Trust()
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		m, _ = c.Recv()
+		runtime.ReadMemStats(&after)
+		return after.TotalAlloc - before.TotalAlloc, m
+	}
+	value := bytes.Repeat([]byte{7}, size)
+	large := send(t, &transport.Argument{Value: value})
+	for _, trust := range []bool{true, false} {
+		n, m := taken(large, trust)
+		if a, is := m.(*transport.Argument); !is || !bytes.Equal(a.Value, value) {
+			t.Fatalf("trust %v: the argument is not what was sent", trust)
+		}
+		if most := uint64(size * 7 / 4); trust == (n > most) { // what the chunks lie in is used again, but not always
+			t.Errorf("trust %v: it took %d bytes, of %d", trust, n, most)
+		}
+	}
+	for name, begin := range map[string]string{
+		"all there may be": "\x81\xa5value\xc6\x03\xff\xff\x00",
+		"too much":         "\x81\xa5value\xc6\xff\xff\xff\xff",
+		"cut off":          "\x81\xa5value\xc6\x03",
+	} {
+		word := transport.AppendFrame(nil, transport.KindArgument, 1, []byte(begin))
+		n, _ := taken(word, false)
+		if n > 1<<20 {
+			t.Errorf("%s, by a stranger: %d bytes", name, n)
+		}
+		if n, m := taken(word, true); m != nil || name == "too much" && n > 1<<20 {
+			t.Errorf("%s: %d bytes, %v", name, n, m)
+		}
+	}
 }
 
 // TestRecvTruncated cuts a stream at every byte: what comes out is always a prefix of what went in, and the end is clean

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/go-muster/muster/transport"
 )
@@ -66,6 +67,7 @@ func (p *localProcess) heard(m transport.Message) {
 	case *transport.Hello:
 		if !p.said.hello {
 			p.said.hello = true
+			p.up()
 			p.welcome(m)
 		}
 	case *transport.Exception:
@@ -115,6 +117,20 @@ func (p *localProcess) welcome(m *transport.Hello) {
 func (p *localProcess) say(m transport.Message) {
 	go func() { _ = p.conn.Send(m) }() // ends when it is read, or when finish closes the socket
 }
+
+// patience is how long an argument waits for others to be up.
+const patience = time.Second
+
+// argue sends the function its argument, once nobody is being started: a rank that is up has nothing to do without its own, but to copy
+// the first ones would take the processor from those that are not (S14).
+func (p *localProcess) argue() {
+	if len(p.command.Argument) > largeArgument {
+		launches.settle(patience)
+	}
+	_ = p.conn.Send(&transport.Argument{Value: p.command.Argument})
+}
+
+const largeArgument = 64 << 10 // bytes; what is smaller is sent in the time that it takes to ask
 
 // maxUnread bounds the answers that a worker has asked for and does not read, in bytes.
 const maxUnread = 4 * transport.MaxMessage

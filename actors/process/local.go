@@ -63,13 +63,26 @@ func find(c Command) (place, error) {
 
 // Launch starts the process and the goroutines that read from it, each of which ends with the process.
 func (l local) Launch(id ID, c Command, o Observer) (Process, error) {
+	up := sync.OnceFunc(launches.begin())
+	p, err := l.launch(id, c, o, up)
+	if err != nil {
+		up()
+		return nil, err
+	}
+	if c.Argument == nil {
+		up()
+	}
+	return p, nil
+}
+
+func (l local) launch(id ID, c Command, o Observer, up func()) (*localProcess, error) {
 	found, err := find(c)
 	if err != nil {
 		return nil, err
 	}
 	starting <- struct{}{}
 	defer func() { <-starting }() // after the other ends were closed
-	p := &localProcess{id: id, command: c, observer: o, release: l.Guard(nil), tail: tail{size: tailSize}}
+	p := &localProcess{id: id, command: c, observer: o, up: up, release: l.Guard(nil), tail: tail{size: tailSize}}
 	var files childFiles
 	defer files.close()
 	if err := p.open(&files, found.stdin); err != nil {
@@ -164,6 +177,7 @@ type localProcess struct {
 	ends     []*os.File      // our ends of everything, for deadlines
 	theirs   []string        // what the system calls the other ends: see holders
 	release  func()          // of the guard
+	up       func()          // says, once, that a function is up, or never will be
 
 	stdout, stderr pump
 	errors         pump     // without a file when there is no error file
@@ -312,7 +326,7 @@ func (p *localProcess) run() {
 		p.readers.Go(p.listen)
 	}
 	if p.conn != nil && p.command.Argument != nil {
-		p.say(&transport.Argument{Value: p.command.Argument})
+		go p.argue() // as in say
 	}
 	go p.finish()
 }
@@ -320,6 +334,7 @@ func (p *localProcess) run() {
 // finish sees the process end, then its group, then its streams, and tells the exit: the last thing anybody hears.
 func (p *localProcess) finish() {
 	exit := p.group.wait()
+	p.up()
 	if exit.Ended.IsZero() {
 		exit.Ended = time.Now()
 	}

@@ -35,6 +35,7 @@ func openLink() (*link, error) {
 		stopped:   make(chan *transport.Stop, 1),
 		refused:   make(chan error, 1),
 	}
+	l.conn.Trust()
 	hello := &transport.Hello{Min: transport.Version, Max: transport.Version, PID: os.Getpid(), SDK: "go"}
 	if err := l.conn.Send(hello); err != nil {
 		return nil, fmt.Errorf("worker: say hello: %w", err)
