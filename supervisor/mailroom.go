@@ -20,21 +20,22 @@ import (
 // more than others' steps, which are short, so that no amount of messages holds up control (G-9).
 type mailroom struct {
 	group  *Group
-	reader *reader // calls the user's function
+	reader *reader         // calls the user's function
+	errand backlog[func()] // at other people's actors
 
 	listener *actor.PID                // the user's actor; nil without
 	porter   atomic.Pointer[actor.PID] // speaks with it; the root starts it before there are lives
 
 	mu     sync.Mutex // held for a step; never while anything of the user's runs
 	desk   *desk.Desk
-	notice bool     // that nobody listens has been said
-	after  []func() // what is to be done after the step, without the lock
+	notice bool // that nobody listens has been said
 }
 
 // newMailroom returns the mailroom of a group of that many ranks.
 func newMailroom(g *Group, o options, size int) *mailroom {
 	m := &mailroom{group: g, listener: o.listener}
-	m.reader = &reader{take: o.messages, taken: m.taken, tell: m.tell}
+	m.reader = newReader(o.messages, m.taken, m.tell)
+	m.errand.work = m.runErrands
 	m.desk = desk.New(m)
 	m.desk.Expect(size)
 	return m
@@ -42,22 +43,27 @@ func newMailroom(g *Group, o options, size int) *mailroom {
 
 // at takes a step at the desk. A panic there is a bug of ours, which ends the group and not whose goroutine it was: see guardian.
 func (m *mailroom) at(step func(*desk.Desk)) {
-	defer func() {
-		if p := recover(); p != nil {
-			m.tell(&crash{"mail, at its desk", p, debug.Stack()})
-		}
-	}()
-	for _, do := range m.step(step) {
-		do()
-	}
-}
-
-func (m *mailroom) step(step func(*desk.Desk)) (after []func()) {
+	defer m.guard("at its desk")
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	step(m.desk)
-	after, m.after = m.after, nil
-	return after
+}
+
+func (m *mailroom) guard(where string) {
+	if p := recover(); p != nil {
+		m.tell(&crash{"mail, " + where, p, debug.Stack()})
+	}
+}
+
+// runErrands does what a step must leave to others: who is told may be anybody's actor, in whose mailbox or dispatcher anything may
+// happen, and who listens to dead letters may ask the group, which waits for the root (G-9).
+func (m *mailroom) runErrands(errands []func()) {
+	for _, run := range errands {
+		func() {
+			defer m.guard("on an errand")
+			run()
+		}()
+	}
 }
 
 func (m *mailroom) tell(message any) {
@@ -98,9 +104,10 @@ func (m *mailroom) Present(id process.ID, mail *transport.Mail) {
 		m.reader.put(incoming{msg, mail.Cost()})
 		return
 	case m.listener != nil:
-		m.tell(&presented{msg, mail.ID})
-	case msg.Wanted():
-		m.after = append(m.after, func() { _ = msg.Fail(errUnheard) })
+		m.tell(&presented{msg, mail.ID, mail.Cost()})
+		return
+	case mail.ID != 0:
+		m.desk.Replied(id, mail.ID, nil, errUnheard)
 	case !m.notice:
 		m.notice = true
 		m.tell(&notice{fmt.Sprintf("rank %d sends messages (%q), and nobody takes them: see WithMessages", id.Rank, msg.Topic)})

@@ -23,6 +23,7 @@ type (
 	presented struct {
 		message *Message
 		number  int // of a request
+		cost    int
 	}
 	closed struct {
 		id     process.ID
@@ -68,8 +69,9 @@ func (p *porter) spawn(ctx actor.Context, produce actor.Producer, name string) *
 }
 
 // forward sends a rank's message to the user's actor. The answer to a request comes to an actor of its own, which lives until the
-// desk has closed that.
+// desk has closed that. The rank may send as much again then, and not before: our mailbox would have no bound.
 func (p *porter) forward(ctx actor.Context, m *presented) {
+	defer p.room.taken(m.message.From, m.cost)
 	if !m.message.Wanted() {
 		ctx.Send(p.room.listener, m.message)
 		return
@@ -130,7 +132,7 @@ type address struct {
 	room *mailroom
 }
 
-// Receive posts a message. What becomes of it is told when the step at the desk is over: who is told may be anybody's actor.
+// Receive posts a message.
 func (a *address) Receive(ctx actor.Context) {
 	message, sender := ctx.Message(), ctx.Sender()
 	switch message.(type) {
@@ -147,7 +149,7 @@ func (a *address) Receive(ctx actor.Context) {
 	}
 	l := &desk.Letter{Rank: a.rank, Topic: topic, Value: value, Wanted: sender != nil, Loose: true}
 	l.Done = func(id process.ID, value []byte, err error) {
-		a.room.after = append(a.room.after, func() { respond(system, sent, id, value, messageError(id, err), raw) })
+		a.room.errand.put(func() { respond(system, sent, id, value, messageError(id, err), raw) })
 	}
 	a.room.at(func(d *desk.Desk) { d.Post(l) })
 }

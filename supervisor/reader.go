@@ -2,7 +2,6 @@ package supervisor
 
 import (
 	"runtime/debug"
-	"sync"
 
 	"github.com/go-muster/muster/actors/process"
 	"github.com/go-muster/muster/transport"
@@ -12,56 +11,22 @@ import (
 // is no actor: the engine would let the group wait for a function that never returns even when it is killed. The function
 // may take its time: the ranks whose messages wait run out of credit.
 type reader struct {
+	backlog[incoming]
 	take  func(*Message)
 	taken func(id process.ID, cost int) // tells the desk
 	tell  func(message any)             // tells the porter
+}
 
-	mu      sync.Mutex
-	queue   []incoming
-	busy    bool // a goroutine is at it
-	stopped bool
+func newReader(take func(*Message), taken func(process.ID, int), tell func(any)) *reader {
+	r := &reader{take: take, taken: taken, tell: tell}
+	r.work = r.readAll
+	return r
 }
 
 // An incoming message, or none after the last one.
 type incoming struct {
 	message *Message
 	cost    int
-}
-
-// put never waits.
-func (r *reader) put(i incoming) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.queue = append(r.queue, i)
-	if !r.busy {
-		r.busy = true
-		go r.run() // ends when all is read, or with the call in which stop finds it
-	}
-}
-
-// stop drops what was not read yet.
-func (r *reader) stop() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.queue, r.stopped = nil, true
-}
-
-func (r *reader) run() {
-	for batch := r.next(); len(batch) > 0; batch = r.next() {
-		r.readAll(batch)
-	}
-}
-
-// next returns what has come so far, nothing when there is nothing.
-func (r *reader) next() []incoming {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	batch := r.queue
-	r.queue, r.busy = nil, len(batch) > 0 && !r.stopped
-	if !r.busy {
-		return nil
-	}
-	return batch
 }
 
 // soon is how much of a life's credit is given back at once, in bytes.
@@ -111,10 +76,4 @@ func (r *reader) read(i incoming) (more bool) {
 	}()
 	r.take(i.message)
 	return true
-}
-
-func (r *reader) isStopped() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.stopped
 }
