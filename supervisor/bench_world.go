@@ -408,9 +408,19 @@ func (w *world) arm(e efTimer) {
 	}
 	w.after(e.after+late, func() {
 		if deaf || w.armed[e.timer] == e.serial {
-			w.tell(evTimer{e.timer, e.serial}, nil)
+			w.fire(e)
 		}
 	})
+}
+
+// fire lets a timer go off. What begins then for more room may not show yet: the only rank that is to be stopped has to wait for one
+// that leaves anyway.
+func (w *world) fire(e efTimer) {
+	grows := e.timer == settleTimer && w.armed[e.timer] == e.serial && w.mayGrow()
+	w.tell(evTimer{e.timer, e.serial}, nil)
+	if grows && w.armed[e.timer] == e.serial && w.mayGrow() {
+		w.stoppedForRoom()
+	}
 }
 
 // launch begins a life, and says how it will go if nobody meddles.
