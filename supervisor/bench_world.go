@@ -420,6 +420,7 @@ func (w *world) fire(e efTimer) {
 	w.tell(evTimer{e.timer, e.serial}, nil)
 	if grows && w.armed[e.timer] == e.serial && w.mayGrow() {
 		w.stoppedForRoom()
+		w.grows = time.Time{}
 	}
 }
 
