@@ -62,6 +62,7 @@ func (m *machine) answered(d Directive, err error) {
 		m.reconsider(f)
 	}
 	m.complete()
+	m.recallRoom() // likewise
 }
 
 func (m *machine) reconsider(f *Failure) {

@@ -196,6 +196,7 @@ func (m *machine) callOff() {
 	m.phase = running
 	m.recallLifetime()
 	m.emitGroup(Event{Kind: EventRunning})
+	m.recallRoom()
 }
 
 // returns holds for those that a restart brings back.

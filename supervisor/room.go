@@ -146,7 +146,6 @@ func (m *machine) goOn() {
 	m.endWait()
 	m.renumber()
 	m.launchWith(m.fitting())
-	m.watchRoom(nil) // a restart of some leaves room for more as it is
 }
 
 // fit gives the group, of which nothing is alive, another size, and all of its ranks new lives.
@@ -177,14 +176,21 @@ func (m *machine) noteRoom(ev event) {
 // onRoom looks whether the group may grow. Hosts that join one after the other make one restart.
 func (m *machine) onRoom(ev event) {
 	m.noteRoom(ev)
-	m.watchRoom(ev)
+	m.watchRoom()
 }
 
-func (m *machine) watchRoom(event) {
+func (m *machine) watchRoom() {
 	if m.grows() {
 		m.arm(settleTimer, m.elastic.Settle)
 	} else {
 		m.disarm(settleTimer)
+	}
+}
+
+// recallRoom sets the timer again for a group that runs, if it went off while the group could not be restarted.
+func (m *machine) recallRoom() {
+	if m.phase == running && !m.isSet(settleTimer) {
+		m.watchRoom()
 	}
 }
 
@@ -194,14 +200,9 @@ func (m *machine) grows() bool {
 	return m.elastic.Regrow && m.want() > len(m.lives) && !m.achieved && !m.any(over)
 }
 
-// onSettle restarts the group, of its own accord, with more ranks. When all of them leave, it is about to end, unless somebody adds
-// another one.
-func (m *machine) onSettle(ev event) {
-	if !m.grows() {
-		return
-	}
-	if !m.any(func(_ int, l *life) bool { return l.alive() && !l.leaves() }) {
-		m.watchRoom(ev)
+// onSettle restarts the group, of its own accord, with more ranks. When all of them leave it is about to end.
+func (m *machine) onSettle(event) {
+	if !m.grows() || !m.any(func(_ int, l *life) bool { return l.alive() && !l.leaves() }) {
 		return
 	}
 	m.scopeAll()
@@ -213,7 +214,7 @@ func (m *machine) onSettle(ev event) {
 func (m *machine) onRoomWaiting(ev event) {
 	m.noteRoom(ev)
 	if !m.awaitsRoom() {
-		m.watchRoom(ev)
+		m.watchRoom()
 		return
 	}
 	switch n := m.fitting(); {
@@ -227,11 +228,9 @@ func (m *machine) onRoomWaiting(ev event) {
 }
 
 // onSettleWaiting goes on with who is there.
-func (m *machine) onSettleWaiting(ev event) {
+func (m *machine) onSettleWaiting(event) {
 	if m.awaitsRoom() {
 		m.goOn()
-	} else {
-		m.watchRoom(ev)
 	}
 }
 

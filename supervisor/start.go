@@ -128,6 +128,7 @@ func (m *machine) startBarrier() {
 	m.phase = running
 	m.present().Ready = m.now
 	m.emitGroup(Event{Kind: EventRunning})
+	m.recallRoom()
 }
 
 // onStartTimeout: the ranks that are not ready fail, the slowest first, each with an error that names them all, until the

@@ -137,8 +137,7 @@ var (
 	learnRoom     = cell{"note", (*machine).noteRoom}
 	watchRoom     = cell{"note; more than it needs, and it may grow → the settle timer", (*machine).onRoom}
 	tryRoom       = cell{"note; enough → as the back-off timer, or the settle timer if it hopes for more", (*machine).onRoomWaiting}
-	settleLater   = cell{"later", (*machine).watchRoom}
-	settled       = cell{"as the back-off timer, if hosts are waited for; else later", (*machine).onSettleWaiting}
+	settled       = cell{"as the back-off timer, if hosts are waited for", (*machine).onSettleWaiting}
 	regrow        = cell{"room for more → end all → stopping, restart with more ranks", (*machine).onSettle}
 	giveUp        = cell{"room after all → as the back-off timer; else end who lives → stopping, or done", (*machine).onRoomTime}
 	resizeWaiting = cell{"the restart has the new ranks; end who lives → stopping", (*machine).onResize}
@@ -162,7 +161,7 @@ var table = [phases][rows]cell{
 		deadlineTimerRow: timeUp, answerTimerRow: nothing, lifetimeTimerRow: tooLong, livenessTimerRow: findHung, dumpTimerRow: hangs, stopRow: stopAll, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
 		helloRow: noteHello, beatRow: noteBeat, progressRow: noteProgress, probingRow: noteProbe, dumpedRow: noteStacks,
 		addRow: refuse, removeRow: refuse, resizeRow: refuse, restartRow: refuse, signalRow: passSignal, termsRow: newTerms,
-		roomTimerRow: nothing, settleTimerRow: settleLater, roomRow: watchRoom,
+		roomTimerRow: nothing, settleTimerRow: nothing, roomRow: watchRoom,
 	},
 	running: {
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: decideRaised,
@@ -180,7 +179,7 @@ var table = [phases][rows]cell{
 		deadlineTimerRow: timeUp, answerTimerRow: noAnswer, lifetimeTimerRow: nothing, livenessTimerRow: lookAgain, dumpTimerRow: lookAgain, stopRow: stopAll, noticeRow: passOn, answerRow: carryOut, changeRow: newStrategy,
 		helloRow: noteHello, beatRow: noteBeat, progressRow: noteProgress, probingRow: noteProbe, dumpedRow: noteStacks,
 		addRow: refuse, removeRow: refuse, resizeRow: refuse, restartRow: refuse, signalRow: passSignal, termsRow: newTerms,
-		roomTimerRow: nothing, settleTimerRow: settleLater, roomRow: watchRoom,
+		roomTimerRow: nothing, settleTimerRow: nothing, roomRow: watchRoom,
 	},
 	stopping: {
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: joinRaised,
@@ -189,7 +188,7 @@ var table = [phases][rows]cell{
 		deadlineTimerRow: timeUpAnyway, answerTimerRow: nothing, lifetimeTimerRow: nothing, livenessTimerRow: lookAgain, dumpTimerRow: lookAgain, stopRow: stopAnyway, noticeRow: passOn, answerRow: lateAnswer, changeRow: newStrategy,
 		helloRow: noteHello, beatRow: noteBeat, progressRow: noteProgress, probingRow: noteProbe, dumpedRow: noteStacks,
 		addRow: refuse, removeRow: refuse, resizeRow: refuse, restartRow: refuse, signalRow: passSignal, termsRow: newTerms,
-		roomTimerRow: nothing, settleTimerRow: settleLater, roomRow: watchRoom,
+		roomTimerRow: nothing, settleTimerRow: nothing, roomRow: watchRoom,
 	},
 	waiting: { // ranks out of the directive's scope may be alive
 		startRow: nothing, startedRow: noteStarted, readyRow: noteReady, returnedRow: noteValue, raisedRow: reviveRaised,
