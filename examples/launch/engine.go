@@ -13,14 +13,21 @@ import (
 	"github.com/go-muster/muster/supervisor"
 )
 
+// An engine is what a group runs on.
+type engine struct {
+	system  <-chan *actor.ActorSystem
+	running func(supervisor.Event) // observes the group: see putOffCollection
+}
+
 // startEngine has the actor system made while what is asked for is looked at: its registry alone is 32,768 maps.
-func startEngine() <-chan *actor.ActorSystem {
-	made := make(chan *actor.ActorSystem, 1)
+func startEngine() engine {
+	spareProcessor()
+	running, made := putOffCollection(), make(chan *actor.ActorSystem, 1)
 	go func() {
 		silent := func(*actor.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) }
 		made <- actor.NewActorSystem(actor.WithLoggerFactory(silent))
 	}()
-	return made
+	return engine{made, running}
 }
 
 // spareProcessor gives the scheduler one processor more than there are, unless GOMAXPROCS says what the user wants. A fork stops its

@@ -40,8 +40,10 @@ func launch(f *flags, args []string, stdout, stderr io.Writer) (int, error) {
 
 // runGroup runs a group and returns the exit status; what says in lines what it is, for a dry run.
 func (f *flags) runGroup(spec supervisor.Spec, what []string, stdout, stderr io.Writer) (int, error) {
-	spareProcessor()
-	running, engine := putOffCollection(), startEngine()
+	var e engine
+	if !f.dryRun {
+		e = startEngine()
+	}
 	launcher, err := f.launcher()
 	if err != nil {
 		return 0, err
@@ -71,18 +73,31 @@ func (f *flags) runGroup(spec supervisor.Spec, what []string, stdout, stderr io.
 	defer sinks.reach.server.Close()
 	signals.stopSelf, signals.leave = sinks.stopSelf, sinks.leave
 	if f.away {
-		sinks.reach.gather()
-		sinks.cockpit.gather()
-		root, err := f.gather(sinks, signals)
+		root, err := f.gatherHosts(sinks, signals)
 		if err != nil {
-			sinks.reach.begin(nil)
 			return 0, err
 		}
 		defer root.close()
 		launcher = root
 	}
+	return f.runChecked(spec, launcher, e, sinks, signals)
+}
+
+// gatherHosts waits for the hosts, seen by whoever looks.
+func (f *flags) gatherHosts(sinks *sinks, signals *signals) (*root, error) {
+	sinks.reach.gather()
+	sinks.cockpit.gather()
+	root, err := f.gather(sinks, signals)
+	if err != nil {
+		sinks.reach.begin(nil)
+	}
+	return root, err
+}
+
+// runChecked runs a group that nothing is wrong with, to its end.
+func (f *flags) runChecked(spec supervisor.Spec, launcher process.Launcher, e engine, sinks *sinks, signals *signals) (int, error) {
 	group, err := supervisor.Start(context.Background(), spec,
-		append(sinks.options(), supervisor.WithSystem(<-engine), supervisor.WithObserver(running),
+		append(sinks.options(), supervisor.WithSystem(<-e.system), supervisor.WithObserver(e.running),
 			supervisor.WithLauncher(sinks.watch(launcher)), supervisor.WithJournalNote(f.origin.note()))...)
 	sinks.reach.begin(group)
 	if err != nil {
