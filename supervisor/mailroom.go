@@ -134,10 +134,31 @@ func (r *root) expectMail(ctx actor.Context, commands []process.Command) {
 	room := r.group.mail.Load()
 	if room == nil && speaks(commands) {
 		room = newMailroom(r.group, r.options, len(commands))
+		room.at(r.introduce)
 		r.group.mail.Store(room)
 		r.startPorter(ctx)
 	}
 	r.desk(func(d *desk.Desk) { d.Expect(len(commands)) })
+}
+
+// introduce tells the desk, of which there was none before, of the lives that are not of the generation that is about to begin.
+func (r *root) introduce(d *desk.Desk) {
+	lives := r.machine.lives
+	for rank := range lives {
+		switch l := &lives[rank]; {
+		case l.isStillborn():
+			d.Removed(rank)
+			d.Gone(rank)
+		case l.state == unborn || l.generation == r.machine.generation:
+		default:
+			id := process.ID{Rank: rank, Generation: l.generation}
+			d.Born([]process.ID{id}, len(lives))
+			if l.state == ended {
+				d.Ended(id)
+				d.Gone(rank)
+			}
+		}
+	}
 }
 
 // startPorter starts the actor of the mailroom, if there is one.
@@ -182,16 +203,24 @@ func (r *root) askAddress(ctx actor.Context, m *addressRequest) {
 	m.answer <- actor.NewPID(ctx.Self().Address, fmt.Sprintf("%s/mail/rank-%d", ctx.Self().Id, m.rank))
 }
 
-// tellDesk tells the desk that a life is over, or that a rank is none any more.
+// tellDesk tells the desk that a life is over, or that a rank will have none.
 func (r *root) tellDesk(e Event) {
 	switch e.Kind {
 	case EventExited:
 		r.desk(func(d *desk.Desk) { d.Ended(process.ID{Rank: e.Rank, Generation: e.Generation}) })
 		r.ended = append(r.ended, e.Rank)
-	case EventRemoved:
-		r.desk(func(d *desk.Desk) { d.Removed(e.Rank) })
+	case EventRemoved, EventDecided:
+		for rank := range r.machine.lives {
+			if r.machine.lives[rank].isStillborn() {
+				r.desk(func(d *desk.Desk) { d.Removed(rank) })
+				r.ended = append(r.ended, rank)
+			}
+		}
 	}
 }
+
+// isStillborn holds for a rank that was removed or dropped before it had a life.
+func (l *life) isStillborn() bool { return l.state == unborn && l.leaves() }
 
 // tellGone tells the desk which ranks have no life, once it is clear that they are not about to be given another one.
 func (r *root) tellGone() {
@@ -199,7 +228,7 @@ func (r *root) tellGone() {
 		return
 	}
 	for _, rank := range r.ended {
-		if r.machine.lives[rank].state == ended {
+		if l := &r.machine.lives[rank]; l.state == ended || l.isStillborn() {
 			r.desk(func(d *desk.Desk) { d.Gone(rank) })
 		}
 	}

@@ -2,15 +2,31 @@ package supervisor_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"github.com/go-muster/muster/actors/actorstest"
 	"github.com/go-muster/muster/actors/process"
 	"github.com/go-muster/muster/supervisor"
 	"github.com/go-muster/muster/transport"
 )
+
+// nextMail takes the next message that a worker gets, past all other orders.
+func nextMail(t *testing.T, rank *actorstest.Process) *transport.Mail {
+	t.Helper()
+	for {
+		switch order := rank.Order(context.Background()).(type) {
+		case *transport.Mail:
+			return order
+		case nil:
+			t.Fatal("there is no mail")
+		}
+	}
+}
 
 // Who listens to dead letters may ask the group, also about the rank whose end has made them: control waits for nobody (G-9).
 func TestDeadLetterListenerAsks(t *testing.T) {
@@ -65,5 +81,123 @@ func TestListenerHoldsBack(t *testing.T) {
 		if err := system.Root.StopFuture(listener).Wait(); err != nil {
 			t.Error(err)
 		}
+	})
+}
+
+// Ranks that were there before the first that speaks are known, and when they have ended, too.
+func TestFirstSpeaker(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := begin(t, supervisor.Spec{Ranks: supervisor.Repeat(2, process.Command{Args: []string{"serve"}, Plain: true})})
+		zero, one := p.rank(0, 0), p.rank(1, 0)
+		p.events.await(supervisor.EventRunning, 1)
+		zero.Exit(process.Exit{})
+		p.events.await(supervisor.EventExited, 1)
+		if _, err := p.Add(supervisor.Repeat(1, process.Command{Args: []string{"train"}}), ""); err != nil {
+			t.Fatal(err)
+		}
+		two := p.rank(2, 1)
+		if err := p.Tell(t.Context(), 0, "late", nil); !errors.Is(err, supervisor.ErrRankEnded) {
+			t.Errorf("the message to the rank that has ended: %v", err)
+		}
+		told := make(chan error, 1)
+		go func() { told <- p.Tell(t.Context(), 1, "to no avail", nil) }()
+		two.Hello("go")
+		two.Say(&transport.Mail{ID: 1, Topic: "muster.barrier"})
+		if m := nextMail(t, two); m.Reply != 1 || m.Error == "" {
+			t.Errorf("the barrier ends with %+v", m)
+		}
+		one.Exit(process.Exit{})
+		if err := <-told; !errors.Is(err, supervisor.ErrRankEnded) {
+			t.Errorf("the message to the rank that ends: %v", err)
+		}
+		two.Exit(process.Exit{})
+		p.expectEnd(nil)
+	})
+}
+
+// A rank that was removed before it had a life is waited for by nobody.
+func TestRemovedBeforeTheFirstLife(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		hosts := actorstest.NewHosts(t, time.Second)
+		p := beginOn(t, hosts, supervisor.Spec{Ranks: supervisor.Repeat(2, process.Command{Args: []string{"train"}})})
+		p.events.await(supervisor.EventWaiting, 1)
+		told := make(chan error, 1)
+		go func() { told <- p.Tell(t.Context(), 1, "hello", nil) }()
+		if err := p.Remove(1, ""); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-told; !errors.Is(err, supervisor.ErrRankEnded) {
+			t.Errorf("the message to the rank that was removed: %v", err)
+		}
+		hosts.Add("a", 2)
+		zero := p.rank(0, 0)
+		zero.Hello("go")
+		zero.Say(&transport.Mail{ID: 1, Topic: "muster.barrier"})
+		if m := nextMail(t, zero); m.Reply != 1 || m.Error == "" {
+			t.Errorf("the barrier ends with %+v", m)
+		}
+		zero.Exit(process.Exit{})
+		p.expectEnd(nil)
+	})
+}
+
+// An ordered start brings back those that had ended before, too: who comes to a barrier first waits for them.
+func TestBarrierInAnOrderedRestart(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := spec(2)
+		s.Ordered, s.Strategy = true, supervisor.AllForOne{Restarts: 1}
+		for i := range s.Ranks {
+			s.Ranks[i].Speaks = true
+		}
+		p := begin(t, s)
+		zero := p.rank(0, 0)
+		zero.Ready()
+		one := p.rank(1, 0)
+		one.Ready()
+		p.events.await(supervisor.EventRunning, 1)
+		one.Exit(process.Exit{})
+		p.events.await(supervisor.EventExited, 1)
+		zero.Exit(process.Exit{Code: 1})
+		meet := func(rank *actorstest.Process) {
+			rank.Hello("go")
+			rank.Say(&transport.Mail{ID: 1, Topic: "muster.barrier"})
+			rank.Ready()
+		}
+		zero = p.rank(0, 1)
+		meet(zero)
+		one = p.rank(1, 1)
+		meet(one)
+		for _, rank := range []*actorstest.Process{zero, one} {
+			if m := nextMail(t, rank); m.Reply != 1 || m.Error != "" {
+				t.Errorf("rank %d's barrier ends with %+v", rank.ID.Rank, m)
+			}
+			rank.Exit(process.Exit{})
+		}
+		p.expectEnd(nil)
+	})
+}
+
+// A rank that was dropped before an ordered start came to it is waited for by nobody.
+func TestDroppedBeforeTheFirstLife(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := spec(3)
+		s.Ordered = true
+		s.Strategy = supervisor.StrategyFunc(func(supervisor.State, *supervisor.Failure) supervisor.Directive {
+			return supervisor.Directive{Action: supervisor.Drop, Ranks: []int{2}}
+		})
+		for i := range s.Ranks {
+			s.Ranks[i].Speaks = true
+		}
+		p := begin(t, s)
+		told := make(chan error, 1)
+		go func() { told <- p.Tell(t.Context(), 2, "hello", nil) }()
+		zero := p.rank(0, 0)
+		zero.Ready()
+		p.rank(1, 0).Exit(process.Exit{Code: 1})
+		if err := <-told; !errors.Is(err, supervisor.ErrRankEnded) {
+			t.Errorf("the message to the rank that was dropped: %v", err)
+		}
+		zero.Exit(process.Exit{})
+		_ = p.Wait()
 	})
 }

@@ -235,7 +235,13 @@ func (r *root) tell(ctx actor.Context, ids []process.ID, order any) {
 // spawn makes a new actor for each new life.
 func (r *root) spawn(ctx actor.Context, ids []process.ID) {
 	launcher := r.meet(ids)
-	r.desk(func(d *desk.Desk) { d.Born(ids, len(r.spec.Ranks)) })
+	queued := r.machine.pick(func(_ int, l *life) bool { return l.state == queued })
+	r.desk(func(d *desk.Desk) {
+		d.Born(ids, len(r.spec.Ranks))
+		for _, id := range queued {
+			d.Due(id.Rank)
+		}
+	})
 	var mail actors.Mailroom
 	if room := r.group.mail.Load(); room != nil {
 		mail = room

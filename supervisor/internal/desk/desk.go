@@ -129,19 +129,21 @@ func (d *Desk) Removed(rank int) {
 // Born says that new lives begin, in a group of that size.
 func (d *Desk) Born(ids []process.ID, size int) {
 	d.size = size
+	over := map[int]bool{} // what they have set
 	for _, id := range ids {
 		d.boxes[id.Rank] = d.succeed(d.boxes[id.Rank], id)
-		d.forget(id.Rank)
-		d.store.reborn(id)
+		d.Due(id.Rank)
+		over[id.Rank] = id.Generation > 0
 	}
 	for rank, b := range d.boxes {
 		if rank >= size {
 			d.close(b, ErrEnded)
 			delete(d.boxes, rank)
-			d.forget(rank)
-			d.store.forget(rank)
+			d.Due(rank)
+			over[rank] = true
 		}
 	}
+	d.store.forget(over)
 }
 
 // succeed returns the box of a new life: what waited for the first has come to its place, what was another's has ended.
@@ -188,14 +190,16 @@ func (d *Desk) Ended(id process.ID) {
 	}
 }
 
-// Gone says that a rank will not have another life, unless born says otherwise: who waits for it waits in vain.
+// Gone says that a rank will not have another life, unless Due or Born says otherwise: who waits for it waits in vain.
 func (d *Desk) Gone(rank int) {
-	d.absent = append(d.absent, rank)
+	if !slices.Contains(d.absent, rank) {
+		d.absent = append(d.absent, rank)
+	}
 	d.meeting.gone()
 }
 
-// forget takes a rank off the list of those that are not there.
-func (d *Desk) forget(rank int) {
+// Due says that a rank is about to have a life: to wait for it is not in vain.
+func (d *Desk) Due(rank int) {
 	d.absent = slices.DeleteFunc(d.absent, func(r int) bool { return r == rank })
 }
 
@@ -428,11 +432,15 @@ func (d *Desk) answer(c request, value []byte, err error) {
 func (d *Desk) answerWith(value any, calls ...request) {
 	encoded, err := transport.Marshal(value)
 	if err == nil && len(encoded) > transport.MaxMail {
-		err = fmt.Errorf("the answer is of %d bytes, the most is %d", len(encoded), transport.MaxMail)
+		err = errTooLarge(len(encoded))
 	}
 	for _, c := range calls {
 		d.answer(c, encoded, err)
 	}
+}
+
+func errTooLarge(size int) error {
+	return fmt.Errorf("the answer is of %d bytes, the most is %d", size, transport.MaxMail)
 }
 
 var errTopic = errors.New("the supervisor knows no such request")

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/go-muster/muster/actors/process"
+	"github.com/go-muster/muster/transport"
 )
 
 // A meeting is the one barrier, broadcast or gather that the ranks of a group are in. It is over when all have come, or when
@@ -73,6 +74,14 @@ func (m *meeting) leave(id process.ID) {
 	}
 }
 
+// size is how much the ranks have brought, in bytes.
+func (m *meeting) size() (n int) {
+	for _, v := range m.values {
+		n += len(v)
+	}
+	return n
+}
+
 func (m *meeting) refuse(why error) {
 	calls := m.calls
 	m.calls = map[int]request{}
@@ -82,6 +91,11 @@ func (m *meeting) refuse(why error) {
 }
 
 func (m *meeting) conclude() {
+	if size := m.size(); m.what == "gather" && size > transport.MaxMail { // nobody is to wait while it is encoded for nothing
+		m.refuse(errTooLarge(size))
+		m.values = nil
+		return
+	}
 	calls, values := m.calls, m.values
 	m.calls, m.values = map[int]request{}, nil
 	var outcome any

@@ -98,17 +98,10 @@ func (s *store) remove(key string) {
 	delete(s.items, key)
 }
 
-// reborn forgets what earlier lives of a rank have set.
-func (s *store) reborn(id process.ID) {
-	if id.Generation > 0 {
-		s.forget(id.Rank)
-	}
-}
-
-// forget drops what a rank has set.
-func (s *store) forget(rank int) {
+// forget drops what ranks have set.
+func (s *store) forget(ranks map[int]bool) {
 	for key, held := range s.items {
-		if held.by.Rank == rank {
+		if ranks[held.by.Rank] {
 			s.remove(key)
 		}
 	}
