@@ -181,12 +181,8 @@ func (l *life) Kill() { l.link.order(control, codeKill, &kill{l.number}) }
 // Dump asks the worker for its stacks.
 func (l *life) Dump() { l.link.order(control, codeDump, &dump{l.number}) }
 
-// Post hands the worker a message.
-func (l *life) Post(m transport.Message) {
-	if body, err := transport.EncodeMessage(m); err == nil {
-		l.link.order(bulk, codePost, &post{l.number, m.Kind(), body})
-	}
-}
+// Post hands the worker a message. The link encodes it: who posts may hand the same megabyte to all ranks, and others wait for that.
+func (l *life) Post(m transport.Message) { l.link.tell(&posting{l.number, m}) }
 
 // Signal sends a signal. It returns os.ErrProcessDone for a process whose end is known, and nil otherwise: the host alone
 // knows the rest.

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/go-muster/muster/actors/process"
+	"github.com/go-muster/muster/transport"
 )
 
 // A link is the root's side of one host: an actor for each time that an agent has joined. It alone touches its fields.
@@ -42,6 +43,10 @@ type (
 		code    code
 		message any
 	}
+	posting struct {
+		life    uint64
+		message transport.Message
+	}
 	birth    struct{ life *life }
 	question struct {
 		check  check
@@ -61,6 +66,8 @@ func (l *link) Receive(ctx actor.Context) {
 		l.take(ctx, m)
 	case *order:
 		l.session.send(m.lane, encode(m.code, m.message))
+	case *posting:
+		l.post(m)
 	case *birth:
 		l.bear(m.life)
 	case *question:
@@ -87,6 +94,14 @@ func (l *link) tell(m any) {
 	default:
 		l.pool.system.Root.Send(l.self, m)
 	}
+}
+
+// post sends a worker its message, and lends what that lay in to the next ones.
+func (l *link) post(p *posting) {
+	if body, err := transport.EncodeMessage(p.message); err == nil {
+		l.session.send(bulk, encode(codePost, &post{p.life, p.message.Kind(), body}))
+	}
+	transport.Release(p.message)
 }
 
 func (l *link) flush() {
