@@ -77,6 +77,17 @@ func (c *course) outlived() bool {
 	})
 }
 
+// lostWith reports whether the record has a life end with a host.
+func (c *course) lostWith(host string) bool {
+	for _, w := range slices.Concat(c.words[:]...) {
+		var lost *process.HostLostError
+		if x, exited := w.say(process.ID{}).(evExited); exited && errors.As(x.exit.Err, &lost) && lost.Host == host {
+			return true
+		}
+	}
+	return false
+}
+
 // A word is something that a life tells, a time after the beginning of that part of its course.
 type word struct {
 	after time.Duration
@@ -258,16 +269,27 @@ func newReplayer(j Journal, c config) *replayer {
 
 // begin starts the group, with the room there was then; what came later comes later.
 func (r *replayer) begin(j Journal) {
-	begun := false
-	for _, e := range j.Events {
-		if e.Kind != EventRoom && !begun {
-			begun = true
-			r.after(0, func() { r.tell(evStart{}) })
-		}
-		if e.Kind == EventRoom {
-			r.at(e.At, func() { r.tell(roomOf(e)) })
-		}
+	before := slices.IndexFunc(j.Events, func(e Event) bool { return e.Kind != EventRoom })
+	for _, e := range j.Events[:max(before, 0)] {
+		r.at(e.At, func() { r.tell(roomOf(e)) })
 	}
+	if before >= 0 {
+		r.after(0, func() { r.tell(evStart{}) })
+		r.rooms(j.Events[before:])
+	}
+}
+
+// rooms tells of the next change of the room and, once that has come, of those after it: of two facts of one moment the older one is
+// told first.
+func (r *replayer) rooms(events []Event) {
+	next := slices.IndexFunc(events, func(e Event) bool { return e.Kind == EventRoom })
+	if next < 0 {
+		return
+	}
+	r.at(events[next].At, func() {
+		r.tell(roomOf(events[next]))
+		r.rooms(events[next+1:])
+	})
 }
 
 func roomOf(e Event) evRoom {
@@ -488,7 +510,8 @@ func (r *replayer) lose() {
 	}
 }
 
-// together has a rank lost with its host and with those who are there now of the ranks that were lost with it.
+// together has a rank lost with its host and with those who are there now of the ranks that were lost with it: of one that was another
+// life then, and has a new one elsewhere, the record says so.
 func (r *replayer) together(x evExited) evExited {
 	var lost *process.HostLostError
 	if !errors.As(x.exit.Err, &lost) {
@@ -497,9 +520,11 @@ func (r *replayer) together(x evExited) evExited {
 	now := *lost
 	now.Lives = nil
 	for _, id := range lost.Lives {
-		if id.Rank < len(r.lives) && r.lives[id.Rank] != nil {
-			now.Lives = append(now.Lives, r.lives[id.Rank].id)
+		id.Generation = -1 // no life that is there, unless
+		if id.Rank < len(r.lives) && r.lives[id.Rank] != nil && r.lives[id.Rank].lostWith(lost.Host) {
+			id = r.lives[id.Rank].id
 		}
+		now.Lives = append(now.Lives, id)
 	}
 	x.exit.Err = &now
 	return x
