@@ -29,6 +29,7 @@ func (p *localProcess) listen() {
 				p.broke(fmt.Errorf("more than %d messages that make no sense, the last: %w", maxDropped, dropped))
 			}
 		default:
+			p.up() // or never will be
 			p.ended(err)
 			return
 		}

@@ -375,3 +375,24 @@ func TestReadError(t *testing.T) {
 		t.Errorf("broken %v, exit %+v", l.broken, exit)
 	}
 }
+
+// Who cannot come up, as it has no socket any more, or never had one, does not hold up the arguments of others.
+func TestNeverUp(t *testing.T) {
+	processtest.Check(t)
+	sh := func(script string, plain bool) process.Command {
+		return process.Command{Args: []string{"sh", "-c", script}, Plain: plain, Argument: []byte{0xc0}}
+	}
+	launch(t, sh("sleep 1000", true))
+	if process.Launching() != nil {
+		t.Error("a launch without a socket goes on")
+	}
+	l := launch(t, sh("exec 3>&-; echo closed; sleep 1000", false))
+	l.awaitOutput(process.Stdout, "closed")
+	if quiet := process.Launching(); quiet != nil {
+		select {
+		case <-quiet:
+		case <-time.After(patience):
+			t.Error("the launch goes on, though nobody can say Hello")
+		}
+	}
+}

@@ -69,7 +69,7 @@ func (l local) Launch(id ID, c Command, o Observer) (Process, error) {
 		up()
 		return nil, err
 	}
-	if c.Argument == nil {
+	if c.Argument == nil || c.Plain {
 		up()
 	}
 	return p, nil
