@@ -115,6 +115,22 @@ func TestFirstSpeaker(t *testing.T) {
 	})
 }
 
+// Where no rank can speak nobody is there to be told anything, before the end and after it.
+func TestNobodySpeaks(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := begin(t, supervisor.Spec{Ranks: supervisor.Repeat(1, process.Command{Args: []string{"serve"}, Plain: true})})
+		zero := p.rank(0, 0)
+		if err := p.Tell(t.Context(), 0, "", nil); !errors.Is(err, supervisor.ErrRankEnded) {
+			t.Errorf("a message: %v", err)
+		}
+		zero.Exit(process.Exit{})
+		p.expectEnd(nil)
+		if err := p.Tell(t.Context(), 0, "", nil); !errors.Is(err, supervisor.ErrStopped) {
+			t.Errorf("a message after the end: %v", err)
+		}
+	})
+}
+
 // A rank that was removed before it had a life is waited for by nobody.
 func TestRemovedBeforeTheFirstLife(t *testing.T) {
 	bubble(t, func(t *testing.T) {

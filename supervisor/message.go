@@ -168,7 +168,7 @@ func (g *Group) post(ctx context.Context, rank int, topic string, value any, wan
 	}
 	room := g.mail.Load()
 	if room == nil {
-		return nil, messageError(process.ID{Rank: rank}, ErrRankEnded)
+		return nil, messageError(process.ID{Rank: rank}, g.silence())
 	}
 	room.at(func(d *desk.Desk) { d.Post(l) })
 	select {
@@ -184,6 +184,16 @@ func (g *Group) post(ctx context.Context, rank int, topic string, value any, wan
 		return o.answer, o.err
 	default:
 		return nil, messageError(process.ID{Rank: rank}, desk.ErrOver)
+	}
+}
+
+// silence says why nobody answers in a group without a rank that could.
+func (g *Group) silence() error {
+	select {
+	case <-g.done:
+		return desk.ErrOver
+	default:
+		return ErrRankEnded
 	}
 }
 
