@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -145,6 +146,81 @@ func TestFunctions(t *testing.T) {
 	_, err = supervisor.Map(t.Context(), supervisor.Spec{}, double, [][]byte{{1}, {}}, supervisor.WithLauncher(pool))
 	if !errors.Is(err, errEmpty) {
 		t.Errorf("error %v, want %v", err, errEmpty)
+	}
+}
+
+// An echo gives back what it is asked, once all ranks have what rank 0 has sent, until it is told to end.
+var echo = worker.Func("echo", func(ctx context.Context, me worker.Info, in []byte) (int, error) {
+	all, err := worker.Broadcast(ctx, 0, in)
+	if err != nil {
+		return 0, err
+	}
+	if err := worker.Request(ctx, "here", len(all), nil); err != nil {
+		return 0, err
+	}
+	for n := 0; ; n++ {
+		m := <-worker.Messages()
+		var text string
+		if err := m.Decode(&text); err != nil {
+			return 0, err
+		}
+		switch m.Topic {
+		case "end":
+			return n, nil
+		case "crash":
+			os.Exit(7)
+		}
+		if err := m.Reply(text); err != nil {
+			return 0, err
+		}
+	}
+})
+
+// TestMailOverHosts: messages of any size cross hosts both ways, each answer is that of its request, and the end of a rank is told in
+// place of one.
+func TestMailOverHosts(t *testing.T) {
+	processtest.Check(t)
+	pool := open(t, host.Config{}, "a", "b")
+	s := supervisor.Spec{Ranks: supervisor.Repeat(4, process.Reexec(echo.Name()))}
+	for rank := range s.Ranks {
+		s.Ranks[rank].Argument, _ = transport.Marshal(make([]byte, 900<<10))
+	}
+	here := make(chan int, len(s.Ranks))
+	g, err := supervisor.Start(t.Context(), s, supervisor.WithLauncher(pool), supervisor.WithMessages(func(m *supervisor.Message) {
+		var size int
+		if err := errors.Join(m.Decode(&size), m.Reply(nil)); err != nil {
+			t.Error(err)
+		}
+		here <- size
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range s.Ranks {
+		if size := <-here; size != 900<<10 {
+			t.Errorf("a rank has %d bytes of rank 0", size)
+		}
+	}
+	var calls sync.WaitGroup
+	for i := range 80 {
+		calls.Go(func() {
+			text, got := strings.Repeat(fmt.Sprint(i, " "), 1<<(i%18)), ""
+			if err := g.Request(t.Context(), i%4, "", text, &got); err != nil || got != text {
+				t.Errorf("request %d: %v, %d bytes", i, err, len(got))
+			}
+		})
+	}
+	calls.Wait()
+	for rank := range 3 {
+		if err := g.Tell(t.Context(), rank, "end", ""); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := g.Request(t.Context(), 3, "crash", "", nil); !errors.Is(err, supervisor.ErrRankEnded) {
+		t.Errorf("the last request ends with %v", err)
+	}
+	if f := new(supervisor.Failure); !errors.As(g.Wait(), &f) || f.Rank != 3 {
+		t.Errorf("the group ends with %v", g.Wait())
 	}
 }
 
