@@ -1,6 +1,7 @@
 package supervisor_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"github.com/go-muster/muster/actors/process"
 	"github.com/go-muster/muster/actors/process/processtest"
 	"github.com/go-muster/muster/supervisor"
+	"github.com/go-muster/muster/transport"
 )
 
 // A family is an actor of a user's with groups for children, and what it hears of them.
@@ -218,6 +220,52 @@ func TestGroupRestartedByItsParent(t *testing.T) {
 	if e := f.ended(group); e.Err != nil {
 		t.Errorf("it ended with %v", e.Err)
 	}
+}
+
+// Who waits for an answer in a group that its parent's strategy restarts hears that this one has ended; the new one answers.
+func TestMailOfAGroupThatItsParentRestarts(t *testing.T) {
+	processtest.Check(t)
+	f := newFamily(t, actor.WithSupervisor(actor.NewOneForOneStrategy(1, 0, func(any) actor.Directive { return actor.RestartDirective })))
+	var once sync.Once
+	pid := f.spawn(spec(1), supervisor.WithObserver(func(e supervisor.Event) {
+		if e.Kind == supervisor.EventReturned {
+			once.Do(func() { panic("what a bug") })
+		}
+	}))
+	group := func() *supervisor.Group {
+		g, err := f.system.Root.RequestFuture(pid, &supervisor.GroupRequest{}, time.Minute).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return g.(*supervisor.Group)
+	}
+	begin := func() (*actorstest.Process, *supervisor.Group, <-chan error) {
+		rank, g, asked := f.rank(0, 0), group(), make(chan error, 1)
+		rank.Hello("go")
+		rank.Say(&transport.Credit{Bytes: transport.MailWindow})
+		go func() { asked <- g.Request(context.Background(), 0, "ask", "you", nil) }()
+		if m, is := rank.Order(t.Context()).(*transport.Mail); !is || m.ID != 1 {
+			t.Fatalf("the rank is told %+v", m)
+		}
+		return rank, g, asked
+	}
+	rank, old, asked := begin()
+	rank.Return(nil)
+	if err := <-asked; !errors.Is(err, supervisor.ErrStopped) {
+		t.Errorf("the request ends with %v", err)
+	}
+	rank.Say(&transport.Mail{Reply: 1, Value: []byte{0xc0}})
+	rank.Exit(killed)
+	rank, _, asked = begin()
+	if err := old.Tell(t.Context(), 0, "", nil); !errors.Is(err, supervisor.ErrStopped) {
+		t.Errorf("a message to the old group: %v", err)
+	}
+	rank.Say(&transport.Mail{Reply: 1, Value: []byte{0xc0}})
+	if err := <-asked; err != nil {
+		t.Error(err)
+	}
+	rank.Exit(process.Exit{})
+	f.ended(pid)
 }
 
 // A parent whose strategy lets it end hears of the bug.

@@ -29,30 +29,18 @@ func TestMailUnderStress(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			processtest.Check(t)
-			s := &stress{T: t, system: newSystem(), seed: rand.Uint64()}
-			t.Logf("the seed is %d", s.seed)
-			defer s.system.Shutdown()
-			launcher := actorstest.NewLauncher(t)
-			launcher.Play(func(p *actorstest.Process) { (&stressed{Process: p, dice: s.dice(p.ID.Rank, p.ID.Generation)}).work() })
-			g, err := supervisor.Start(t.Context(), supervisor.Spec{
-				Ranks: supervisor.Repeat(6, process.Command{Args: []string{"train"}}), Strategy: supervisor.OneForOne{Restarts: -1},
-			}, supervisor.WithLauncher(launcher), supervisor.WithSystem(s.system), hear(s))
-			if err != nil {
-				t.Fatal(err)
-			}
-			s.group = g
-			for caller := range 12 {
-				s.busy.Go(func() { s.call(s.dice(caller, 1000)) })
-			}
-			s.busy.Go(func() { s.change(s.dice(0, 2000)) })
-			s.busy.Wait()
-			g.Stop("enough")
-			if err := g.Wait(); err == nil {
-				t.Error("the group ended well")
-			}
-			s.patient.Wait()
+			s := newStress(t)
+			s.begin(actorstest.NewLauncher(t), nil, supervisor.Elastic{}, hear(s))
 		})
 	}
+}
+
+// TestMailUnderStressOverHosts likewise, where hosts come and go.
+func TestMailUnderStressOverHosts(t *testing.T) {
+	processtest.Check(t)
+	hosts := actorstest.NewHosts(t, time.Second)
+	s := newStress(t)
+	s.begin(hosts, hosts, supervisor.Elastic{Fit: true, Regrow: true, Settle: time.Millisecond}, supervisor.WithMessages(s.take))
 }
 
 // A stress is a group in turmoil.
@@ -63,6 +51,43 @@ type stress struct {
 	group   *supervisor.Group
 	busy    sync.WaitGroup // those that go on by themselves
 	patient sync.WaitGroup // calls that wait for an answer, or the end
+}
+
+func newStress(t *testing.T) *stress {
+	s := &stress{T: t, system: newSystem(), seed: rand.Uint64()}
+	t.Logf("the seed is %d", s.seed)
+	t.Cleanup(s.system.Shutdown)
+	return s
+}
+
+// begin has a group of stressed ranks, and callers, and ends it when they have called enough.
+func (s *stress) begin(l interface {
+	process.Launcher
+	Play(func(*actorstest.Process))
+}, hosts *actorstest.Hosts, e supervisor.Elastic, hear supervisor.Option,
+) {
+	over, end := context.WithCancel(context.Background())
+	defer end() // of processes that are lost: nobody tells them anything
+	l.Play(func(p *actorstest.Process) {
+		(&stressed{Process: p, dice: s.dice(p.ID.Rank, p.ID.Generation)}).work(over)
+	})
+	g, err := supervisor.Start(s.Context(), supervisor.Spec{
+		Ranks: supervisor.Repeat(6, process.Command{Args: []string{"train"}}), Strategy: supervisor.OneForOne{Restarts: -1}, Elastic: e,
+	}, supervisor.WithLauncher(l), supervisor.WithSystem(s.system), hear)
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.group = g
+	for caller := range 12 {
+		s.busy.Go(func() { s.call(s.dice(caller, 1000)) })
+	}
+	s.busy.Go(func() { s.change(s.dice(0, 2000), hosts) })
+	s.busy.Wait()
+	g.Stop("enough")
+	if err := g.Wait(); err == nil {
+		s.Error("the group ended well")
+	}
+	s.patient.Wait()
 }
 
 func (s *stress) dice(who, what int) *rand.Rand {
@@ -131,9 +156,14 @@ func (s *stress) check(err error) {
 }
 
 // change changes the group. It may be busy.
-func (s *stress) change(dice *rand.Rand) {
+func (s *stress) change(dice *rand.Rand, hosts *actorstest.Hosts) {
 	for range 400 { // which is busy most of the time
 		var err error
+		if host := fmt.Sprint("host ", dice.IntN(3)); hosts != nil && dice.IntN(10) == 0 {
+			hosts.Lose(host, "it is stressed")
+		} else if hosts != nil {
+			hosts.Add(host, 1+dice.IntN(4))
+		}
 		switch dice.IntN(5) {
 		case 0:
 			_, err = s.group.Add(supervisor.Repeat(1, process.Command{Args: []string{"train"}}), "")
@@ -158,12 +188,14 @@ type stressed struct {
 	last int // number of a request
 }
 
-func (p *stressed) work() {
+func (p *stressed) work(over context.Context) {
 	p.Hello("go")
 	p.Say(&transport.Credit{Bytes: 1 << 10})
 	p.Ready()
 	for {
-		switch order := p.Order(context.Background()).(type) {
+		switch order := p.Order(over).(type) {
+		case nil:
+			return
 		case actors.Stop, actors.Kill:
 			p.speak()
 			p.Exit(terminated)
