@@ -146,7 +146,8 @@ func (s *stress) ask(ctx context.Context, rank int, text string) {
 // check knows why a call may fail.
 func (s *stress) check(err error) {
 	for _, may := range []error{
-		nil, context.Canceled, context.DeadlineExceeded, supervisor.ErrNoRank, supervisor.ErrRankEnded, supervisor.ErrRefused, supervisor.ErrStopped,
+		nil, context.Canceled, context.DeadlineExceeded,
+		supervisor.ErrNoRank, supervisor.ErrRankEnded, supervisor.ErrRefused, supervisor.ErrStopped,
 	} {
 		if errors.Is(err, may) {
 			return

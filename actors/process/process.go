@@ -39,7 +39,8 @@ type Process interface {
 	// the caller stays within the worker's credit, which comes as a message, a transport.Credit. The worker has 1 MiB of
 	// credit (transport.MailWindow) once it said hello; the caller gives it back with a Credit for each Mail and Part that the
 	// observer has heard and that is no longer in anybody's memory. Nothing happens to what is posted to a process that does not
-	// speak.
+	// speak. Observers call it from within Message, their own process's and others', and all of a group wait for it to return: it
+	// calls nobody back.
 	Post(transport.Message)
 	// Signal sends one signal to the process group, such as SIGUSR1. Signals that end processes are Stop and Kill's.
 	Signal(sig Signal) error
