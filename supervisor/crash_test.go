@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/asynkron/protoactor-go/actor"
+
 	"github.com/go-muster/muster/actors"
 	"github.com/go-muster/muster/actors/actorstest"
 	"github.com/go-muster/muster/actors/process"
@@ -157,6 +159,20 @@ func TestDeskPanics(t *testing.T) {
 		t.Errorf("the request ends with %v", err)
 	}
 	checkCrash(t, g, "crash_test.go")
+}
+
+// TestDeadLetterListenerPanics: so does the panic of who listens to dead letters, when one of ours makes it hear.
+func TestDeadLetterListenerPanics(t *testing.T) {
+	processtest.Check(t)
+	p := begin(t, spec(1))
+	p.system.EventStream.SubscribeWithPredicate(func(any) { panic("on purpose") }, func(event any) bool {
+		letter, is := event.(*actor.DeadLetterEvent)
+		return is && letter.Message == "are you there?"
+	})
+	p.system.Root.Send(p.PID(7), "are you there?")
+	rank := p.rank(0, 0)
+	obey(rank)
+	checkCrash(t, p.Group, "crash_test.go")
 }
 
 // TestCrashIsItsOwn: groups of different engines have actors of the same name, and not the same crashes.
