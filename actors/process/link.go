@@ -119,8 +119,8 @@ func (p *localProcess) say(m transport.Message) {
 	go func() { _ = p.conn.Send(m) }() // ends when it is read, or when finish closes the socket
 }
 
-// patience is how long an argument waits for others to be up.
-const patience = time.Second
+// patience is how long an argument waits for others to be up, some of which may hang: a few dozen are up by then.
+const patience = 250 * time.Millisecond
 
 // argue sends the function its argument, once nobody is being started: a rank that is up has nothing to do without its own, but to copy
 // the first ones would take the processor from those that are not (S14).
