@@ -90,19 +90,28 @@ func (s *Shelf) keep(of Life, lines []byte) {
 	for len(lines) > 0 { // small pieces, so that no more is lost than must be
 		n := wholeLines(lines, maxPiece/8)
 		s.last++
-		t.pieces = append(t.pieces, numbered{
-			Piece{Rank: of.Rank, Generation: of.Generation, Stream: of.Stream, Text: bytes.Clone(lines[:n])}, s.last,
-		})
+		text := append(t.room(n), lines[:n]...)
+		t.pieces = append(t.pieces, numbered{Piece{Rank: of.Rank, Generation: of.Generation, Stream: of.Stream, Text: text}, s.last})
 		t.size += n + cost
 		lines = lines[n:]
 	}
+}
+
+// room drops the oldest pieces until there is room for another one, and returns what one of them lay in that fits: otherwise all that
+// the ranks ever write would be work for the collector.
+func (t *tail) room(n int) (memory []byte) {
 	drop := 0
-	for t.size > kept {
-		t.size -= len(t.pieces[drop].Text) + cost
-		t.lost += len(t.pieces[drop].Text)
+	for t.size+n+cost > kept {
+		old := t.pieces[drop].Text
+		if n <= cap(old) && cap(old) < 2*n {
+			memory = old[:0]
+		}
+		t.size -= len(old) + cost
+		t.lost += len(old)
 		drop++
 	}
 	t.pieces = slices.Delete(t.pieces, 0, drop)
+	return memory
 }
 
 // wholeLines returns how many of the bytes make whole lines, within a bound; more than a line of that length is cut.
@@ -197,6 +206,7 @@ func (r *reader) take() (all []Piece) {
 	}
 	slices.SortFunc(fresh, func(a, b numbered) int { return a.number - b.number })
 	for _, p := range fresh {
+		p.Text = bytes.Clone(p.Text) // its memory may be another's when this is read
 		all = append(all, p.Piece)
 		r.at[p.Rank] += len(p.Text)
 	}

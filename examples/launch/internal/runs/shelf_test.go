@@ -44,6 +44,30 @@ func TestShelfLosesNothingInSilence(t *testing.T) {
 	}
 }
 
+// What is kept lies in what was kept before; what somebody has been given is his.
+func TestShelfMemory(t *testing.T) {
+	s, life := NewShelf(nil), Life{Stream: "stdout"}
+	lines := func(digit string) []byte { return []byte(strings.Repeat(strings.Repeat(digit, 99)+"\n", 655)) }
+	s.Write(life, lines("1"))
+	s.Write(life, lines("2"))
+	var given []Piece
+	if err := s.Read(t.Context(), nil, false, func(p Piece) error { given = append(given, p); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	more := lines("3")
+	if n := testing.AllocsPerRun(10, func() { s.Write(life, more) }); n > 2 {
+		t.Errorf("%v allocations for 64 KiB", n)
+	}
+	for _, p := range given {
+		if p.Missed == 0 && strings.Trim(string(p.Text), "2\n") != "" {
+			t.Errorf("a piece was given as %.20q", p.Text)
+		}
+	}
+	if tail := s.tails[0]; tail.size > kept || tail.size < kept-2*maxPiece/8 {
+		t.Errorf("%d bytes are kept", tail.size)
+	}
+}
+
 // Files are given as they grow, in whole lines, and up to where launch has written.
 func TestShelfOfFiles(t *testing.T) {
 	dir := t.TempDir()
