@@ -47,15 +47,13 @@ func TestMailUnderStressOverHosts(t *testing.T) {
 type stress struct {
 	*testing.T
 	system  *actor.ActorSystem
-	seed    uint64
 	group   *supervisor.Group
 	busy    sync.WaitGroup // those that go on by themselves
 	patient sync.WaitGroup // calls that wait for an answer, or the end
 }
 
 func newStress(t *testing.T) *stress {
-	s := &stress{T: t, system: newSystem(), seed: rand.Uint64()}
-	t.Logf("the seed is %d", s.seed)
+	s := &stress{T: t, system: newSystem()}
 	t.Cleanup(s.system.Shutdown)
 	return s
 }
@@ -69,7 +67,7 @@ func (s *stress) begin(l interface {
 	over, end := context.WithCancel(context.Background())
 	defer end() // of processes that are lost: nobody tells them anything
 	l.Play(func(p *actorstest.Process) {
-		(&stressed{Process: p, dice: s.dice(p.ID.Rank, p.ID.Generation)}).work(over)
+		(&stressed{Process: p, dice: dice(p.ID.Rank, p.ID.Generation)}).work(over)
 	})
 	g, err := supervisor.Start(s.Context(), supervisor.Spec{
 		Ranks: supervisor.Repeat(6, process.Command{Args: []string{"train"}}), Strategy: supervisor.OneForOne{Restarts: -1}, Elastic: e,
@@ -79,9 +77,9 @@ func (s *stress) begin(l interface {
 	}
 	s.group = g
 	for caller := range 12 {
-		s.busy.Go(func() { s.call(s.dice(caller, 1000)) })
+		s.busy.Go(func() { s.call(dice(caller, 1000)) })
 	}
-	s.busy.Go(func() { s.change(s.dice(0, 2000), hosts) })
+	s.busy.Go(func() { s.change(dice(0, 2000), hosts) })
 	s.busy.Wait()
 	g.Stop("enough")
 	if err := g.Wait(); err == nil {
@@ -90,9 +88,8 @@ func (s *stress) begin(l interface {
 	s.patient.Wait()
 }
 
-func (s *stress) dice(who, what int) *rand.Rand {
-	return rand.New(rand.NewPCG(uint64(who), uint64(what)))
-}
+// dice are the same in each run, for whoever has the same number; how those who throw them get into each other's way is not.
+func dice(who, what int) *rand.Rand { return rand.New(rand.NewPCG(uint64(who), uint64(what))) }
 
 // take answers some requests at once, and some never.
 func (s *stress) take(m *supervisor.Message) {
