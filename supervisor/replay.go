@@ -269,14 +269,15 @@ func newReplayer(j Journal, c config) *replayer {
 
 // begin starts the group, with the room there was then; what came later comes later.
 func (r *replayer) begin(j Journal) {
-	before := slices.IndexFunc(j.Events, func(e Event) bool { return e.Kind != EventRoom })
-	for _, e := range j.Events[:max(before, 0)] {
+	start := slices.IndexFunc(j.Events, func(e Event) bool { return e.Kind != EventRoom })
+	if start < 0 {
+		return // it never began
+	}
+	for _, e := range j.Events[:start] {
 		r.at(e.At, func() { r.tell(roomOf(e)) })
 	}
-	if before >= 0 {
-		r.after(0, func() { r.tell(evStart{}) })
-		r.rooms(j.Events[before:])
-	}
+	r.after(0, func() { r.tell(evStart{}) })
+	r.rooms(j.Events[start:])
 }
 
 // rooms tells of the next change of the room and, once that has come, of those after it: of two facts of one moment the older one is
