@@ -125,8 +125,9 @@ func (m *Message) answer(value []byte, err error) error {
 	return nil
 }
 
-// Tell sends a message to the present life of a rank, or to the first that it is to have, whose code takes it from worker.Messages. It
-// waits for room, until the context ends, and returns when the message is on its way to the process; that is no promise that it will be read.
+// Tell sends a message to the present life of a rank, or to the first that it is to have, whose code takes it from worker.Messages.
+// It waits for room, until the context ends, and returns when the message is on its way to the process; that is no promise that it
+// will be read.
 //
 // Errors: *[MessageError]; [ErrMessage] wrapped; the context's cause.
 func (g *Group) Tell(ctx context.Context, rank int, topic string, value any) error {
